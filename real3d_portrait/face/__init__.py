@@ -1,0 +1,1 @@
+"""Faces: tracking, matting, the face model, fitting, cameras and the rasteriser."""

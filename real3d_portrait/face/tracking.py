@@ -1,0 +1,165 @@
+"""Face mesh and person matte from mediapipe, whose wheel carries its models.
+
+Landmarks are (478, 3) float32 in pixels of the picture that was given: x right, y down, origin at the
+top left, z away from the viewer in the same unit (weak perspective).
+"""
+
+from __future__ import annotations
+
+import os
+from types import TracebackType
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+# mediapipe's C++ parts write their start-up chatter to stderr unless told before the import.
+os.environ.setdefault("GLOG_minloglevel", "3")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+N_LANDMARKS = 478
+
+Image = NDArray[np.uint8]  # (H, W, 3) RGB
+Landmarks = NDArray[np.float32]  # (478, 3)
+
+
+def _to_pixels(face, width: int, height: int) -> Landmarks:
+    return np.array([(p.x * width, p.y * height, p.z * width) for p in face.landmark], np.float32)
+
+
+class FaceTracker:
+    """Follows one face through the frames of a video.
+
+    Use as a context manager; `track` is called once a frame, in order. A face that the video tracker
+    loses is looked for again on an enlarged crop, which finds small and far faces.
+    """
+
+    def __init__(self, min_confidence: float = 0.3) -> None:
+        import mediapipe as mp
+
+        self._mesh = mp.solutions.face_mesh.FaceMesh(
+            static_image_mode=False,
+            max_num_faces=1,
+            refine_landmarks=True,
+            min_detection_confidence=min_confidence,
+            min_tracking_confidence=min_confidence,
+        )
+        self._finder: FaceFinder | None = None
+
+    def __enter__(self) -> FaceTracker:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._mesh.close()
+        if self._finder is not None:
+            self._finder.close()
+
+    def track(self, frame: Image) -> Landmarks | None:
+        """Landmarks of the face in this frame, or None where there is none."""
+        height, width = frame.shape[:2]
+        found = self._mesh.process(np.ascontiguousarray(frame)).multi_face_landmarks
+        if found:
+            return _to_pixels(found[0], width, height)
+        if self._finder is None:
+            self._finder = FaceFinder(max_faces=1)
+        faces = self._finder.find(frame)
+        return faces[0] if faces else None
+
+
+class FaceFinder:
+    """All faces of a still picture, the largest first."""
+
+    def __init__(self, max_faces: int = 8, min_confidence: float = 0.3) -> None:
+        import mediapipe as mp
+
+        self._max_faces = max_faces
+        self._mesh = mp.solutions.face_mesh.FaceMesh(
+            static_image_mode=True,
+            max_num_faces=1,
+            refine_landmarks=True,
+            min_detection_confidence=min_confidence,
+        )
+        self._detectors = [
+            mp.solutions.face_detection.FaceDetection(
+                model_selection=which, min_detection_confidence=min_confidence + 0.1
+            )
+            for which in (0, 1)
+        ]
+
+    def __enter__(self) -> FaceFinder:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._mesh.close()
+        for detector in self._detectors:
+            detector.close()
+
+    def _boxes(self, image: Image) -> list[tuple[float, float, float]]:
+        """Centre x, centre y and side of each detected face, without near-duplicates."""
+        height, width = image.shape[:2]
+        boxes: list[tuple[float, float, float, float]] = []
+        for detector in self._detectors:
+            for detection in detector.process(np.ascontiguousarray(image)).detections or ():
+                box = detection.location_data.relative_bounding_box
+                boxes.append(
+                    (
+                        (box.xmin + box.width / 2) * width,
+                        (box.ymin + box.height / 2) * height,
+                        max(box.width * width, box.height * height),
+                        detection.score[0],
+                    )
+                )
+        boxes.sort(key=lambda b: -b[3])
+        kept: list[tuple[float, float, float]] = []
+        for x, y, side, _ in boxes:
+            if all(np.hypot(x - kx, y - ky) > 0.5 * max(side, ks) for kx, ky, ks in kept):
+                kept.append((x, y, side))
+        kept.sort(key=lambda b: -b[2])
+        return kept[: self._max_faces]
+
+    def find(self, image: Image) -> list[Landmarks]:
+        """Landmarks of every face, (478, 3) each, the largest first."""
+        height, width = image.shape[:2]
+        faces: list[Landmarks] = []
+        for x, y, side in self._boxes(image) or [(width / 2, height / 2, max(width, height))]:
+            half = max(1.1 * side, 8)
+            x0, y0 = int(max(0, x - half)), int(max(0, y - half))
+            x1, y1 = int(min(width, x + half)), int(min(height, y + half))
+            if min(x1 - x0, y1 - y0) < 8:
+                continue
+            crop = image[y0:y1, x0:x1]
+            scale = 512 / max(crop.shape[:2])
+            interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+            sized = cv2.resize(crop, None, fx=scale, fy=scale, interpolation=interpolation)
+            found = self._mesh.process(np.ascontiguousarray(sized)).multi_face_landmarks
+            if found:
+                points = _to_pixels(found[0], sized.shape[1], sized.shape[0])
+                points /= np.float32(scale)
+                faces.append(points + np.array([x0, y0, 0], np.float32))
+        faces.sort(key=lambda p: -float(np.ptp(p[:, 1])))
+        return faces
+
+
+def person_matte(image: Image) -> NDArray[np.float32]:
+    """Coarse matte of the person, (H, W) in 0..1, from the bundled selfie segmentation."""
+    import mediapipe as mp
+
+    with mp.solutions.selfie_segmentation.SelfieSegmentation(model_selection=0) as net:
+        mask = net.process(np.ascontiguousarray(image)).segmentation_mask
+    return np.clip(mask, 0, 1).astype(np.float32)
