@@ -1,0 +1,301 @@
+"""What a caller can do wrong: one exception a cause, each with the cure in its message.
+
+An error is raised with the facts that its message names: `raise FaceTooSmallError(pixels=41, minimum=64)`.
+`str(error)` is always one line. `exit_code` is what the command line returns.
+"""
+
+from __future__ import annotations
+
+import errno
+from string import Formatter
+from typing import Any, ClassVar
+
+_LONGEST_FACT = 160  # characters; a pasted paragraph or data URL would drown the cure
+
+
+class Real3DError(Exception):
+    """Base of every error that the package raises on purpose.
+
+    Args:
+        facts: exactly the fields of the class's `message`, each turned into text.
+
+    Raises:
+        TypeError: a fact is missing or unknown, which is a mistake of the raising code.
+    """
+
+    message: ClassVar[str] = "Something went wrong: {reason}"
+    exit_code: ClassVar[int] = 1
+
+    def __init__(self, **facts: Any) -> None:
+        fields = {name for _, name, _, _ in Formatter().parse(self.message) if name}
+        if fields != set(facts):
+            raise TypeError(f"{type(self).__name__} takes {sorted(fields)}, got {sorted(facts)}")
+        self.facts = facts
+        super().__init__(self.message.format(**{name: _text(value) for name, value in facts.items()}))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (type(self), self.facts)
+
+
+class InputError(Real3DError):
+    """The caller's input is at fault and the caller can mend it."""
+
+    exit_code = 2
+
+
+# Pictures: the portrait photo and background images. `what` names the role, such as "photo".
+
+
+class ImageMissingError(InputError):
+    message = "The {what} '{path}' does not exist; check the name and the folder."
+
+
+class ImageIsFolderError(InputError):
+    message = "The {what} '{path}' is a folder; name one picture in it."
+
+
+class ImageUnreadableError(InputError):
+    message = "The {what} '{path}' cannot be opened ({reason}); check its permissions."
+
+
+class ImageEmptyError(InputError):
+    message = "The {what} '{path}' is empty; export or download it again."
+
+
+class NotAnImageError(InputError):
+    message = "The {what} '{path}' is not a picture that can be read; save it as JPEG, PNG or WebP."
+
+
+class ImageTruncatedError(InputError):
+    message = "The {what} '{path}' is cut off or damaged; export or download it again."
+
+
+class ImageTooLargeError(InputError):
+    message = "The {what} '{path}' has {megapixels} megapixels, more than {limit}; scale it down first."
+
+
+# Faces
+
+
+class NoFaceError(InputError):
+    message = "No face was found in the {what}; use a picture with one clear face, seen from the front."
+
+
+class FaceIndexError(InputError):
+    message = "Face {face} was asked for but the photo has {count}, numbered from 0; choose another --face."
+
+
+class FaceTooSmallError(InputError):
+    message = "The face is {pixels} pixels high, at least {minimum} are needed; use a larger or closer photo."
+
+
+class FaceInProfileError(InputError):
+    message = "The face is turned {degrees} degrees, at most {limit} work; use a photo seen more from the front."
+
+
+# Sound
+
+
+class AudioMissingError(InputError):
+    message = "The audio file '{path}' does not exist; check the name and the folder."
+
+
+class AudioUnreadableError(InputError):
+    message = "The audio file '{path}' cannot be opened ({reason}); name a file that you may read."
+
+
+class AudioEmptyError(InputError):
+    message = "The audio file '{path}' is empty; record or download it again."
+
+
+class AudioCorruptError(InputError):
+    message = "The audio file '{path}' is damaged or in an unknown format; convert it to WAV, MP3 or M4A."
+
+
+class NoAudioStreamError(InputError):
+    message = "The file '{path}' has no sound; choose one with speech in it."
+
+
+class AudioTooShortError(InputError):
+    message = "The audio is {seconds} s long, at least {minimum} s are needed; use a longer recording."
+
+
+# Video
+
+
+class VideoMissingError(InputError):
+    message = "The video '{path}' does not exist; check the name and the folder."
+
+
+class VideoUnreadableError(InputError):
+    message = "The video '{path}' cannot be opened ({reason}); name a file that you may read."
+
+
+class VideoEmptyError(InputError):
+    message = "The video '{path}' is empty; record or download it again."
+
+
+class VideoCorruptError(InputError):
+    message = "The video '{path}' is damaged or in an unknown format; convert it to MP4 (H.264) or WebM."
+
+
+class NoVideoStreamError(InputError):
+    message = "The file '{path}' has no picture track; choose a video."
+
+
+class VideoWithoutFramesError(InputError):
+    message = "The video '{path}' holds no frames; record or export it again."
+
+
+class VideoWithoutFaceError(InputError):
+    message = "No face was found in any frame of '{path}'; use a video of one person who faces the camera."
+
+
+class FaceLostError(InputError):
+    message = (
+        "The face is out of sight from {start} s to {end} s of '{path}', longer than {limit} s; "
+        "cut that part out or use another video."
+    )
+
+
+# Motion files
+
+
+class MotionMissingError(InputError):
+    message = "The motion file '{path}' does not exist; check the name and the folder."
+
+
+class NotAMotionFileError(InputError):
+    message = "'{path}' is not a motion file ({reason}); make one with Motion.save, or give the driving video."
+
+
+class MotionFaceModelError(InputError):
+    message = (
+        "The motion file '{path}' belongs to the face model '{found}', this model needs '{expected}'; "
+        "make it again from the driving video."
+    )
+
+
+# Backgrounds
+
+
+class UnknownBackgroundError(InputError):
+    message = (
+        "The background '{spec}' is not known; use keep, blur, transparent, a colour such as #2a6f97 or teal, "
+        "or an image or video file."
+    )
+
+
+class BackgroundMissingError(InputError):
+    message = "The background file '{path}' does not exist; check the name and the folder."
+
+
+class BackgroundUnreadableError(InputError):
+    message = "The background file '{path}' is neither a picture nor a video that can be read; use JPEG, PNG or MP4."
+
+
+# Output
+
+
+class OutputFolderMissingError(InputError):
+    message = "The folder '{folder}' for the output does not exist; create it or choose another."
+
+
+class OutputNotWritableError(InputError):
+    message = "The output '{path}' cannot be written ({reason}); choose another place or change its permissions."
+
+
+class OutputIsFolderError(InputError):
+    message = "The output '{path}' is a folder; name a file in it, such as '{path}/out.mp4'."
+
+
+class OutputFolderInUseError(InputError):
+    message = "The output folder '{path}' holds other files, such as '{found}'; name a new or empty folder."
+
+
+class UnknownOutputFormatError(InputError):
+    message = "The output '{path}' ends in '{suffix}'; use .mp4, .webm, or a folder for single PNG pictures."
+
+
+class TransparencyUnsupportedError(InputError):
+    message = "The output '{path}' cannot be transparent; name it .webm, or a folder for single PNG pictures."
+
+
+class DiskFullError(InputError):
+    message = "There is no space left to write '{path}'; free some or choose another disk."
+
+
+# Parameters and choices
+
+
+class ParameterRangeError(InputError):
+    message = "{name} is {value} but must lie between {low} and {high}; choose a value in that range."
+
+
+class ParameterTypeError(InputError):
+    message = "{name} is '{value}' but must be {expected}; correct the value."
+
+
+class ParameterChoiceError(InputError):
+    message = "{name} is '{value}' but must be one of {choices}; choose one of them."
+
+
+class MissingInputError(InputError):
+    message = "Nothing was given for {name}; add {cure}."
+
+
+class ConflictingInputsError(InputError):
+    message = "{first} and {second} exclude each other; give only one of them."
+
+
+class ConsentMissingError(InputError):
+    message = "Consent is missing: confirm that the person shown agreed to this video (consent=true), then run again."
+
+
+# Models, weights, devices, configurations
+
+
+class ModelMissingError(InputError):
+    message = "The model '{model}' was not found in {where}; use compact, or check the name or folder."
+
+
+class WeightsCorruptError(Real3DError):
+    message = "The weights '{path}' are damaged or of another version ({reason}); install or download them again."
+
+
+class DeviceUnavailableError(InputError):
+    message = "The device '{device}' is not available here ({reason}); use --device auto or cpu."
+
+
+class ConfigError(InputError):
+    message = "The configuration '{path}' is wrong at '{key}' ({reason}); correct that line."
+
+
+class RequirementMissingError(Real3DError):
+    message = "The package '{package}' is needed for {purpose} but not installed; run: pip install {package}"
+
+
+def output_error(error: OSError, path: object) -> InputError:
+    """The error to show when writing `path` failed with `error`.
+
+    A file-size limit (EFBIG) and a spent quota (EDQUOT) look like a full disk to the person who meets them.
+    """
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return DiskFullError(path=path)
+    return OutputNotWritableError(path=path, reason=error.strerror or type(error).__name__)
+
+
+def _text(value: object) -> str:
+    if isinstance(value, float):
+        text = f"{value:.4g}"
+    elif isinstance(value, (list, tuple, set, frozenset)):
+        text = ", ".join(str(item) for item in value)
+    else:
+        text = str(value)
+    # Control characters in a hostile file name must not break the one line or the terminal.
+    text = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    return text if len(text) <= _LONGEST_FACT else text[: _LONGEST_FACT - 1] + "…"
+
+
+def _rebuild(kind: type[Real3DError], facts: dict[str, Any]) -> Real3DError:
+    return kind(**facts)
