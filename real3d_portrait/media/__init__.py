@@ -1,0 +1,1 @@
+"""Pictures, sound and video: decoding and encoding as streams. Knows nothing about faces."""
