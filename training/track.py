@@ -42,7 +42,7 @@ def track_portraits(folder: Path, rows: list[dict[str, str]], output: Path) -> N
                 groups.append(row["group"])
                 points.append(faces[0])
                 sizes.append(image.shape[1::-1])
-    np.savez_compressed(output, file=names, group=groups, points=np.stack(points), size=sizes)
+    np.savez_compressed(output, name=names, group=groups, points=np.stack(points), size=sizes)
 
 
 def main() -> None:

@@ -1,0 +1,133 @@
+"""The tracker's 478-point mesh: its triangles, regions and mirror.
+
+mediapipe publishes the mesh as a set of edges. Its three-cycles are the triangles, but for two cycles
+round a vertex fan that are no faces (each of their edges already has a triangle on both sides).
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from itertools import combinations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
+
+Faces = NDArray[np.int32]  # (F, 3) vertex indices
+
+N_MESH = 468  # the vertices of the surface; 468..477 are the two irises (centre, then four on the rim)
+
+OVAL = [10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377, 152,
+        148, 176, 149, 150, 136, 172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109]  # fmt: skip
+LIPS_OUTER = [61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291, 409, 270, 269, 267, 0, 37, 39, 40, 185]
+LIPS_INNER = [78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308, 415, 310, 311, 312, 13, 82, 81, 80, 191]
+# Image left (the person's right) and image right; corner to corner along the lower lid, back along the upper.
+EYE_LEFT = [33, 7, 163, 144, 145, 153, 154, 155, 133, 173, 157, 158, 159, 160, 161, 246]
+EYE_RIGHT = [263, 249, 390, 373, 374, 380, 381, 382, 362, 398, 384, 385, 386, 387, 388, 466]
+BROW_LEFT = [70, 63, 105, 66, 107, 55, 65, 52, 53, 46]
+BROW_RIGHT = [300, 293, 334, 296, 336, 285, 295, 282, 283, 276]
+IRIS = list(range(468, 478))
+IRIS_LEFT = list(range(468, 473))
+IRIS_RIGHT = list(range(473, 478))
+# Points that expression moves least: brow ridge, eye corners, nose bridge, temples.
+RIGID = [4, 6, 10, 33, 54, 67, 117, 119, 121, 127, 129, 133, 143, 198, 263, 284, 297, 346, 348, 350, 356,
+         358, 362, 372, 420]  # fmt: skip
+JAW = [152, 148, 176, 149, 150, 377, 400, 378, 379]
+
+
+@cache
+def skin_faces() -> Faces:
+    """(852, 3) triangles of the skin, counter-clockwise seen from the front with y up.
+
+    Eyes and mouth are open holes; `closed_faces` fills them.
+    """
+    from mediapipe.python.solutions.face_mesh_connections import FACEMESH_TESSELATION
+
+    neighbours: dict[int, set[int]] = {}
+    for a, b in FACEMESH_TESSELATION:
+        neighbours.setdefault(a, set()).add(b)
+        neighbours.setdefault(b, set()).add(a)
+    cycles = {
+        tuple(sorted((a, b, c)))
+        for a, around in neighbours.items()
+        for b in around
+        for c in around & neighbours[b]
+    }
+    uses: dict[tuple[int, int], int] = {}
+    for cycle in cycles:
+        for edge in combinations(cycle, 2):
+            uses[edge] = uses.get(edge, 0) + 1
+    kept = sorted(c for c in cycles if not all(uses[e] > 2 for e in combinations(c, 2)))
+    return _oriented(np.array(kept, np.int32))
+
+
+def _oriented(faces: Faces) -> Faces:
+    """Consistent winding by a walk over shared edges, the nose tip's triangles facing forwards."""
+    by_edge: dict[tuple[int, int], list[int]] = {}
+    for index, face in enumerate(faces):
+        for edge in combinations(sorted(face), 2):
+            by_edge.setdefault(edge, []).append(index)
+    faces = faces.copy()
+    seen, queue = {0}, [0]
+    while queue:
+        current = queue.pop()
+        a, b, c = faces[current]
+        for start, end in ((a, b), (b, c), (c, a)):
+            for other in by_edge[tuple(sorted((start, end)))]:
+                if other in seen:
+                    continue
+                seen.add(other)
+                queue.append(other)
+                around = list(faces[other])
+                if around[(around.index(start) + 1) % 3] == end:
+                    faces[other] = faces[other][::-1]
+    # 1 and 4 lie on the nose, 1 below 4; 44 is to their left in the image.
+    tip = next(f for f in faces if {1, 4, 44} <= set(f.tolist()))
+    around = list(tip)
+    one_to_four = around[(around.index(1) + 1) % 3] == 4
+    return faces if one_to_four else faces[:, ::-1].copy()
+
+
+def _fan(ring: list[int]) -> Faces:
+    """Triangles between the two arcs of a corner-to-corner ring (a lens), facing forwards."""
+    half = len(ring) // 2
+    lower = ring[: half + 1]
+    upper = [ring[0], *ring[:half:-1], ring[half]]
+    faces = []
+    for i in range(half):
+        faces.append((lower[i], lower[i + 1], upper[i + 1]))
+        faces.append((lower[i], upper[i + 1], upper[i]))
+    array = np.array([f for f in faces if len(set(f)) == 3], np.int32)
+    return array
+
+
+@cache
+def eye_faces() -> Faces:
+    """Triangles that close the two eye openings."""
+    right = _fan(EYE_RIGHT)[:, ::-1]  # its ring runs the other way round
+    return np.concatenate([_fan(EYE_LEFT), right]).astype(np.int32)
+
+
+@cache
+def mouth_faces() -> Faces:
+    """Triangles that close the opening between the lips."""
+    return _fan(LIPS_INNER)
+
+
+@cache
+def closed_faces() -> Faces:
+    """Skin, eyes and mouth together: a disc whose only border is the face oval."""
+    return np.concatenate([skin_faces(), eye_faces(), mouth_faces()])
+
+
+def mirror(points: NDArray[np.floating]) -> NDArray[np.int32]:
+    """(478,) index of each vertex's twin on the other side, for a near-symmetric face (478, 3), x right.
+
+    By assignment of the reflected points; the mesh's own triangles are not quite symmetric.
+    """
+    reflected = points * np.array([-1.0, 1.0, 1.0])
+    index = np.empty(len(points), np.int32)
+    for part in (slice(0, N_MESH), slice(N_MESH, len(points))):
+        distance = np.linalg.norm(reflected[part, None] - points[None, part], axis=-1)
+        index[part] = linear_sum_assignment(distance**2)[1] + part.start
+    return index
