@@ -1,0 +1,192 @@
+"""Video in: what a file holds, and its frames as a stream. `VideoWriter` is the way out."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+from av.sidedata.sidedata import Type as SideDataType
+from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
+
+from real3d_portrait.errors import (
+    NoVideoStreamError,
+    VideoCorruptError,
+    VideoEmptyError,
+    VideoMissingError,
+    VideoUnreadableError,
+    VideoWithoutFramesError,
+)
+from real3d_portrait.media.demux import open_media, packets, start_seconds
+from real3d_portrait.media.writer import VideoWriter
+
+__all__ = ["VideoFrame", "VideoInfo", "VideoWriter", "probe", "read_frames"]
+
+logger = logging.getLogger(__name__)
+
+_FALLBACK_RATE = Fraction(25)
+_HD_HEIGHT = 720  # pixels; untagged video from this height on is BT.709 by convention, below it BT.601
+_IDENTITY = np.array([[1, 0], [0, 1]])
+
+
+@dataclass(frozen=True)
+class VideoInfo:
+    """Facts of a video as it is shown: rotated upright and with square pixels.
+
+    Attributes:
+        seconds: length of the picture track (of the file, where the track does not say).
+        frames: number of frames, where the file says so.
+        fps: mean frame rate, where the file says so.
+        rotation: clockwise degrees by which the stored picture is turned for showing: 0, 90, 180 or 270.
+    """
+
+    width: int
+    height: int
+    seconds: float
+    frames: int | None
+    fps: float | None
+    has_audio: bool
+    rotation: int
+
+
+@dataclass(frozen=True)
+class VideoFrame:
+    """One frame: its time in seconds from the file's start, and (H, W, 3) uint8 RGB pixels."""
+
+    time: float
+    pixels: np.ndarray
+
+
+def probe(path: str | os.PathLike[str]) -> VideoInfo:
+    """Read a video's facts, decoding its first frame only.
+
+    Raises:
+        VideoMissingError, VideoUnreadableError, VideoEmptyError, VideoCorruptError, NoVideoStreamError,
+        VideoWithoutFramesError: the file is absent, locked, of 0 bytes, not decodable, or without pictures.
+    """
+    path = Path(path)
+    with _open(path) as container:
+        stream = _stream(container, path)
+        frame = next(_decode(container, stream, path))
+        width, height = _square_pixel_size(frame, stream)
+        turn = _display_matrix(frame)
+        if turn[0, 0] == 0:
+            width, height = height, width
+        if stream.duration is not None:
+            seconds = float(stream.duration * stream.time_base)
+        else:
+            seconds = (container.duration or 0) / av.time_base
+        return VideoInfo(
+            width=width,
+            height=height,
+            seconds=seconds,
+            frames=stream.frames or None,
+            fps=float(stream.average_rate) if stream.average_rate else None,
+            has_audio=bool(container.streams.audio),
+            rotation=round(np.degrees(np.arctan2(turn[0, 1], turn[0, 0]))) % 360,
+        )
+
+
+def read_frames(path: str | os.PathLike[str]) -> Iterator[VideoFrame]:
+    """Yield the frames of a video, upright, in showing order, with rising times; holds one at a time.
+
+    Time zero is the file's own start. Frames keep their own times, so a variable frame rate is honoured.
+    Raises as `probe` does, at the first frame.
+    """
+    path = Path(path)
+    reformatter = VideoReformatter()
+    with _open(path) as container:
+        stream = _stream(container, path)
+        zero = start_seconds(container)
+        step = float(1 / (stream.average_rate or _FALLBACK_RATE))
+        last = -step
+        for frame in _decode(container, stream, path):
+            time = last + step if frame.time is None else frame.time - zero
+            if time <= last and last >= 0:  # repeated or broken time stamps
+                time = last + step
+            if time < 0:
+                continue
+            last = time
+            size = _square_pixel_size(frame, stream)
+            yield VideoFrame(time, _upright_rgb(frame, size, reformatter))
+
+
+def _upright_rgb(frame: av.VideoFrame, size: tuple[int, int], reformatter: VideoReformatter) -> np.ndarray:
+    space = frame.colorspace if frame.colorspace in list(Colorspace) else None
+    if space is None:
+        space = Colorspace.ITU709 if frame.height >= _HD_HEIGHT else Colorspace.ITU601
+    rgb = reformatter.reformat(
+        frame,
+        width=size[0],
+        height=size[1],
+        format="rgb24",
+        src_colorspace=space,
+        dst_color_range=ColorRange.JPEG,
+        interpolation=Interpolation.BICUBIC,
+    )
+    pixels = rgb.to_ndarray()
+    matrix = _display_matrix(frame)
+    if matrix[0, 0] == 0:
+        pixels = pixels.transpose(1, 0, 2)
+    flip_x, flip_y = matrix.sum(axis=0) < 0
+    return np.ascontiguousarray(pixels[:: -1 if flip_y else 1, :: -1 if flip_x else 1])
+
+
+def _display_matrix(frame: av.VideoFrame) -> np.ndarray:
+    """(2, 2) of -1, 0, 1: row vector (x, y) of the stored picture times this is the shown (x, y)."""
+    data = frame.side_data.get(SideDataType.DISPLAYMATRIX)
+    if data is None:
+        return _IDENTITY
+    matrix = np.frombuffer(data, np.int32)[[0, 1, 3, 4]].reshape(2, 2) / 65536
+    turn = np.where(np.abs(matrix) > 0.7, np.sign(matrix), 0).astype(int)
+    return turn if abs(round(np.linalg.det(turn))) == 1 else _IDENTITY
+
+
+def _square_pixel_size(frame: av.VideoFrame, stream: av.VideoStream) -> tuple[int, int]:
+    """Width and height at which the stored picture has its true proportions."""
+    return round(frame.width * (stream.sample_aspect_ratio or 1)), frame.height
+
+
+def _decode(container: av.container.InputContainer, stream: av.VideoStream, path: Path) -> Iterator[av.VideoFrame]:
+    stream.thread_type = "AUTO"
+    good = bad = 0
+    for packet in packets(container, stream):
+        try:
+            frames = packet.decode()
+        except av.error.FFmpegError:
+            bad += 1
+            continue
+        good += len(frames)
+        yield from frames
+    if not good:
+        raise VideoCorruptError(path=path) if bad else VideoWithoutFramesError(path=path)
+    if bad:
+        logger.warning("%d damaged frames of '%s' were skipped.", bad, path)
+
+
+def _open(path: Path) -> av.container.InputContainer:
+    try:
+        if path.is_file() and path.stat().st_size == 0:
+            raise VideoEmptyError(path=path)
+        return open_media(path)
+    except FileNotFoundError:
+        raise VideoMissingError(path=path) from None
+    except av.error.FFmpegError:
+        raise VideoCorruptError(path=path) from None
+    except OSError as error:
+        raise VideoUnreadableError(path=path, reason=error.strerror) from None
+
+
+def _stream(container: av.container.InputContainer, path: Path) -> av.VideoStream:
+    """The picture track; cover art of a song is none."""
+    cover = av.stream.Disposition.attached_pic
+    tracks = [stream for stream in container.streams.video if not stream.disposition & cover]
+    if not tracks:
+        raise NoVideoStreamError(path=path)
+    best = container.streams.best("video")
+    return best if best in tracks else tracks[0]

@@ -1,0 +1,222 @@
+"""Frames and sound → a finished file that appears whole or not at all."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import secrets
+import shutil
+from collections.abc import Mapping
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+
+from real3d_portrait.errors import (
+    OutputFolderInUseError,
+    OutputFolderMissingError,
+    OutputIsFolderError,
+    OutputNotWritableError,
+    TransparencyUnsupportedError,
+    UnknownOutputFormatError,
+    output_error,
+)
+from real3d_portrait.media.audio import Audio
+from real3d_portrait.media.clip import STATEMENT, Clip, Provenance
+from real3d_portrait.media.encode import Encoder, MovieEncoder, PictureEncoder
+
+_MOVIES = (".mp4", ".webm")
+_OURS = re.compile(r"frame_\d{6,}\.png|audio\.wav")
+
+
+class VideoWriter:
+    """Writes one video. The target changes only when the `with` block ends without an error.
+
+    Until then everything lies beside it under a hidden temporary name, which is removed on any exception,
+    Ctrl-C included. Of two writers with one target, the one that ends last wins.
+
+    Args:
+        path: name.mp4 (H.264, AAC), name.webm (VP9, Opus), or a folder for single PNG pictures: a name without
+            suffix or with a trailing slash.
+        width, height: of the frames, pixels.
+        fps: frames a second.
+        audio: a file with sound, whose own quality is kept up to 48 kHz stereo, or `Audio`; cut or padded with
+            silence to the length of the picture.
+        transparent: frames are (H, W, 4) with straight alpha; .webm or folder only.
+        metadata: further container tags, such as {"title": "…"}.
+
+    Raises:
+        OutputFolderMissingError, OutputNotWritableError, OutputIsFolderError, OutputFolderInUseError,
+        UnknownOutputFormatError, TransparencyUnsupportedError: the target does not work, found before any frame.
+        DiskFullError: on writing.
+
+    Example:
+        with VideoWriter("out.mp4", 512, 512, audio=Path("speech.wav")) as writer:
+            for frame in frames:
+                writer.write(frame)
+        clip = writer.clip(seed=0, model="compact")
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        width: int,
+        height: int,
+        fps: float | Fraction = 25,
+        audio: str | os.PathLike[str] | Audio | None = None,
+        transparent: bool = False,
+        metadata: Mapping[str, str] | None = None,
+    ) -> None:
+        check_output(path, transparent)
+        self.path = Path(path)
+        self._folder = _is_folder(path)
+        self._size = width, height
+        self._fps = Fraction(fps).limit_denominator(1001)
+        self._audio = audio if audio is None or isinstance(audio, Audio) else Path(audio)
+        self._transparent = transparent
+        self._tags = {"comment": STATEMENT, **(metadata or {}), "description": STATEMENT}
+        self._frames = 0
+        self._temporary: Path | None = None
+        self._encoder: Encoder | None = None
+
+    def __enter__(self) -> Self:
+        try:
+            self._temporary = self._create_temporary()
+            self._encoder = self._open_encoder(self._temporary)
+        except BaseException as error:
+            self._discard()
+            if isinstance(error, OSError):
+                raise output_error(error, self.path) from error
+            raise
+        return self
+
+    def write(self, frame: np.ndarray) -> None:
+        """Append a frame: (H, W, 3) uint8 RGB, or (H, W, 4) RGBA where the writer is transparent."""
+        expected = (self._size[1], self._size[0], 4 if self._transparent else 3)
+        if frame.shape != expected or frame.dtype != np.uint8:
+            raise ValueError(f"frame is {frame.shape} {frame.dtype}, expected {expected} uint8")
+        try:
+            self._encoder.write(frame)
+        except OSError as error:
+            raise output_error(error, self.path) from error
+        self._frames += 1
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if kind is None:
+                if not self._frames:
+                    raise ValueError("no frame was written")
+                self._encoder.finish()
+                self._encoder = None
+                self._publish()
+        except OSError as problem:
+            raise output_error(problem, self.path) from problem
+        finally:
+            self._discard()
+
+    def clip(self, seed: int | None = None, model: str | None = None, warnings: tuple[str, ...] = ()) -> Clip:
+        """The facts of the finished file."""
+        width, height = self._size
+        if not self._folder:
+            width, height = width + width % 2, height + height % 2
+        return Clip(
+            path=self.path,
+            frames=self._frames,
+            fps=float(self._fps),
+            width=width,
+            height=height,
+            seconds=float(self._frames / self._fps),
+            seed=seed,
+            model=model,
+            provenance=Provenance(warnings=warnings),
+        )
+
+    def _create_temporary(self) -> Path:
+        suffix = "" if self._folder else self.path.suffix.lower()
+        name = f".{self.path.stem[:40]}.{secrets.token_hex(4)}.tmp{suffix}"
+        temporary = self.path.absolute().parent / name
+        if self._folder:
+            temporary.mkdir()
+        else:
+            temporary.touch(exist_ok=False)
+        return temporary
+
+    def _open_encoder(self, temporary: Path) -> Encoder:
+        if self._folder:
+            return PictureEncoder(temporary, self._fps, self._audio, self._tags)
+        return MovieEncoder(
+            temporary, temporary.suffix, *self._size, self._fps, self._audio, self._transparent, self._tags
+        )
+
+    def _publish(self) -> None:
+        if self._folder:
+            _replace_folder(self._temporary, self.path)
+        else:
+            os.replace(self._temporary, self.path)
+        self._temporary = None
+
+    def _discard(self) -> None:
+        if self._encoder:
+            self._encoder.abort()
+            self._encoder = None
+        if self._temporary:
+            if self._folder:
+                shutil.rmtree(self._temporary, ignore_errors=True)
+            else:
+                self._temporary.unlink(missing_ok=True)
+            self._temporary = None
+
+
+def check_output(path: str | os.PathLike[str], transparent: bool = False) -> None:
+    """Raise what `VideoWriter` would raise for this target, so that a caller can ask before long work."""
+    name, path = path, Path(path)
+    parent = path.absolute().parent
+    if not parent.is_dir():
+        raise OutputFolderMissingError(folder=path.parent)
+    if _is_folder(name):
+        _refuse_foreign_files(path)
+    elif path.suffix.lower() not in _MOVIES:
+        raise UnknownOutputFormatError(path=path, suffix=path.suffix)
+    elif path.is_dir():
+        raise OutputIsFolderError(path=path)
+    elif transparent and path.suffix.lower() == ".mp4":
+        raise TransparencyUnsupportedError(path=path)
+    for place in (parent, path):
+        if place.exists() and not os.access(place, os.W_OK):
+            raise OutputNotWritableError(path=path, reason="Permission denied")
+
+
+def _is_folder(path: str | os.PathLike[str]) -> bool:
+    return os.fspath(path).endswith("/") or not Path(path).suffix
+
+
+def _refuse_foreign_files(folder: Path) -> None:
+    if folder.is_dir():
+        found = next((entry.name for entry in os.scandir(folder) if not _OURS.fullmatch(entry.name)), None)
+        if found is not None:
+            raise OutputFolderInUseError(path=folder, found=found)
+    elif folder.exists():
+        raise OutputNotWritableError(path=folder, reason="a file of that name exists")
+
+
+def _replace_folder(new: Path, target: Path) -> None:
+    """Put `new` in the place of `target`, which may hold an older sequence; another writer may do so as well."""
+    while True:
+        try:
+            os.rename(new, target)
+            return
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
+        _refuse_foreign_files(target)
+        old = new.with_name(f"{new.name}.old")
+        try:
+            os.rename(target, old)
+        except FileNotFoundError:
+            continue
+        shutil.rmtree(old, ignore_errors=True)
