@@ -1,0 +1,146 @@
+"""The opening between two lips or two lids: smooth edges and soft coverage from mesh points.
+
+Lips and lids are a few pixels thick in the PNCC, where they would flicker; here their edges are splines
+through the landmarks, so coverage is exact below a pixel and moves continuously with the mesh.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.interpolate import CubicSpline
+
+Array = NDArray[np.float32]
+
+MOUTH_LOWER = (78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308)
+MOUTH_UPPER = (78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308)
+RIGHT_EYE_LOWER = (33, 7, 163, 144, 145, 153, 154, 155, 133)
+RIGHT_EYE_UPPER = (33, 246, 161, 160, 159, 158, 157, 173, 133)
+LEFT_EYE_LOWER = (362, 382, 381, 380, 374, 373, 390, 249, 263)
+LEFT_EYE_UPPER = (362, 398, 384, 385, 386, 387, 388, 466, 263)
+
+# Points that expressions hardly move: forehead, temples, nose, eye corners.
+RIGID = (6, 197, 195, 5, 168, 8, 9, 151, 10, 33, 133, 362, 263, 127, 356, 234, 454, 227, 447, 143, 372, 2, 94)
+
+_SAMPLES = 72
+
+
+def smoothstep(low: float, high: float, value: Array | float) -> Array:
+    """0 up to `low`, 1 from `high` on, and a smooth cubic between them."""
+    t = np.clip((np.asarray(value, np.float32) - low) / (high - low), 0, 1)
+    return t * t * (3 - 2 * t)
+
+
+@lru_cache
+def _spline_matrix(points: int) -> Array:
+    knots = np.arange(points)
+    spline = CubicSpline(knots, np.eye(points), bc_type="natural")
+    return spline(np.linspace(0, points - 1, _SAMPLES)).astype(np.float32)
+
+
+class HeadPlacement:
+    """Carries 3-D points of the photo to the output of another head pose.
+
+    The camera is weak perspective, so an affine map fitted to points that expressions leave alone holds
+    for every point that is fixed to the skull.
+    """
+
+    def __init__(self, landmarks: Array) -> None:
+        self.centre = landmarks[list(RIGID)].mean(0)
+        points = landmarks[list(RIGID)] - self.centre
+        # Ridge on depth alone: the tracker's depth is the least certain of the three coordinates.
+        extent = float(np.abs(points[:, :2]).mean())
+        rows = np.concatenate([points, np.ones((len(points), 1), np.float32)], 1).astype(np.float64)
+        penalty = np.diag([0, 0, 0.02 * len(points) * extent**2, 0])
+        self._solve = np.linalg.solve(rows.T @ rows + penalty, rows.T)
+
+    def fit(self, mesh: Array) -> tuple[Array, Array]:
+        """Linear part (2, 3) and offset (2,) from photo pixels to the mesh's pixels."""
+        affine = (self._solve @ mesh[list(RIGID), :2]).T.astype(np.float32)
+        linear = affine[:, :3]
+        return linear, affine[:, 3] - linear @ self.centre
+
+
+@dataclass(frozen=True)
+class Aperture:
+    """An opening in a turned pixel frame: u along it, v across it, downwards.
+
+    origin: (2,) pixels; axes: (2, 2), rows are the unit vectors of u and v.
+    u: (n,) increasing; top, bottom: (n,) v of the edges; top_cos, bottom_cos: (n,) cosines of their slopes.
+    """
+
+    origin: Array
+    axes: Array
+    u: Array
+    top: Array
+    bottom: Array
+    top_cos: Array
+    bottom_cos: Array
+
+    @classmethod
+    def from_points(cls, upper: Array, lower: Array, axes: Array) -> Aperture:
+        """upper, lower: (k, 2) pixels from the image's left corner to its right one, ends shared."""
+        origin = (upper[0] + upper[-1]) / 2
+        matrix = _spline_matrix(len(upper))
+        edges = [matrix @ ((points - origin) @ axes.T) for points in (upper, lower)]
+        u = np.linspace(
+            max(edge[0, 0] for edge in edges), min(edge[-1, 0] for edge in edges), _SAMPLES, dtype=np.float32
+        )
+        heights, cosines = [], []
+        for edge in edges:
+            # A corner that folds under is flattened, so that each column has one height.
+            along = np.maximum.accumulate(edge[:, 0])
+            height = np.interp(u, along, edge[:, 1]).astype(np.float32)
+            slope = np.gradient(height, max(float(u[1] - u[0]), 1e-3))
+            heights.append(height)
+            cosines.append((1 / np.sqrt(1 + slope**2)).astype(np.float32))
+        top, bottom = heights
+        return cls(origin, axes, u, np.minimum(top, bottom), bottom, *cosines)
+
+    @property
+    def gap(self) -> float:
+        """Largest height of the opening in pixels, never negative."""
+        return max(0.0, float((self.bottom - self.top).max()))
+
+    @property
+    def width(self) -> float:
+        return float(self.u[-1] - self.u[0])
+
+    def bounds(self, size: tuple[int, int], margin: float) -> tuple[slice, slice] | None:
+        """Rows and columns of an image (height, width) around the opening; None where they are empty."""
+        outline = np.concatenate([np.stack([self.u, self.top], 1), np.stack([self.u, self.bottom], 1)])
+        points = outline @ self.axes + self.origin
+        x0, y0 = np.maximum(np.floor(points.min(0) - margin), 0).astype(int)
+        x1, y1 = np.minimum(np.ceil(points.max(0) + margin) + 1, size[::-1]).astype(int)
+        return (slice(y0, y1), slice(x0, x1)) if x1 > x0 and y1 > y0 else None
+
+    def local(self, x: Array, y: Array) -> tuple[Array, Array]:
+        """Pixels to (u, v)."""
+        dx, dy = x - self.origin[0], y - self.origin[1]
+        return (
+            self.axes[0, 0] * dx + self.axes[0, 1] * dy,
+            self.axes[1, 0] * dx + self.axes[1, 1] * dy,
+        )
+
+    def grid(self, window: tuple[slice, slice]) -> tuple[Array, Array]:
+        """(u, v) of every pixel of a window."""
+        rows, columns = window
+        x = np.arange(columns.start, columns.stop, dtype=np.float32)[None]
+        y = np.arange(rows.start, rows.stop, dtype=np.float32)[:, None]
+        return self.local(x, y)
+
+    def depths(self, u: Array, v: Array) -> tuple[Array, Array]:
+        """Distance in pixels below the upper edge and above the lower edge; negative outside."""
+        below = (v - np.interp(u, self.u, self.top)) * np.interp(u, self.u, self.top_cos)
+        above = (np.interp(u, self.u, self.bottom) - v) * np.interp(u, self.u, self.bottom_cos)
+        return below.astype(np.float32), above.astype(np.float32)
+
+    def coverage(self, u: Array, v: Array, softness: float) -> Array:
+        """Soft mask in 0..1 whose edge is `softness` pixels wide."""
+        below, above = self.depths(u, v)
+        ends = np.minimum(u - self.u[0], self.u[-1] - u)
+        edges = [np.clip(distance / softness + 0.5, 0, 1) for distance in (below, above, ends)]
+        return edges[0] * edges[1] * edges[2]

@@ -1,0 +1,355 @@
+"""What lies behind the lips: teeth, tongue and the dark of the mouth, made once from a photo.
+
+The photo's warp leaves the opening between the lips to this layer. Upper teeth are fixed to the skull,
+lower teeth and tongue to the jaw, so they never swim or shimmer: a frame only places, shades and hides
+them behind the lips. Teeth that the photo shows are used; the rest is drawn from anatomy in the photo's
+exposure and white balance.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from real3d_portrait.models.aperture import (
+    MOUTH_LOWER,
+    MOUTH_UPPER,
+    Aperture,
+    HeadPlacement,
+    smoothstep,
+)
+from real3d_portrait.models.teeth import (
+    LOWER_ARCH,
+    LOWER_TEETH,
+    UPPER_ARCH,
+    UPPER_TEETH,
+    DentalArch,
+    TeethStrip,
+    draw_teeth,
+)
+
+Array = NDArray[np.float32]
+
+_LIPS = MOUTH_LOWER + MOUTH_UPPER[-2:0:-1]
+_JAW = (152, 148, 377, 176, 400, 149, 378)
+_CHEEKS = ((50, 101, 36, 205), (280, 330, 266, 425))
+_LUMA = np.array([0.299, 0.587, 0.114], np.float32)
+
+# log teeth RGB = W log cheek RGB + b: ridge regression over 411 smiling portraits (residual 0.15 to 0.20).
+_TEETH_WEIGHT = np.array([[0.561, 0.289, -0.194], [0.303, 0.522, -0.149], [0.200, 0.333, 0.126]], np.float32)
+_TEETH_BIAS = np.array([1.818, 1.677, 1.741], np.float32)
+
+
+@dataclass(frozen=True)
+class _Row:
+    """One jaw's teeth as they are drawn: premultiplied colour (H, W, 4) and their place in the head."""
+
+    strip: Array
+    arc: Array  # (W,) mm
+    heights: Array  # (H,) mm from the biting edge to the gum
+    curve: Array  # (W, 3) photo pixels of the biting edge
+    upwards: float  # +1 where gums lie above, -1 below
+
+
+class MouthInterior:
+    """The inside of one person's mouth.
+
+    photo: (S, S, 3) uint8 RGB; landmarks: (478, 3) pixels of the photo; neutral: (478, 3) the same head
+    with closed lips and no expression, under the photo's own pose. Without it the place of the lips' line
+    is guessed from the nose.
+    """
+
+    def __init__(
+        self, photo: NDArray[np.uint8], landmarks: Array, neutral: Array | None = None
+    ) -> None:
+        self._landmarks = np.asarray(landmarks, np.float32)
+        rest = self._landmarks if neutral is None else np.asarray(neutral, np.float32)
+        self._placement = HeadPlacement(rest)
+        self._axes = _head_axes(rest)
+        eyes = float(np.linalg.norm(rest[473] - rest[468]))
+        lips = float(np.linalg.norm(rest[308] - rest[78]))
+        opening = float(np.linalg.norm(rest[13] - rest[14])) / lips
+        closed = neutral is not None or opening < 0.05
+        self._mm = 0.6 * eyes / 63 + 0.4 * lips / 48 if closed else eyes / 63
+        line = (rest[13] + rest[14]) / 2 if closed else rest[2] + 22 * self._mm * self._axes[1]
+        self._line = line.astype(np.float32)
+
+        image = photo.astype(np.float32)
+        self._light = _cheek_colour(image, self._landmarks)
+        luma = float(self._light @ _LUMA)
+        self._teeth = _teeth_colour(self._light)
+        self._tongue = luma * np.array([0.80, 0.50, 0.49], np.float32)
+        self._tongue = 0.7 * self._tongue + 0.3 * self._light * np.array([0.85, 0.68, 0.70], np.float32)
+        self._gum = 0.55 * self._tongue + 0.35 * self._light
+        self._dark = luma * np.array([0.22, 0.105, 0.095], np.float32)
+
+        seed = int(np.abs(self._landmarks).sum()) % 65536
+        px_per_mm = max(2.0, 1.5 * self._mm)
+        blur = 1.5 * _photo_blur(image, self._landmarks)
+        upper = draw_teeth(UPPER_TEETH, px_per_mm, seed, blur)
+        lower = draw_teeth(LOWER_TEETH, px_per_mm, seed + 1, blur)
+        self._source = self._aperture(self._landmarks, np.eye(2, 3, dtype=np.float32))
+        self._source_open = self._source.gap / max(self._source.width, 1.0)
+        self._upper = self._place(upper, UPPER_ARCH, edge=1.5, setback=2.0, upwards=1.0)
+        self._lower_edge = 0.8
+        self._lower = self._place(lower, LOWER_ARCH, edge=self._lower_edge, setback=4.5, upwards=-1.0)
+        if self._source_open > 0.08:
+            self._use_own_teeth(image, upper)
+
+    def draw(self, frame: NDArray, mesh_px: Array, skull_px: Array) -> NDArray:
+        """The frame with the mouth's inside between its lips.
+
+        frame: (S, S, 3) RGB uint8 or float32 in 0..255, returned in the same type; mesh_px: (478, 3)
+        driven landmarks; skull_px: (478, 3) the neutral expression under the same head pose. Where the
+        lips stand as in the photo, the frame's own pixels stay.
+        """
+        linear, offset = self._placement.fit(skull_px)
+        opening = self._aperture(mesh_px, linear)
+        scale = opening.width / max(self._source.width, 1.0)
+        weight = self._novelty(opening, mesh_px, linear, offset)
+        if weight <= 0 or opening.gap < 0.6:
+            return frame
+        window = opening.bounds(frame.shape[:2], 2.0)
+        if window is None:
+            return frame
+        u, v = opening.grid(window)
+        softness = float(np.clip(1.2 * scale * self._source.width / 90, 1.0, 2.5))
+        mask = opening.coverage(u, v, softness) * weight * smoothstep(0.6, 2.0, opening.gap)
+        inside = self._inside(opening, u, v, mesh_px, skull_px, linear, offset)
+        patch = frame[window].astype(np.float32)
+        blended = patch + mask[..., None] * (inside - patch)
+        result = frame.copy()
+        result[window] = np.rint(blended) if frame.dtype == np.uint8 else blended
+        return result
+
+    def _aperture(self, mesh: Array, linear: Array) -> Aperture:
+        down = linear @ self._axes[1]
+        down = down / np.linalg.norm(down)
+        axes = np.array([[down[1], -down[0]], down], np.float32)
+        return Aperture.from_points(mesh[list(MOUTH_UPPER), :2], mesh[list(MOUTH_LOWER), :2], axes)
+
+    def _novelty(self, opening: Aperture, mesh: Array, linear: Array, offset: Array) -> float:
+        """How far the lips stand from where the photo has them: 0 (keep the photo) to 1."""
+        lips = list(_LIPS)
+        expected = self._landmarks[lips] @ linear.T + offset
+        change = float(np.linalg.norm(mesh[lips, :2] - expected, axis=1).mean()) / max(opening.width, 1.0)
+        # A closed photo holds nothing to keep, so a small opening suffices; an open one holds its own teeth.
+        held = float(smoothstep(0.02, 0.08, self._source_open))
+        return float(smoothstep(0.004 + 0.008 * held, 0.014 + 0.04 * held, change))
+
+    def _place(
+        self, strip: TeethStrip, arch: DentalArch, edge: float, setback: float, upwards: float
+    ) -> _Row:
+        x, z = arch.curve(strip.arc)
+        across, down, away = self._axes
+        curve = self._line + self._mm * (
+            x[:, None] * across + edge * down + (z + setback)[:, None] * away
+        )
+        # Little light reaches the back of the mouth.
+        fall = np.exp(-((z / 24) ** 1.4)).astype(np.float32)[None, :, None]
+        colour = strip.colour * self._teeth
+        colour += strip.gum[..., None] * (self._gum - colour)
+        rgba = np.concatenate([colour * fall, np.ones_like(strip.cover)[..., None]], -1)
+        return _Row(
+            rgba * strip.cover[..., None], strip.arc, strip.heights, curve.astype(np.float32), upwards
+        )
+
+    def _inside(
+        self,
+        opening: Aperture,
+        u: Array,
+        v: Array,
+        mesh: Array,
+        skull: Array,
+        linear: Array,
+        offset: Array,
+    ) -> Array:
+        """Colour (h, w, 3) behind the lips at every pixel of a window."""
+        mm = self._mm * float(np.linalg.norm(linear @ self._axes[1]))
+        below, above = opening.depths(u, v)
+        jaw = self._jaw_shift(opening, mesh, skull, linear, offset, mm)
+        drop = max(0.0, float(opening.axes[1] @ jaw)) / mm
+        colour = self._cavity(opening, u, v, below, above, mm)
+        tongue, cover = self._tongue_at(opening, u, v, linear, offset + jaw, mm, drop)
+        colour = colour + cover[..., None] * (tongue - colour)
+        light = self._occlusion(below / mm, above / mm, opening, u)
+        for row, shift in ((self._lower, jaw), (self._upper, np.zeros(2, np.float32))):
+            strip = _sample_row(row, opening, u, v, linear, offset + shift, mm)
+            dim = light if row.upwards > 0 else 0.9 * light
+            colour = colour * (1 - strip[..., 3:]) + strip[..., :3] * dim[..., None]
+        return np.clip(colour, 0, 255)
+
+    def _jaw_shift(
+        self, opening: Aperture, mesh: Array, skull: Array, linear: Array, offset: Array, mm: float
+    ) -> Array:
+        """Motion (2,) of the lower teeth in pixels.
+
+        The chin's skin shows the jaw's motion; lips that part further than it would bare whole crowns, which
+        people's do not, so the row sinks with the lip, softly.
+        """
+        jaw = (mesh[list(_JAW), :2] - skull[list(_JAW), :2]).mean(0) * 0.92
+        edge = linear @ (self._line + self._lower_edge * self._mm * self._axes[1]) + offset + jaw
+        bared = float(opening.axes[1] @ (mesh[14, :2] - edge)) / mm
+        limit = 4.2
+        allowed = limit * float(np.tanh(bared / limit)) if bared > 0 else bared
+        return jaw + (bared - allowed) * mm * opening.axes[1]
+
+    def _cavity(
+        self, opening: Aperture, u: Array, v: Array, below: Array, above: Array, mm: float
+    ) -> Array:
+        edge = np.minimum(np.minimum(below, above), 0.5 * opening.width - np.abs(u)) / mm
+        glow = 0.55 + 0.75 * np.exp(-np.clip(edge, 0, None) / 2.5)
+        return self._dark * glow[..., None]
+
+    def _tongue_at(
+        self, opening: Aperture, u: Array, v: Array, linear: Array, offset: Array, mm: float, drop: float
+    ) -> tuple[Array, Array]:
+        across, down, away = self._axes
+        middle = self._line + self._mm * (2.5 * down + 13 * away)
+        at_u, at_v = opening.local(*(linear @ middle + offset))
+        x = (u - at_u) / (mm * 19)
+        rise = np.float32(1.5 + 0.34 * drop)
+        depth = (v - at_v) / mm + rise - 7 * x**2  # mm below the tongue's outline
+        cover = smoothstep(-1.0, 1.2, depth) * smoothstep(1.05, 0.9, np.abs(x))
+        front = smoothstep(0, rise + 5, depth)
+        groove = 1 - 0.10 * np.exp(-((x / 0.10) ** 2)) * (1 - front)
+        shade = (0.50 + 0.42 * front) * groove * (1 - 0.3 * np.clip(np.abs(x), 0, 1) ** 2)
+        return self._tongue * shade[..., None], cover
+
+    def _occlusion(self, below: Array, above: Array, opening: Aperture, u: Array) -> Array:
+        """Light in 0..1 that reaches a point behind the lips; distances to the lips in mm."""
+        upper = 1 - 0.40 * np.exp(-np.clip(below, 0, None) / 1.1)
+        lower = 1 - 0.22 * np.exp(-np.clip(above, 0, None) / 0.9)
+        corner = np.clip(0.5 * opening.width - np.abs(u), 0, None) / opening.width
+        sides = 0.45 + 0.55 * (1 - np.exp(-corner / 0.09))
+        return upper * lower * sides * (0.82 + 0.18 * smoothstep(0.02, 0.14, opening.gap / opening.width))
+
+
+    def _use_own_teeth(self, image: Array, strip: TeethStrip) -> None:
+        """Replace the drawn upper teeth by the photo's own wherever its open lips show them."""
+        seen, tooth, within = self._look(image, self._upper)
+        front = np.abs(self._upper.arc)[None] < 12
+        visible = within & front
+        luma = seen @ _LUMA
+        if visible.sum() < 50 or (tooth * visible).sum() < 0.25 * visible.sum():
+            return
+        bright = (tooth > 0.8) & front
+        if np.median(luma[bright]) < 0.55 * float(self._teeth @ _LUMA):
+            return  # a dark mouth: what looks like teeth there is tongue or shade
+        self._teeth = np.percentile(seen[bright], 60, axis=0).astype(np.float32)
+        heights = self._upper.heights
+        rows = np.where(visible.any(1), np.nan_to_num(_masked_mean(luma, visible)), np.nan)
+        shift = -_biting_edge(heights, rows / np.nanmax(rows))
+        self._upper = self._place(strip, UPPER_ARCH, edge=1.5 + shift, setback=2.0, upwards=1.0)
+        self._lower_edge += max(0.0, shift)
+        seen, tooth, within = self._look(image, self._upper)
+        own = tooth * (self._upper.heights[:, None] > -0.8)
+        own = cv2.GaussianBlur(cv2.erode(own.astype(np.float32), np.ones((3, 3))), (0, 0), 1.2)[..., None]
+        opaque = np.concatenate([seen, np.ones_like(seen[..., :1])], -1)
+        self._upper = replace(self._upper, strip=self._upper.strip * (1 - own) + opaque * own)
+
+    def _look(self, image: Array, row: _Row) -> tuple[Array, Array, NDArray[np.bool_]]:
+        """The photo laid onto a row's strip: unshaded colour, likeness to a tooth, and where lips are open."""
+        points = row.curve[None] - row.heights[:, None, None] * self._mm * row.upwards * self._axes[1]
+        x, y = (np.ascontiguousarray(points[..., k]) for k in (0, 1))
+        colour = cv2.remap(image, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+        u, v = self._source.local(x, y)
+        below, above = self._source.depths(u, v)
+        inside = (np.minimum(below, above) > 0.6) & (np.abs(u) < 0.5 * self._source.width)
+        luma = colour @ _LUMA
+        bright = np.percentile(luma[inside], 85) if inside.any() else 255.0
+        greyness = (colour.max(-1) - colour.min(-1)) / np.maximum(colour.max(-1), 1)
+        skin = float(np.ptp(self._light) / self._light.max())
+        tooth = smoothstep(0.50, 0.70, luma / bright) * smoothstep(1.0, 0.75, greyness / max(skin, 0.2))
+        light = self._occlusion(below / self._mm, above / self._mm, self._source, u)
+        return np.clip(colour / np.clip(light, 0.6, 1)[..., None], 0, 250), tooth * inside, inside
+
+
+def _sample_row(
+    row: _Row, opening: Aperture, u: Array, v: Array, linear: Array, offset: Array, mm: float
+) -> Array:
+    """Premultiplied colour (h, w, 4) of a row of teeth at (u, v)."""
+    edge_u, edge_v = opening.local(*(row.curve @ linear.T + offset).T)
+    # Beyond the arch's turning points the far side hides behind the near one.
+    first, last = int(edge_u.argmin()), int(edge_u.argmax())
+    columns = np.arange(first, last + 1, dtype=np.float32)
+    along = edge_u[first : last + 1]
+    column = np.interp(u, along, columns, left=-9, right=-9).astype(np.float32)
+    height = row.upwards * (np.interp(u, along, edge_v[first : last + 1]) - v) / mm
+    step = row.heights[1] - row.heights[0]
+    line = ((height - row.heights[0]) / step).astype(np.float32)
+    return cv2.remap(row.strip, column, line, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
+
+
+def _head_axes(landmarks: Array) -> Array:
+    """Unit vectors (3, 3) of the head in pixels: to the image's right, down, away from the viewer."""
+    pairs = ((33, 263), (133, 362), (127, 356), (234, 454))
+    across = sum(landmarks[b] - landmarks[a] for a, b in pairs)
+    across = across / np.linalg.norm(across)
+    down = landmarks[2] - landmarks[9]
+    down = down - across * (down @ across)
+    down = down / np.linalg.norm(down)
+    return np.stack([across, down, np.cross(across, down)]).astype(np.float32)
+
+
+def _cheek_colour(image: Array, landmarks: Array) -> Array:
+    """Colour of the better lit cheek, (3,)."""
+    colours = []
+    for corners in _CHEEKS:
+        mask = np.zeros(image.shape[:2], np.uint8)
+        cv2.fillConvexPoly(mask, np.rint(landmarks[list(corners), :2]).astype(np.int32), 1)
+        pixels = image[mask > 0]
+        if len(pixels):
+            colours.append(np.median(pixels, 0))
+    if not colours:
+        return np.array([180, 140, 120], np.float32)
+    return np.mean(colours, 0).astype(np.float32)
+
+
+def _teeth_colour(light: Array) -> Array:
+    """Plausible tooth colour under the light that falls on the cheeks."""
+    colour = np.exp(_TEETH_WEIGHT @ np.log(np.maximum(light, 8)) + _TEETH_BIAS)
+    limit = 1.25 * float(light @ _LUMA)
+    # The portraits' teeth were seen under their lips' shade, which draw() adds.
+    return np.minimum(1.10 * colour * min(1.0, limit / float(colour @ _LUMA)), 240).astype(np.float32)
+
+
+def _photo_blur(image: Array, landmarks: Array) -> float:
+    """Standard deviation in pixels of the blur that a face's texture shows, 0.4 to 2.
+
+    The ratio of two neighbouring bands falls with blur in a known way for textures of natural spectrum.
+    """
+    low = np.clip(landmarks[:, :2].min(0), 0, None).astype(int)
+    high = landmarks[:, :2].max(0).astype(int)
+    luma = np.ascontiguousarray(image[low[1] : high[1], low[0] : high[0]] @ _LUMA)
+    if min(luma.shape) < 16:
+        return 0.8
+    fine, coarse = cv2.GaussianBlur(luma, (0, 0), 1.0), cv2.GaussianBlur(luma, (0, 0), 2.0)
+    ratio = float(np.abs(luma - fine).mean() / max(np.abs(fine - coarse).mean(), 1e-3))
+    ratios = (0.46, 0.525, 0.60, 0.72, 0.85, 1.08, 1.54)
+    return float(np.interp(ratio, ratios, (2.0, 1.6, 1.3, 1.0, 0.8, 0.6, 0.4)))
+
+
+def _masked_mean(values: Array, mask: NDArray[np.bool_]) -> Array:
+    """Mean over each row's masked entries, 0 where there are none."""
+    return (values * mask).sum(1) / np.maximum(mask.sum(1), 1)
+
+
+def _biting_edge(heights: Array, brightness: Array) -> float:
+    """Height in mm at which the upper teeth end, from the brightness (1 at most) of each height.
+
+    Going down from the brightest row it is the first dark row or the first dip (the line where closed teeth
+    meet); where the lower lip hides it, the lowest row that shows, if that is below the expected 0.
+    """
+    known = np.flatnonzero(~np.isnan(brightness) & (np.abs(heights) < 7))
+    peak = int(known[np.argmax(brightness[known])])
+    for row in range(peak, known[0], -1):
+        lowest = brightness[row]
+        ahead = brightness[max(known[0], row - int(1.5 / (heights[1] - heights[0]))) : row]
+        dips = lowest <= brightness[row + 1] and len(ahead) and np.nanmax(ahead) > lowest + 0.05
+        if lowest < 0.68 or (dips and lowest < 0.92):
+            return float(np.clip(heights[row], -4, 4))
+    return float(np.clip(min(0.0, heights[known[0]]), -4, 0))
