@@ -1,0 +1,113 @@
+"""`Motion`: what drives a portrait, frame by frame, and its file."""
+
+from __future__ import annotations
+
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from real3d_portrait.errors import MotionFaceModelError, MotionMissingError, NotAMotionFileError
+from real3d_portrait.face.camera import rotation_angles, rotation_matrix
+
+FPS = 25
+_START = 5  # frames whose median is the driver's starting pose
+_FORMAT = "real3d-portrait motion 1"
+_ARRAYS = {"expression": None, "rotation": 3, "translation": 3}
+
+Array = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Motion:
+    """Expression and head pose at 25 fps, as the coefficients of one face model.
+
+    Attributes:
+        expression: (T, E) coefficients, zero for a relaxed face; gaze is part of them.
+        rotation: (T, 3) yaw, pitch, roll in radians, signs as in `face.camera`.
+        translation: (T, 3) head units, z towards the camera.
+        face_model: name of the face model that the coefficients belong to.
+    """
+
+    expression: Array
+    rotation: Array
+    translation: Array
+    face_model: str
+    fps: int = FPS
+
+    def __post_init__(self) -> None:
+        frames = len(self.expression)
+        shapes = self.expression.ndim, self.rotation.shape, self.translation.shape
+        if frames == 0 or shapes != (2, (frames, 3), (frames, 3)):
+            raise ValueError(f"expression {self.expression.shape}, rotation and translation {shapes[1:]} do not match")
+
+    def __len__(self) -> int:
+        return len(self.expression)
+
+    @property
+    def seconds(self) -> float:
+        return len(self) / self.fps
+
+    def relative(self) -> Motion:
+        """The same motion seen from its own start: the head begins at rotation and translation zero.
+
+        The start is the median pose of the first 0.2 s, so that one noisy frame does not tilt the clip. Rotations
+        are composed as matrices: a driver who sits turned by 20° still nods when he nods.
+        """
+        start = np.median(self.rotation[:_START], 0)
+        # The turn is taken in the camera's frame, where the viewer sees it happen.
+        turned = rotation_matrix(self.rotation) @ rotation_matrix(start).T
+        translation = self.translation - np.median(self.translation[:_START], 0)
+        return Motion(
+            self.expression,
+            rotation_angles(turned).astype(np.float32),
+            translation.astype(np.float32),
+            self.face_model,
+            self.fps,
+        )
+
+    def save(self, path: str | Path) -> None:
+        """Write an .npz file that holds numbers only, no picture of the driver."""
+        with Path(path).open("wb") as file:
+            np.savez_compressed(
+                file,
+                format=_FORMAT,
+                face_model=self.face_model,
+                fps=self.fps,
+                **{name: getattr(self, name).astype(np.float32) for name in _ARRAYS},
+            )
+
+    @classmethod
+    def load(cls, path: str | Path, face_model: str | None = None) -> Motion:
+        """Read what `save` wrote.
+
+        Args:
+            path: the .npz file.
+            face_model: name that the coefficients must belong to; None accepts any.
+
+        Raises:
+            MotionMissingError, NotAMotionFileError: absent, or not such a file.
+            MotionFaceModelError: made for another face model.
+        """
+        if not Path(path).is_file():
+            raise MotionMissingError(path=path)
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                if str(file["format"]) != _FORMAT:
+                    raise NotAMotionFileError(path=path, reason=f"its format is '{file['format']}'")
+                arrays = {name: np.asarray(file[name], np.float32) for name in _ARRAYS}
+                name, fps = str(file["face_model"]), int(file["fps"])
+        except KeyError as error:
+            raise NotAMotionFileError(path=path, reason=str(error.args[0])) from error
+        except (OSError, ValueError, EOFError, zipfile.BadZipFile, TypeError, AttributeError) as error:
+            raise NotAMotionFileError(path=path, reason="it cannot be read as .npz") from error
+        if face_model is not None and name != face_model:
+            raise MotionFaceModelError(path=path, found=name, expected=face_model)
+        if fps != FPS or not all(np.isfinite(a).all() for a in arrays.values()):
+            raise NotAMotionFileError(path=path, reason=f"it holds {fps} fps or numbers that are not finite")
+        try:
+            return cls(**arrays, face_model=name, fps=fps)
+        except (ValueError, IndexError, TypeError) as error:
+            raise NotAMotionFileError(path=path, reason="its arrays do not match in length") from error

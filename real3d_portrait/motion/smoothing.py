@@ -1,0 +1,60 @@
+"""Zero-phase smoothing of tracked motion: the tracker's shiver goes, the timing stays.
+
+Frequencies pass by a Butterworth low-pass run forwards and backwards. A talking mouth is fast (a plosive's closure
+lasts two or three frames), a head is slow, so each gets its own cut-off.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import eigh
+from scipy.signal import butter, sosfiltfilt
+
+from real3d_portrait.face.face_model import FaceModel
+from real3d_portrait.face.topology import EYE_LEFT, EYE_RIGHT, IRIS, LIPS_INNER, LIPS_OUTER
+
+Array = NDArray[np.floating]
+
+LIPS_HZ, FACE_HZ, HEAD_HZ = 9.0, 5.0, 5.0
+
+
+def low_pass(values: Array, cutoff: float, fps: float = 25.0) -> NDArray[np.float64]:
+    """(T, …) with what swings faster than `cutoff` Hz taken out; constant and slow signals stay as they are."""
+    values = np.asarray(values, np.float64)
+    if len(values) < 4 or cutoff >= fps / 2:
+        return values
+    # Run twice, the filter halves the amplitude's square at the cut-off twice over; the factor restores -3 dB.
+    sections = butter(2, min(cutoff * 1.25, 0.49 * fps), fs=fps, output="sos")
+    return sosfiltfilt(sections, values, axis=0, padlen=min(3 * round(fps / cutoff), len(values) - 1))
+
+
+def fast_share(model: FaceModel) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Expression directions ordered by how much of their movement is lips, lids and irises.
+
+    Returns (share (E,), directions (E, E)): the columns of `directions` diagonalise both the vertex metric and
+    the metric of the fast vertices, share is the part of a column's energy that lies in the latter.
+    """
+    fast = np.zeros(len(model.mean), bool)
+    for group in (LIPS_INNER, LIPS_OUTER, EYE_LEFT, EYE_RIGHT, IRIS):
+        fast[np.asarray(group).reshape(-1)] = True
+    basis = model.expression.astype(np.float64)
+    weight = np.where(fast, 8.0, 1.0)[None, :, None]  # lips and lids are few among the mesh's points
+    flat = (basis * np.sqrt(weight)).reshape(len(basis), -1)
+    everything = flat @ flat.T
+    of_fast = flat.reshape(len(basis), -1, 3)[:, fast].reshape(len(basis), -1)
+    share, directions = eigh(of_fast @ of_fast.T, everything + 1e-9 * np.trace(everything) * np.eye(len(basis)))
+    return share.clip(0, 1), directions
+
+
+def smooth_expression(expression: Array, model: FaceModel, fps: float = 25.0) -> NDArray[np.float64]:
+    """(T, E) with lips, lids and irises smoothed lightly and the rest of the face more."""
+    share, directions = fast_share(model)
+    light, strong = low_pass(expression, LIPS_HZ, fps), low_pass(expression, FACE_HZ, fps)
+    inverse = np.linalg.inv(directions)
+    return strong + ((light - strong) @ inverse.T * share) @ directions.T
+
+
+def smooth_pose(pose: Array, fps: float = 25.0) -> NDArray[np.float64]:
+    """(T, 3) rotation or translation."""
+    return low_pass(pose, HEAD_HZ, fps)
