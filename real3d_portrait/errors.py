@@ -90,7 +90,7 @@ class FaceTooSmallError(InputError):
 
 
 class FaceInProfileError(InputError):
-    message = "The face is turned {degrees} degrees, at most {limit} work; use a photo seen more from the front."
+    message = "The face is turned {degrees} degrees, up to {limit} work; use a photo taken from the front."
 
 
 # Sound
@@ -166,7 +166,7 @@ class MotionMissingError(InputError):
 
 
 class NotAMotionFileError(InputError):
-    message = "'{path}' is not a motion file ({reason}); make one with Motion.save, or give the driving video."
+    message = "'{path}' is not a motion file ({reason}); save it with Motion.save, or give the driving video."
 
 
 class MotionFaceModelError(InputError):
@@ -181,8 +181,8 @@ class MotionFaceModelError(InputError):
 
 class UnknownBackgroundError(InputError):
     message = (
-        "The background '{spec}' is not known; use keep, blur, transparent, a colour such as #2a6f97 or teal, "
-        "or an image or video file."
+        "The background '{spec}' is not known; use keep, blur, transparent, a colour such as teal or "
+        "#2a6f97, or an image or video file."
     )
 
 
@@ -191,7 +191,7 @@ class BackgroundMissingError(InputError):
 
 
 class BackgroundUnreadableError(InputError):
-    message = "The background file '{path}' is neither a picture nor a video that can be read; use JPEG, PNG or MP4."
+    message = "The background file '{path}' is no picture or video that can be read; use JPEG, PNG or MP4."
 
 
 # Output
@@ -202,7 +202,7 @@ class OutputFolderMissingError(InputError):
 
 
 class OutputNotWritableError(InputError):
-    message = "The output '{path}' cannot be written ({reason}); choose another place or change its permissions."
+    message = "The output '{path}' cannot be written ({reason}); choose a place where you may write."
 
 
 class OutputIsFolderError(InputError):
@@ -210,7 +210,10 @@ class OutputIsFolderError(InputError):
 
 
 class OutputFolderInUseError(InputError):
-    message = "The output folder '{path}' holds other files, such as '{found}'; name a new or empty folder."
+    message = (
+        "The output folder '{path}' holds other files, such as '{found}'; name a new or empty folder "
+        "for PNG pictures, or a file that ends in .mp4 or .webm."
+    )
 
 
 class UnknownOutputFormatError(InputError):
@@ -249,7 +252,7 @@ class ConflictingInputsError(InputError):
 
 
 class ConsentMissingError(InputError):
-    message = "Consent is missing: confirm that the person shown agreed to this video (consent=true), then run again."
+    message = "Consent is missing: confirm that the person shown agreed to this video (consent=true)."
 
 
 # Models, weights, devices, configurations
@@ -260,7 +263,7 @@ class ModelMissingError(InputError):
 
 
 class WeightsCorruptError(Real3DError):
-    message = "The weights '{path}' are damaged or of another version ({reason}); install or download them again."
+    message = "The weights '{path}' are damaged or of another version ({reason}); install them again."
 
 
 class DeviceUnavailableError(InputError):

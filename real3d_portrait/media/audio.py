@@ -12,6 +12,7 @@ from pathlib import Path
 import av
 import numpy as np
 from av.audio.resampler import AudioResampler
+from av.container import InputContainer
 
 from real3d_portrait.errors import (
     AudioCorruptError,
@@ -163,7 +164,7 @@ class _Timeline:
                 yield np.nan_to_num(block[:, dropped:], nan=0.0, posinf=1.0, neginf=-1.0)
 
 
-def _decode(container: av.container.InputContainer, stream: av.AudioStream, path: Path) -> Iterator[av.AudioFrame]:
+def _decode(container: InputContainer, stream: av.AudioStream, path: Path) -> Iterator[av.AudioFrame]:
     good = bad = 0
     for packet in packets(container, stream):
         try:
@@ -179,7 +180,7 @@ def _decode(container: av.container.InputContainer, stream: av.AudioStream, path
         logger.warning("%d damaged parts of the sound of '%s' were skipped.", bad, path)
 
 
-def _open(path: Path) -> av.container.InputContainer:
+def _open(path: Path) -> InputContainer:
     try:
         if path.stat().st_size == 0 and path.is_file():
             raise AudioEmptyError(path=path)
@@ -192,7 +193,7 @@ def _open(path: Path) -> av.container.InputContainer:
         raise AudioUnreadableError(path=path, reason=error.strerror) from None
 
 
-def _stream(container: av.container.InputContainer, path: Path) -> av.AudioStream:
+def _stream(container: InputContainer, path: Path) -> av.AudioStream:
     if not container.streams.audio:
         raise NoAudioStreamError(path=path)
     stream = container.streams.best("audio") or container.streams.audio[0]

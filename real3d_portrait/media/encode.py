@@ -11,6 +11,7 @@ from typing import Protocol
 import av
 import numpy as np
 from av.audio.resampler import AudioResampler
+from av.container import OutputContainer
 from av.video.reformatter import (
     ColorPrimaries,
     ColorRange,
@@ -27,11 +28,19 @@ from real3d_portrait.media.audio import Audio, AudioFormat, audio_format, stream
 FRAME_NAME = "frame_{:06d}.png"
 SOUND_NAME = "audio.wav"
 
-_AAC_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
+# Sampling rates that each encoder takes; sound at another one is resampled to 48 kHz.
+_RATES = {
+    "aac": (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000),
+    "libopus": (48000,),
+    "pcm_s16le": (8000, 11025, 16000, 22050, 24000, 32000, 44100, 48000),
+}
 _BITS_PER_CHANNEL = 96_000  # a second; transparent for speech
 # Without these flags swscale truncates, which darkens every frame by about one level.
 _EXACT = (
-    Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT | Interpolation.FULL_CHR_H_INP
+    Interpolation.BICUBIC
+    | Interpolation.ACCURATE_RND
+    | Interpolation.FULL_CHR_H_INT
+    | Interpolation.FULL_CHR_H_INP
 )
 _X264 = {"preset": "veryfast", "crf": "18", "g": "100", "profile": "high"}
 _VP9 = {"deadline": "realtime", "cpu-used": "6", "row-mt": "1", "crf": "20", "b": "0", "g": "100"}
@@ -49,45 +58,60 @@ class Encoder(Protocol):
 
 
 class SoundTrack:
-    """Sound cut and padded to the picture: `take(n)` gives the next n samples, silence after the end.
+    """Sound as one stream of a container, cut and padded to the length of the picture.
 
     Args:
         source: a file, decoded as it is consumed, or `Audio`.
-        codec: FFmpeg's encoder name; decides which sampling rates are allowed.
+        codec: FFmpeg's encoder name.
     """
 
-    def __init__(self, source: Path | Audio, codec: str) -> None:
+    def __init__(self, container: OutputContainer, codec: str, source: Path | Audio) -> None:
         own = AudioFormat(source.rate, 1) if isinstance(source, Audio) else audio_format(source)
-        fitting = codec != "libopus" and (own.rate in _AAC_RATES or codec == "pcm_s16le" and own.rate <= 48000)
-        self.rate = own.rate if fitting else 48000
-        self.channels = min(own.channels, 2)
-        self.layout = "mono" if self.channels == 1 else "stereo"
+        self._rate = own.rate if own.rate in _RATES[codec] else 48000
+        self._channels = min(own.channels, 2)
+        self._layout = "mono" if self._channels == 1 else "stereo"
         if isinstance(source, Audio):
-            self._blocks = _resampled(source, self.rate)
+            self._blocks = _resampled(source, self._rate)
         else:
-            self._blocks = stream_audio(source, self.rate, self.channels)
-        self._rest = np.zeros((self.channels, 0), np.float32)
+            self._blocks = stream_audio(source, self._rate, self._channels)
+        self._rest = np.zeros((self._channels, 0), np.float32)
+        self._written = 0
+        self._container = container
+        self._stream = container.add_stream(codec, rate=self._rate, layout=self._layout)
+        if codec != "pcm_s16le":
+            self._stream.bit_rate = _BITS_PER_CHANNEL * self._channels
 
-    def take(self, count: int) -> np.ndarray:
-        """(channels, count) float32 in -1..1."""
+    def write_until(self, seconds: Fraction) -> None:
+        """Encode the sound up to a time; silence where the source has ended."""
+        block = self._take(round(seconds * self._rate) - self._written)
+        frame = av.AudioFrame.from_ndarray(block, "fltp", self._layout)
+        frame.sample_rate, frame.pts = self._rate, self._written
+        frame.time_base = Fraction(1, self._rate)
+        self._written += block.shape[1]
+        self._container.mux(self._stream.encode(frame))
+
+    def finish(self) -> None:
+        self._container.mux(self._stream.encode(None))
+
+    def _take(self, count: int) -> np.ndarray:
+        """The next (channels, count) samples in -1..1."""
         parts, have = [self._rest], self._rest.shape[1]
         while have < count:
             block = next(self._blocks, None)
             if block is None:
-                block = np.zeros((self.channels, count - have), np.float32)
+                block = np.zeros((self._channels, count - have), np.float32)
             parts.append(block)
             have += block.shape[1]
         joined = np.concatenate(parts, axis=1)
         self._rest = joined[:, count:]
-        return np.clip(joined[:, :count], -1, 1)
+        return np.ascontiguousarray(np.clip(joined[:, :count], -1, 1))
 
 
 class MovieEncoder:
     """Picture and sound into one file, muxed side by side as they come.
 
     Args:
-        path: an existing, empty file.
-        suffix: ".mp4" or ".webm".
+        path: an existing, empty file that ends in .mp4 or .webm.
         width, height: of the frames; odd ones are padded by repeating the last column or row.
         tags: container metadata.
     """
@@ -95,7 +119,6 @@ class MovieEncoder:
     def __init__(
         self,
         path: Path,
-        suffix: str,
         width: int,
         height: int,
         fps: Fraction,
@@ -103,40 +126,29 @@ class MovieEncoder:
         transparent: bool,
         tags: Mapping[str, str],
     ) -> None:
-        self._size = width, height
-        self._pad = width % 2, height % 2
+        mp4 = path.suffix == ".mp4"
+        self._odd = width % 2, height % 2
         self._fps = fps
         self._written = 0
-        mp4 = suffix == ".mp4"
-        sound_codec = "aac" if mp4 else "libopus"
-        self._track = None if audio is None else SoundTrack(audio, sound_codec)
-        self._container = av.open(
-            f"file:{path}", "w", format=suffix[1:], options={"movflags": "+faststart"} if mp4 else {}
-        )
+        options = {"movflags": "+faststart"} if mp4 else {}
+        self._container = av.open(f"file:{path}", "w", format=path.suffix[1:], options=options)
         self._container.metadata.update(tags)
         options = _X264 if mp4 else _VP9 | (_VP9_ALPHA if transparent else {})
-        picture = self._container.add_stream("libx264" if mp4 else "libvpx-vp9", rate=fps, options=dict(options))
-        picture.width, picture.height = self.encoded_size
-        picture.pix_fmt = "yuva420p" if transparent else "yuv420p"
-        picture.time_base = 1 / fps
-        context = picture.codec_context
+        self._picture = self._container.add_stream("libx264" if mp4 else "libvpx-vp9", rate=fps)
+        self._picture.options = dict(options)
+        self._picture.width, self._picture.height = width + self._odd[0], height + self._odd[1]
+        self._picture.pix_fmt = "yuva420p" if transparent else "yuv420p"
+        self._picture.time_base = 1 / fps
+        context = self._picture.codec_context
         context.colorspace, context.color_range = Colorspace.ITU709, ColorRange.MPEG
         context.color_primaries, context.color_trc = ColorPrimaries.BT709, ColorTrc.BT709
-        self._picture = picture
-        self._sound = None
-        if self._track:
-            self._sound = self._container.add_stream(sound_codec, rate=self._track.rate, layout=self._track.layout)
-            self._sound.bit_rate = _BITS_PER_CHANNEL * self._track.channels
+        self._sound = SoundTrack(self._container, "aac" if mp4 else "libopus", audio) if audio else None
         self._reformatter = VideoReformatter()
 
-    @property
-    def encoded_size(self) -> tuple[int, int]:
-        return self._size[0] + self._pad[0], self._size[1] + self._pad[1]
-
     def write(self, frame: np.ndarray) -> None:
-        if any(self._pad):
-            frame = np.pad(frame, ((0, self._pad[1]), (0, self._pad[0]), (0, 0)), mode="edge")
-        rgb = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), "rgba" if frame.shape[2] == 4 else "rgb24")
+        if any(self._odd):
+            frame = np.pad(frame, ((0, self._odd[1]), (0, self._odd[0]), (0, 0)), mode="edge")
+        rgb = av.VideoFrame.from_ndarray(frame, "rgba" if frame.shape[2] == 4 else "rgb24")
         coded = self._reformatter.reformat(
             rgb,
             format=self._picture.pix_fmt,
@@ -147,68 +159,57 @@ class MovieEncoder:
         )
         coded.pts, coded.time_base = self._written, 1 / self._fps
         self._written += 1
-        # Sound goes first, so that the muxer never holds back pictures while it waits for it.
-        self._write_sound()
+        if self._sound:
+            # Sound goes first, so that the muxer never holds back pictures while it waits for it.
+            self._sound.write_until(self._written / self._fps)
         self._container.mux(self._picture.encode(coded))
 
     def finish(self) -> None:
         self._container.mux(self._picture.encode(None))
         if self._sound:
-            self._container.mux(self._sound.encode(None))
+            self._sound.finish()
         self._container.close()
 
     def abort(self) -> None:
-        with contextlib.suppress(OSError, ValueError, av.error.FFmpegError):
-            self._container.close()
-
-    def _write_sound(self) -> None:
-        if not self._track or not self._sound:
-            return
-        start, end = (round(count * self._track.rate / self._fps) for count in (self._written - 1, self._written))
-        block = self._track.take(end - start)
-        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(block), "fltp", self._track.layout)
-        frame.sample_rate, frame.pts, frame.time_base = self._track.rate, start, Fraction(1, self._track.rate)
-        self._container.mux(self._sound.encode(frame))
+        _abandon(self._container)
 
 
 class PictureEncoder:
     """Single PNG pictures frame_000000.png, … and the sound as audio.wav, in an existing, empty folder."""
 
-    def __init__(self, folder: Path, fps: Fraction, audio: Path | Audio | None, tags: Mapping[str, str]) -> None:
+    def __init__(
+        self, folder: Path, fps: Fraction, audio: Path | Audio | None, tags: Mapping[str, str]
+    ) -> None:
         self._folder = folder
         self._fps = fps
         self._written = 0
         self._text = PngInfo()
         for name, value in tags.items():
             self._text.add_itxt(name.capitalize(), value)
-        self._track = None if audio is None else SoundTrack(audio, "pcm_s16le")
-        self._container = None
-        if self._track:
-            self._container = av.open(f"file:{folder / SOUND_NAME}", "w", format="wav")
-            self._sound = self._container.add_stream("pcm_s16le", rate=self._track.rate, layout=self._track.layout)
+        self._container = av.open(f"file:{folder / SOUND_NAME}", "w", format="wav") if audio else None
+        self._sound = SoundTrack(self._container, "pcm_s16le", audio) if audio else None
 
     def write(self, frame: np.ndarray) -> None:
         name = self._folder / FRAME_NAME.format(self._written)
         Image.fromarray(frame).save(name, compress_level=1, pnginfo=self._text)
         self._written += 1
-        if self._track and self._container:
-            ends = (round(count * self._track.rate / self._fps) for count in (self._written - 1, self._written))
-            start, end = ends
-            block = (self._track.take(end - start).T * 32767).round().astype(np.int16).reshape(1, -1)
-            sound = av.AudioFrame.from_ndarray(np.ascontiguousarray(block), "s16", self._track.layout)
-            sound.sample_rate, sound.pts = self._track.rate, start
-            sound.time_base = Fraction(1, self._track.rate)
-            self._container.mux(self._sound.encode(sound))
+        if self._sound:
+            self._sound.write_until(self._written / self._fps)
 
     def finish(self) -> None:
-        if self._container:
-            self._container.mux(self._sound.encode(None))
+        if self._sound:
+            self._sound.finish()
             self._container.close()
 
     def abort(self) -> None:
         if self._container:
-            with contextlib.suppress(OSError, ValueError, av.error.FFmpegError):
-                self._container.close()
+            _abandon(self._container)
+
+
+def _abandon(container: OutputContainer) -> None:
+    """Close a file that will be deleted, whatever state it is in."""
+    with contextlib.suppress(OSError, ValueError, av.error.FFmpegError):
+        container.close()
 
 
 def _resampled(audio: Audio, rate: int) -> Iterator[np.ndarray]:

@@ -19,12 +19,13 @@ from real3d_portrait.errors import (
     ImageTooLargeError,
     ImageTruncatedError,
     ImageUnreadableError,
+    InputError,
     NotAnImageError,
 )
 
 LARGEST_MEGAPIXELS = 50
 # Formats whose decoders start no other program (EPS starts Ghostscript) and that people keep photos in.
-_FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "AVIF", "GIF", "BMP", "TIFF", "JPEG2000", "PPM", "TGA", "ICO")
+_FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "GIF", "BMP", "TIFF", "JPEG2000", "PPM", "TGA", "ICO")
 _ANIMATED = ("GIF", "PNG", "WEBP", "AVIF")
 
 PhotoSource = str | os.PathLike[str] | np.ndarray | Image.Image
@@ -47,12 +48,13 @@ def read_photo(source: PhotoSource, what: str = "photo") -> Photo:
     """Read a picture of any common format, colour mode and depth.
 
     Args:
-        source: a file, a Pillow image, or an array (H, W), (H, W, 1), (H, W, 3) or (H, W, 4): uint8, uint16, or
-            floats in 0..1.
+        source: a file, a Pillow image, or an array (H, W) or (H, W, 1, 3 or 4) of uint8, uint16
+            or floats in 0..1.
         what: the role that messages name, such as "background image".
 
     Raises:
-        ImageMissingError, ImageIsFolderError, ImageUnreadableError, ImageEmptyError, NotAnImageError: the name is wrong.
+        ImageMissingError, ImageIsFolderError, ImageUnreadableError, ImageEmptyError, NotAnImageError:
+            it is absent, a folder, locked, of 0 bytes, or no picture.
         ImageTruncatedError: the picture begins well but does not decode to its end.
         ImageTooLargeError: more than 50 megapixels, found before decoding.
     """
@@ -65,8 +67,17 @@ def read_photo(source: PhotoSource, what: str = "photo") -> Photo:
         return _from_image(image, what, path)
 
 
-def is_animated(image: Image.Image) -> bool:
-    """Whether the picture holds several frames that play (the pages of a TIFF and the two views of an MPO do not)."""
+def is_animated(path: str | os.PathLike[str]) -> bool:
+    """Whether the file is a picture that plays, such as an animated GIF."""
+    try:
+        with _open(Path(path), "picture") as image:
+            return _plays(image)
+    except InputError:
+        return False
+
+
+def _plays(image: Image.Image) -> bool:
+    # The pages of a TIFF and the two views of a stereo JPEG are further frames that do not play.
     return image.format in _ANIMATED and getattr(image, "is_animated", False)
 
 
@@ -79,7 +90,8 @@ def _open(path: Path, what: str) -> Image.Image:
         with warnings.catch_warnings():
             # Pillow's own limit lies above ours, which is checked before anything is decoded.
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            return Image.open(path, formats=_FORMATS)
+            Image.init()
+            return Image.open(path, formats=[name for name in _FORMATS if name in Image.OPEN])
     except FileNotFoundError:
         raise ImageMissingError(what=what, path=path) from None
     except UnidentifiedImageError:
@@ -99,10 +111,11 @@ def _open(path: Path, what: str) -> Image.Image:
 def _from_image(image: Image.Image, what: str, name: object) -> Photo:
     megapixels = image.width * image.height / 1e6
     if megapixels > LARGEST_MEGAPIXELS:
-        raise ImageTooLargeError(what=what, path=name, megapixels=round(megapixels, 1), limit=LARGEST_MEGAPIXELS)
+        found = round(megapixels, 1)
+        raise ImageTooLargeError(what=what, path=name, megapixels=found, limit=LARGEST_MEGAPIXELS)
     notes = []
     try:
-        if is_animated(image):
+        if _plays(image):
             notes.append(f"The {what} is animated; its first frame is used.")
         image.load()
         image = ImageOps.exif_transpose(image)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import av
 import numpy as np
+from av.container import InputContainer
 from av.sidedata.sidedata import Type as SideDataType
 from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
 
@@ -152,7 +153,7 @@ def _square_pixel_size(frame: av.VideoFrame, stream: av.VideoStream) -> tuple[in
     return round(frame.width * (stream.sample_aspect_ratio or 1)), frame.height
 
 
-def _decode(container: av.container.InputContainer, stream: av.VideoStream, path: Path) -> Iterator[av.VideoFrame]:
+def _decode(container: InputContainer, stream: av.VideoStream, path: Path) -> Iterator[av.VideoFrame]:
     stream.thread_type = "AUTO"
     good = bad = 0
     for packet in packets(container, stream):
@@ -169,7 +170,7 @@ def _decode(container: av.container.InputContainer, stream: av.VideoStream, path
         logger.warning("%d damaged frames of '%s' were skipped.", bad, path)
 
 
-def _open(path: Path) -> av.container.InputContainer:
+def _open(path: Path) -> InputContainer:
     try:
         if path.is_file() and path.stat().st_size == 0:
             raise VideoEmptyError(path=path)
@@ -182,7 +183,7 @@ def _open(path: Path) -> av.container.InputContainer:
         raise VideoUnreadableError(path=path, reason=error.strerror) from None
 
 
-def _stream(container: av.container.InputContainer, path: Path) -> av.VideoStream:
+def _stream(container: InputContainer, path: Path) -> av.VideoStream:
     """The picture track; cover art of a song is none."""
     cover = av.stream.Disposition.attached_pic
     tracks = [stream for stream in container.streams.video if not stream.disposition & cover]

@@ -39,18 +39,18 @@ class VideoWriter:
     Ctrl-C included. Of two writers with one target, the one that ends last wins.
 
     Args:
-        path: name.mp4 (H.264, AAC), name.webm (VP9, Opus), or a folder for single PNG pictures: a name without
-            suffix or with a trailing slash.
+        path: name.mp4 (H.264, AAC), name.webm (VP9, Opus), or a folder for single PNG pictures: a name
+            without suffix or with a trailing slash.
         width, height: of the frames, pixels.
         fps: frames a second.
-        audio: a file with sound, whose own quality is kept up to 48 kHz stereo, or `Audio`; cut or padded with
-            silence to the length of the picture.
+        audio: a file with sound, whose own quality is kept up to 48 kHz stereo, or `Audio`; cut or padded
+            with silence to the length of the picture.
         transparent: frames are (H, W, 4) with straight alpha; .webm or folder only.
         metadata: further container tags, such as {"title": "…"}.
 
     Raises:
         OutputFolderMissingError, OutputNotWritableError, OutputIsFolderError, OutputFolderInUseError,
-        UnknownOutputFormatError, TransparencyUnsupportedError: the target does not work, found before any frame.
+        UnknownOutputFormatError, TransparencyUnsupportedError: the target does not work; found at once.
         DiskFullError: on writing.
 
     Example:
@@ -149,9 +149,7 @@ class VideoWriter:
     def _open_encoder(self, temporary: Path) -> Encoder:
         if self._folder:
             return PictureEncoder(temporary, self._fps, self._audio, self._tags)
-        return MovieEncoder(
-            temporary, temporary.suffix, *self._size, self._fps, self._audio, self._transparent, self._tags
-        )
+        return MovieEncoder(temporary, *self._size, self._fps, self._audio, self._transparent, self._tags)
 
     def _publish(self) -> None:
         if self._folder:
@@ -205,7 +203,7 @@ def _refuse_foreign_files(folder: Path) -> None:
 
 
 def _replace_folder(new: Path, target: Path) -> None:
-    """Put `new` in the place of `target`, which may hold an older sequence; another writer may do so as well."""
+    """Put `new` in the place of an older sequence, while other writers may do the same."""
     while True:
         try:
             os.rename(new, target)

@@ -1,0 +1,180 @@
+"""What stands behind the person: a source of one background frame per output frame."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import cv2
+import numpy as np
+from PIL import Image, ImageColor
+
+from real3d_portrait.errors import (
+    BackgroundMissingError,
+    BackgroundUnreadableError,
+    InputError,
+    NotAnImageError,
+    UnknownBackgroundError,
+)
+from real3d_portrait.media.images import is_animated, read_photo
+from real3d_portrait.media.video import probe, read_frames
+
+Kind = Literal["keep", "transparent", "blur", "colour", "image", "video"]
+BackgroundSource = str | os.PathLike[str] | np.ndarray | Image.Image
+
+FPS = 25
+_BLUR = 0.03  # standard deviation as a part of the plate's longer side: shapes melt, the light stays
+_ROLE = "background image"
+_TIME_ROUNDING = 1e-4  # seconds; containers keep times in whole milliseconds or finer fractions
+
+
+@dataclass(frozen=True)
+class Background:
+    """One background; make it with `parse`.
+
+    Attributes:
+        kind: where the frames come from.
+        colour: RGB of a solid one.
+        image: (h, w, 3) uint8 of an image, at its own size.
+        video: file of a looping one.
+        warnings: what was done to the source that its owner may not expect.
+    """
+
+    kind: Kind
+    colour: tuple[int, int, int] | None = None
+    image: np.ndarray | None = None
+    video: Path | None = None
+    warnings: tuple[str, ...] = ()
+
+    @classmethod
+    def parse(cls, spec: BackgroundSource) -> Background:
+        """Understand what a user names as background.
+
+        Args:
+            spec: keep, transparent, blur, a colour (#rgb, #rrggbb, or a CSS name such as teal), an image or
+                video file, or a picture as array or Pillow image. A path object is always a file.
+
+        Raises:
+            UnknownBackgroundError: none of these.
+            BackgroundMissingError: it looks like a file name but there is no such file.
+            BackgroundUnreadableError: the file is neither picture nor video.
+            ImageTruncatedError, ImageTooLargeError and others of `read_photo`: the picture is faulty.
+        """
+        if isinstance(spec, (np.ndarray, Image.Image)):
+            return cls._from_picture(spec)
+        if isinstance(spec, str):
+            word = spec.strip().lower()
+            if word in ("keep", "transparent", "blur"):
+                return cls(word)
+            colour = _colour(word)
+            if colour is not None:
+                return cls("colour", colour=colour)
+        path = Path(spec).expanduser()
+        if not path.exists():
+            looks_like_file = not isinstance(spec, str) or path.suffix or "/" in spec or os.sep in spec
+            raise BackgroundMissingError(path=path) if looks_like_file else UnknownBackgroundError(spec=spec)
+        return cls._from_file(path)
+
+    @classmethod
+    def _from_file(cls, path: Path) -> Background:
+        if not is_animated(path):
+            try:
+                return cls._from_picture(path)
+            except NotAnImageError:
+                pass
+        try:
+            probe(path)
+        except InputError:
+            if is_animated(path):  # an animation that FFmpeg does not play
+                return cls._from_picture(path)
+            raise BackgroundUnreadableError(path=path) from None
+        return cls("video", video=path)
+
+    @classmethod
+    def _from_picture(cls, source: Path | np.ndarray | Image.Image) -> Background:
+        photo = read_photo(source, _ROLE)
+        return cls("image", image=photo.pixels, warnings=photo.warnings)
+
+    @property
+    def transparent(self) -> bool:
+        """Whether the output keeps only the person, with alpha."""
+        return self.kind == "transparent"
+
+    def frames(self, plate: np.ndarray) -> Iterator[np.ndarray]:
+        """Yield backgrounds (H, W, 3) uint8 without end, one a frame at 25 fps.
+
+        Args:
+            plate: (H, W, 3) uint8, the photo's own background with the person taken out. It is what
+                keep shows and what lies under a transparent output's alpha.
+
+        A still background yields one and the same array, so that nothing in it can move.
+        """
+        height, width = plate.shape[:2]
+        match self.kind:
+            case "keep" | "transparent":
+                still = plate
+            case "blur":
+                sigma = _BLUR * max(height, width)
+                still = cv2.GaussianBlur(plate, (0, 0), sigma, borderType=cv2.BORDER_REPLICATE)
+            case "colour":
+                still = np.full_like(plate, self.colour)
+            case "image":
+                still = cover(self.image, width, height)
+            case "video":
+                return _looping(self.video, width, height)
+        return itertools.repeat(still)
+
+
+def cover(image: np.ndarray, width: int, height: int) -> np.ndarray:
+    """Scale (h, w, 3) uint8 to fill (height, width) and cut off what hangs over, the same on both sides."""
+    source_height, source_width = image.shape[:2]
+    scale = max(width / source_width, height / source_height)
+    cut_width, cut_height = width / scale, height / scale
+    left, top = (source_width - cut_width) / 2, (source_height - cut_height) / 2
+    box = (left, top, left + cut_width, top + cut_height)
+    filter_ = Image.Resampling.LANCZOS
+    return np.asarray(Image.fromarray(image).resize((width, height), filter_, box=box, reducing_gap=3))
+
+
+def _looping(path: Path, width: int, height: int) -> Iterator[np.ndarray]:
+    """The video frame on show at each 25th of a second; after its end the video starts again."""
+    given = 0  # output frames so far
+    begin = 0.0  # output time at which this round of the video began
+    while True:
+        for shown, until in _intervals(path):
+            picture = None
+            while given / FPS < begin + until - _TIME_ROUNDING:
+                if picture is None:
+                    picture = cover(shown, width, height)
+                yield picture
+                given += 1
+        begin += until
+
+
+def _intervals(path: Path) -> Iterator[tuple[np.ndarray, float]]:
+    """Each frame with the time at which the next one takes its place, counted from the first frame's time."""
+    frames = read_frames(path)
+    shown = next(frames)
+    first, number = shown.time, 1
+    for following in frames:
+        yield shown.pixels, following.time - first
+        shown, number = following, number + 1
+    mean = (shown.time - first) / (number - 1) if number > 1 else 1 / FPS
+    yield shown.pixels, shown.time - first + mean
+
+
+def _colour(word: str) -> tuple[int, int, int] | None:
+    """RGB of a CSS colour, also of the rgba(…) with fractions that colour pickers give; opaque ones only."""
+    numbers = re.fullmatch(r"rgba?\(([\d.]+), *([\d.]+), *([\d.]+)(?:, *1(?:\.0*)?)?\)", word)
+    if numbers:
+        return tuple(min(round(float(number)), 255) for number in numbers.groups())
+    try:
+        colour = ImageColor.getrgb(word)
+    except ValueError:
+        return None
+    return colour if len(colour) == 3 else None
