@@ -12,7 +12,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from .segmentation import person_probability
+
 Plane = NDArray[np.float32]  # (H, W)
+
+CHIN = 152
 
 _ALPHAS = np.linspace(0, 1, 9, dtype=np.float32)
 _SENSOR_NOISE = 0.012
@@ -176,6 +180,13 @@ def _solve(image: Plane, start: Plane, target: Plane, weight: Plane, radius: int
         energy, previous = float(np.vdot(residual, z)), energy
         direction = z + (energy / max(previous, 1e-20)) * direction
     return alpha
+
+
+def portrait_matte(image: NDArray[np.uint8], landmarks: NDArray[np.float32]) -> Plane:
+    """Alpha (S, S) float32 of the person in a square RGB picture (S, S, 3) with face `landmarks` (478, 3)."""
+    probability = person_probability(image)
+    inside, outside = trimap(probability, face_region(landmarks, image.shape[0]), float(landmarks[CHIN, 1]))
+    return alpha_matte(image, probability, inside, outside)
 
 
 def alpha_matte(image: NDArray[np.uint8], probability: Plane, inside: NDArray[np.bool_], outside: NDArray[np.bool_]) -> Plane:

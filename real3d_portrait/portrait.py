@@ -1,0 +1,178 @@
+"""Photo → Portrait: the face chosen, a square crop, matte, colours, plate and fit, done once for a clip.
+
+Pixel positions are continuous: (0, 0) is the outer corner of the first pixel, whose centre is (0.5, 0.5).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from real3d_portrait.errors import FaceInProfileError, FaceIndexError, FaceTooSmallError, NoFaceError
+from real3d_portrait.face.face_model import FaceModel
+from real3d_portrait.face.fitting import FaceFit, fit_still
+from real3d_portrait.face.matting import portrait_matte
+from real3d_portrait.face.tracking import FaceFinder
+from real3d_portrait.inpaint import background_plate, foreground_colours
+from real3d_portrait.media.images import Photo
+
+SMALLEST_FACE = 64
+LARGEST_YAW = 60.0
+LARGEST_SIZE = 1024
+
+# In face heights, forehead to chin: photos tighter than the first are taken whole, others cut to the second.
+_WHOLE_BELOW = 2.8
+_CROP_SIDE = 2.4
+_FACE_CENTRE = (0.5, 0.46)
+# Mesh points left and right in the picture that mirror each other: cheeks, outer eye corners, mouth corners.
+_MIRRORED = ((234, 454), (93, 323), (33, 263), (61, 291), (127, 356))
+
+
+@dataclass(frozen=True)
+class Portrait:
+    """One prepared source photo.
+
+    Attributes:
+        image: (S, S, 3) uint8 RGB crop.
+        matte: (S, S) float32 alpha of the person, exactly 0 and 1 away from the edge.
+        foreground: (S, S, 3) uint8 the person's colours without background, continued beyond the edge.
+        background: (S, S, 3) uint8 the crop with the person filled in.
+        landmarks: (478, 3) float32 pixels of the crop.
+        fit: face model coefficients and pose for the crop's camera.
+        crop_to_source: (2, 3) float64 affine, positions in the crop → positions in the source.
+        source: (H, W, 3) uint8 the whole photo.
+        warnings: what the photo's owner should know, one sentence each.
+    """
+
+    image: NDArray[np.uint8]
+    matte: NDArray[np.float32]
+    foreground: NDArray[np.uint8]
+    background: NDArray[np.uint8]
+    landmarks: NDArray[np.float32]
+    fit: FaceFit
+    crop_to_source: NDArray[np.float64]
+    source: NDArray[np.uint8]
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def size(self) -> int:
+        """Side S of the crop in pixels."""
+        return self.image.shape[0]
+
+
+def prepare_portrait(photo: Photo, model: FaceModel, size: int | None = 512, face: int | None = None) -> Portrait:
+    """Everything about a photo that does not change from frame to frame.
+
+    Args:
+        photo: as `read_photo` gives it.
+        model: face model to fit.
+        size: side of the crop in pixels; None keeps the photo's own resolution, up to 1024.
+        face: which face, 1 being the largest; None takes the largest, with a warning where there are more.
+
+    Raises:
+        NoFaceError, FaceIndexError, FaceTooSmallError (under 64 px), FaceInProfileError (over 60° of yaw).
+    """
+    source = photo.pixels
+    landmarks, warnings = choose_face(source, face)
+    left, top, side = crop_square(landmarks, source.shape[1], source.shape[0])
+    size = min(side, LARGEST_SIZE) if size is None else size
+    crop = source[top : top + side, left : left + side]
+    image = resize_square(crop, size)
+    landmarks = ((landmarks - [left, top, 0]) * (size / side)).astype(np.float32)
+    matte = portrait_matte(image, landmarks)
+    return Portrait(
+        image=image,
+        matte=matte,
+        foreground=foreground_colours(image, matte),
+        background=background_plate(image, matte),
+        landmarks=landmarks,
+        fit=fit_still(model, landmarks, size),
+        crop_to_source=np.array([[side / size, 0, left], [0, side / size, top]]),
+        source=source,
+        warnings=(*photo.warnings, *warnings),
+    )
+
+
+def choose_face(image: NDArray[np.uint8], face: int | None = None) -> tuple[NDArray[np.float32], tuple[str, ...]]:
+    """Landmarks (478, 3) of the face to animate in a picture (H, W, 3), and warnings. Raises as `prepare_portrait`."""
+    with FaceFinder() as finder:
+        faces = finder.find(image)
+    if not faces:
+        raise NoFaceError(what="photo")
+    if face is not None and not 1 <= face <= len(faces):
+        raise FaceIndexError(face=face, count=len(faces))
+    chosen = faces[(face or 1) - 1]
+    pixels = round(float(np.ptp(chosen[:, 1])))
+    if pixels < SMALLEST_FACE:
+        raise FaceTooSmallError(pixels=pixels, minimum=SMALLEST_FACE)
+    yaw = abs(yaw_degrees(chosen))
+    if yaw > LARGEST_YAW:
+        raise FaceInProfileError(degrees=round(yaw), limit=round(LARGEST_YAW))
+    if face is None and len(faces) > 1:
+        return chosen, (
+            f"The photo shows {len(faces)} faces and the largest was taken; "
+            f"choose another with face (--face), 1 to {len(faces)} from large to small.",
+        )
+    return chosen, ()
+
+
+def yaw_degrees(landmarks: NDArray[np.floating]) -> float:
+    """Head turn of a mesh (478, 3) in pixels, from mirrored pairs of its points; > 0 with the nose to the right."""
+    left, right = np.array(_MIRRORED).T
+    across = (landmarks[right] - landmarks[left]).mean(axis=0)
+    return float(np.degrees(np.arctan2(across[2], np.hypot(across[0], across[1]) * np.sign(across[0]))))
+
+
+def crop_square(landmarks: NDArray[np.floating], width: int, height: int) -> tuple[int, int, int]:
+    """Left, top and side of the square to work on, whole pixels, always inside the photo."""
+    low, high = landmarks[:, :2].min(axis=0), landmarks[:, :2].max(axis=0)
+    face_height = float(high[1] - low[1])
+    side = min(width, height)
+    if side >= _WHOLE_BELOW * face_height:
+        side = round(_CROP_SIDE * face_height)
+    corner = np.rint((low + high) / 2 - np.array(_FACE_CENTRE) * side)
+    left, top = np.clip(corner, 0, [width - side, height - side]).astype(int)
+    return int(left), int(top), side
+
+
+def resize_square(image: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
+    """A square picture at another size: area averages down, bicubic up."""
+    if image.shape[0] == size:
+        return np.ascontiguousarray(image)
+    return cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA if size < image.shape[0] else cv2.INTER_CUBIC)
+
+
+class PasteBack:
+    """Puts rendered crops of a portrait back into its photo, without a seam at the crop's border."""
+
+    def __init__(self, portrait: Portrait, feather: float = 0.05) -> None:
+        """`feather`: share of the crop's side over which the photo passes into the crop, 0 < feather < 0.5."""
+        scale, left, top = (float(portrait.crop_to_source[i]) for i in ((0, 0), (0, 2), (1, 2)))
+        self._left, self._top, self._side = round(left), round(top), round(scale * portrait.size)
+        self._source = portrait.source
+        height, width = self._source.shape[:2]
+        reach = max(1.0, feather * self._side)
+        position = np.arange(self._side) + 0.5
+
+        def ramp(before: bool, after: bool) -> NDArray[np.float64]:
+            near = np.minimum(
+                position if before else np.inf, self._side - position if after else np.full(self._side, np.inf)
+            )
+            x = np.clip(near / reach, 0, 1)
+            return x * x * (3 - 2 * x)
+
+        # Where the crop ends with the photo there is nothing to pass into.
+        rows = ramp(self._top > 0, self._top + self._side < height)
+        columns = ramp(self._left > 0, self._left + self._side < width)
+        self._weight = np.outer(rows, columns).astype(np.float32)[..., None]
+
+    def __call__(self, crop: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """The photo (H, W, 3) with the rendered `crop` (S, S, 3) in its place."""
+        out = self._source.copy()
+        place = out[self._top : self._top + self._side, self._left : self._left + self._side]
+        rendered = resize_square(crop, self._side).astype(np.float32)
+        place[:] = np.rint(place + self._weight * (rendered - place)).astype(np.uint8)
+        return out
