@@ -1,0 +1,30 @@
+"""Talking portraits from one photo and a voice, or a driving video."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .background import Background
+    from .media.clip import Clip
+    from .motion.motion import Motion
+    from .pipeline import Progress, Real3DPortrait
+    from .portrait import Portrait
+
+_HOMES = {
+    "Background": ".background",
+    "Clip": ".media.clip",
+    "Motion": ".motion.motion",
+    "Portrait": ".portrait",
+    "Progress": ".pipeline",
+    "Real3DPortrait": ".pipeline",
+}
+__all__ = ["Background", "Clip", "Motion", "Portrait", "Progress", "Real3DPortrait"]
+
+
+def __getattr__(name: str) -> Any:
+    """Public names load on first use, so that the command line answers `--help` at once."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name], __name__), name)

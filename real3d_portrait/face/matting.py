@@ -20,9 +20,12 @@ CHIN = 152
 
 _ALPHAS = np.linspace(0, 1, 9, dtype=np.float32)
 _SENSOR_NOISE = 0.012
-_LAPLACIAN_EPSILON = 1e-4
+_LAPLACIAN_EPSILON = 1e-3
 # Standard deviation of alpha round the segmentation's probability: a weak prior, colours decide.
 _PRIOR_DEVIATION = 0.3
+# Most pixels show one side only; a mixture has to earn its place.
+_MIXING_COST = 2.0
+_LAPLACIAN_DIAGONAL = 4.0
 _SNAP = 0.04
 
 
@@ -104,20 +107,19 @@ def _mixture_estimate(image: Plane, probability: Plane, inside, outside) -> tupl
     unknown = ~(inside | outside)
     person, person_spread = (x[unknown] for x in _local_colours(image, inside, reach))
     behind, behind_spread = (x[unknown] for x in _local_colours(image, outside, reach))
-    colour, prior = image[unknown], probability[unknown]
+    colour, prior = image[unknown], np.clip((probability[unknown] - 0.25) / 0.5, 0, 1)
     scores = np.empty((len(_ALPHAS), len(colour)), np.float32)
     for score, alpha in zip(scores, _ALPHAS, strict=True):
         d = colour - alpha * person - (1 - alpha) * behind
         s = alpha**2 * person_spread + (1 - alpha) ** 2 * behind_spread
         rr, rg, rb, gg, gb, bb = s.T
         rr, gg, bb = (x + _SENSOR_NOISE**2 for x in (rr, gg, bb))
-        # Inverse of the symmetric 3 x 3 covariance by its cofactors.
-        c00, c01, c02 = gg * bb - gb * gb, rb * gb - rg * bb, rg * gb - rb * gg
-        c11, c12, c22 = rr * bb - rb * rb, rg * rb - rr * gb, rr * gg - rg * rg
-        determinant = np.maximum(rr * c00 + rg * c01 + rb * c02, 1e-15)
+        (c00, c01, c02, c11, c12, c22), determinant = _cofactors(rr, rg, rb, gg, gb, bb)
+        determinant = np.maximum(determinant, _SENSOR_NOISE**6)
         x, y, z = d.T
         distance = (c00 * x * x + c11 * y * y + c22 * z * z + 2 * (c01 * x * y + c02 * x * z + c12 * y * z)) / determinant
         score[:] = -0.5 * (distance + np.log(determinant)) - 0.5 * ((alpha - prior) / _PRIOR_DEVIATION) ** 2
+        score -= _MIXING_COST * min(alpha, 1 - alpha)
     weight = np.exp(scores - scores.max(axis=0))
     weight /= weight.sum(axis=0)
     mean = _ALPHAS @ weight
@@ -127,46 +129,55 @@ def _mixture_estimate(image: Plane, probability: Plane, inside, outside) -> tupl
 class _MattingLaplacian:
     """The matting Laplacian of one picture as an operator, without its matrix.
 
-    In each window alpha is fitted as a linear function of colour; applying the operator returns how far every
-    pixel is off the fits of the windows that hold it.
+    In each 3 x 3 window alpha is fitted as a linear function of colour; applying the operator returns how far
+    every pixel is off the fits of the windows that hold it. Planes are kept apart, which box filters like.
     """
 
-    def __init__(self, image: Plane, radius: int) -> None:
-        self._image = image
-        self._side = (2 * radius + 1,) * 2
-        self._count = self._sum(np.ones(image.shape[:2], np.float32))
-        self._mean = self._sum(image) / self._count[..., None]
-        i, m = image, self._mean
-        pairs = ((0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2))
-        products = np.stack([i[..., p] * i[..., q] for p, q in pairs], axis=-1)
-        cov = self._sum(products) / self._count[..., None] - np.stack([m[..., p] * m[..., q] for p, q in pairs], -1)
-        rr, rg, rb, gg, gb, bb = np.moveaxis(cov, -1, 0)
-        ridge = _LAPLACIAN_EPSILON / self._count
-        rr, gg, bb = rr + ridge, gg + ridge, bb + ridge
-        c = np.stack([gg * bb - gb * gb, rb * gb - rg * bb, rg * gb - rb * gg, rr * bb - rb * rb,
-                      rg * rb - rr * gb, rr * gg - rg * rg])
-        self._inverse = c / (rr * c[0] + rg * c[1] + rb * c[2])
-        self.diagonal = self._count * (1 - 1 / self._count) * 0.5
-
-    def _sum(self, values: Plane) -> Plane:
-        return cv2.boxFilter(values, -1, self._side, normalize=False, borderType=cv2.BORDER_CONSTANT)
+    def __init__(self, image: Plane) -> None:
+        self._image = [np.ascontiguousarray(plane) for plane in np.moveaxis(image, -1, 0)]
+        self._count = _box_sum(np.ones(image.shape[:2], np.float32))
+        self._share = 1 / self._count
+        self._mean = [_box_sum(plane) * self._share for plane in self._image]
+        i, m = self._image, self._mean
+        rr, rg, rb, gg, gb, bb = (
+            _box_sum(i[p] * i[q]) * self._share - m[p] * m[q] for p, q in ((0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2))
+        )
+        ridge = _LAPLACIAN_EPSILON * self._share
+        cofactors, determinant = _cofactors(rr + ridge, rg, rb, gg + ridge, gb, bb + ridge)
+        # Rounding must not make the operator indefinite where the picture is flat.
+        determinant = np.maximum(determinant, ridge**3)
+        self._inverse = [c / determinant for c in cofactors]
 
     def __call__(self, alpha: Plane) -> Plane:
-        mean = self._sum(alpha) / self._count
-        cov = self._sum(self._image * alpha[..., None]) / self._count[..., None] - self._mean * mean[..., None]
-        x, y, z = cov[..., 0], cov[..., 1], cov[..., 2]
-        c = self._inverse
-        slope = np.stack([c[0] * x + c[1] * y + c[2] * z, c[1] * x + c[3] * y + c[4] * z,
-                          c[2] * x + c[4] * y + c[5] * z], axis=-1)
-        offset = mean - np.einsum("hwc,hwc->hw", slope, self._mean)
-        fitted = np.einsum("hwc,hwc->hw", self._sum(slope), self._image) + self._sum(offset)
-        return self._count * alpha - fitted
+        mean = _box_sum(alpha) * self._share
+        x, y, z = (
+            _box_sum(plane * alpha) * self._share - m * mean for plane, m in zip(self._image, self._mean, strict=True)
+        )
+        c00, c01, c02, c11, c12, c22 = self._inverse
+        slopes = (c00 * x + c01 * y + c02 * z, c01 * x + c11 * y + c12 * z, c02 * x + c12 * y + c22 * z)
+        for slope, m in zip(slopes, self._mean, strict=True):
+            mean -= slope * m
+        result = self._count * alpha - _box_sum(mean)
+        for slope, plane in zip(slopes, self._image, strict=True):
+            result -= _box_sum(slope) * plane
+        return result
 
 
-def _solve(image: Plane, start: Plane, target: Plane, weight: Plane, radius: int, steps: int) -> Plane:
-    """Conjugate gradients on (L + W) alpha = W target, with the diagonal as preconditioner."""
-    laplacian = _MattingLaplacian(image, radius)
-    scale = 1 / (laplacian.diagonal + weight)
+def _box_sum(values: Plane) -> Plane:
+    return cv2.boxFilter(values, -1, (3, 3), normalize=False, borderType=cv2.BORDER_CONSTANT)
+
+
+def _cofactors(rr: Plane, rg: Plane, rb: Plane, gg: Plane, gb: Plane, bb: Plane) -> tuple[list[Plane], Plane]:
+    """Cofactors (same order) and determinant of symmetric 3 x 3 matrices."""
+    first = [gg * bb - gb * gb, rb * gb - rg * bb, rg * gb - rb * gg]
+    rest = [rr * bb - rb * rb, rg * rb - rr * gb, rr * gg - rg * rg]
+    return first + rest, rr * first[0] + rg * first[1] + rb * first[2]
+
+
+def _solve(image: Plane, start: Plane, target: Plane, weight: Plane, steps: int) -> Plane:
+    """Conjugate gradients on (L + W) alpha = W target, preconditioned by the diagonal."""
+    laplacian = _MattingLaplacian(image)
+    scale = 1 / (_LAPLACIAN_DIAGONAL + weight)
     alpha = start.copy()
     residual = weight * (target - alpha) - laplacian(alpha)
     z = scale * residual
@@ -180,6 +191,18 @@ def _solve(image: Plane, start: Plane, target: Plane, weight: Plane, radius: int
         energy, previous = float(np.vdot(residual, z)), energy
         direction = z + (energy / max(previous, 1e-20)) * direction
     return alpha
+
+
+def _solve_coarse_to_fine(image: Plane, target: Plane, weight: Plane) -> Plane:
+    """`_solve` started from the solution at half size, which carries alpha further than few fine steps can."""
+    size = target.shape[0]
+    half = (size // 2, size // 2)
+    small, sought, trust = (cv2.resize(x, half, interpolation=cv2.INTER_AREA) for x in (image, target, weight))
+    start = target
+    if size >= 128:
+        gain = _solve(small, sought, sought, trust, 25) - sought
+        start = target + cv2.resize(gain, (size, size), interpolation=cv2.INTER_LINEAR)
+    return _solve(image, start, target, weight, 12)
 
 
 def portrait_matte(image: NDArray[np.uint8], landmarks: NDArray[np.float32]) -> Plane:
@@ -198,7 +221,7 @@ def alpha_matte(image: NDArray[np.uint8], probability: Plane, inside: NDArray[np
     target[unknown] = estimate
     weight = np.full(target.shape, 100, np.float32)
     weight[unknown] = 0.01 / (variance + 0.01)
-    alpha = _solve(colours, target, target, weight, 1, 30)
+    alpha = _solve_coarse_to_fine(colours, target, weight)
     alpha = np.clip((alpha - _SNAP) / (1 - 2 * _SNAP), 0, 1)
     alpha[inside], alpha[outside] = 1, 0
     return alpha

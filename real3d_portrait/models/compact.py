@@ -1,0 +1,113 @@
+"""The compact model: the paper's stages put together for one photo (reconstruct) and one frame (render)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from ..config import CompactConfig
+from ..face.camera import project
+from ..face.face_model import FaceModel
+from ..portrait import Portrait
+from .eyes import EyeLayer
+from .i2p import LiftedHead, lift
+from .motion_adapter import diff_plane
+from .mouth_interior import MouthInterior
+from .renderer import first_hit
+from .torso import COLLARBONE, join, shoulder_track
+from .triplane import TriPlanes
+
+CHIN = 152
+
+
+@dataclass(frozen=True)
+class Avatar:
+    """What one photo gives and every frame reuses."""
+
+    size: int  # pixels of a rendered frame
+    photo: NDArray[np.uint8]  # (S, S, 4) foreground colour and matte
+    plate: NDArray[np.uint8]  # (S, S, 3) the background without the person
+    head: LiftedHead
+    planes: TriPlanes  # canonical: the face at rest
+    mouth: MouthInterior
+    eyes: EyeLayer
+    rotation: NDArray[np.float64]  # (3,) the photo's pose
+    translation: NDArray[np.float64]  # (3,)
+    expression: NDArray[np.float64]  # (E,) the photo's expression
+
+
+class CompactModel:
+    """I2P, motion adapter, volume renderer and HTB-SR on arrays; immutable after construction."""
+
+    def __init__(self, config: CompactConfig, folder: Path) -> None:
+        self.config = config
+        self.face_model = FaceModel.load(folder / config.face_model)
+
+    def reconstruct(self, portrait: Portrait) -> Avatar:
+        """Everything that depends on the photo alone."""
+        size = portrait.image.shape[0]
+        fit = portrait.fit
+        head, planes = lift(self.face_model, fit, size)
+        rest = project(head.neutral, fit.rotation, fit.translation, size)
+        matte = np.round(portrait.matte * 255).astype(np.uint8)
+        return Avatar(
+            size=size,
+            photo=np.dstack([portrait.foreground, matte]),
+            plate=portrait.background,
+            head=head,
+            planes=planes,
+            mouth=MouthInterior(portrait.image, portrait.landmarks, rest),
+            eyes=EyeLayer(portrait.image, portrait.landmarks),
+            rotation=fit.rotation,
+            translation=fit.translation,
+            expression=fit.expression,
+        )
+
+    def shoulders(
+        self, avatar: Avatar, rotation: NDArray[np.floating], translation: NDArray[np.floating]
+    ) -> NDArray[np.float32]:
+        """Pose track (T, 3), (T, 3) → shift of the shoulders in pixels, (T, 2)."""
+        source = np.stack([avatar.rotation, avatar.translation])
+        return shoulder_track(rotation, translation, source, avatar.size)
+
+    def render(
+        self,
+        avatar: Avatar,
+        expression: NDArray[np.floating],  # (E,)
+        rotation: NDArray[np.floating],  # (3,)
+        translation: NDArray[np.floating],  # (3,)
+        shoulders: NDArray[np.floating],  # (2,) pixels
+    ) -> NDArray[np.uint8]:
+        """One frame of the person alone: (S, S, 4) straight colour and alpha."""
+        size = avatar.size
+        diff, mesh = diff_plane(self.face_model, avatar.head, avatar.planes, expression)
+        hit = first_hit(avatar.planes + diff, rotation, translation, size)
+        map_x, map_y = np.empty((size, size), np.float32), np.empty((size, size), np.float32)
+        chin = np.float32(avatar.head.neutral[CHIN, 1] - 0.03)
+        join(
+            hit,
+            np.float32(shoulders[0]),
+            np.float32(shoulders[1]),
+            chin,
+            np.float32(chin - COLLARBONE),
+            np.float32(0.75 * size),
+            map_x,
+            map_y,
+        )
+        person = cv2.remap(avatar.photo, map_x, map_y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+        driven = project(mesh, rotation, translation, size)
+        skull = project(avatar.head.neutral, rotation, translation, size)
+        colour = avatar.eyes.draw(np.ascontiguousarray(person[..., :3]), driven)
+        person[..., :3] = avatar.mouth.draw(colour, driven, skull)
+        return person
+
+
+def over(person: NDArray[np.uint8], background: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Alpha-blend a person (S, S, 4) over a background (S, S, 3); exact where alpha is 0 or 255."""
+    alpha = person[..., 3:].astype(np.uint16)
+    blended = person[..., :3] * alpha + background * (255 - alpha)
+    return ((blended + 127) // 255).astype(np.uint8)

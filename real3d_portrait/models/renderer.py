@@ -1,0 +1,124 @@
+"""Volume rendering of the lifted tri-planes: for each pixel, the first hit of its ray with the surface.
+
+`first_hit` is what every frame uses. `volume_render` is the full renderer of EG3D (samples along the ray,
+densities from the distance to the surface, alpha compositing), with which a test compares it. At a depth step
+the expected coordinate of the volume renderer lies on neither surface; the first hit does not have this fault.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numba import njit, prange
+from numpy.typing import NDArray
+from torch.nn.functional import grid_sample
+
+from ..face.camera import rotation_matrix, scale_of
+from .triplane import TriPlanes
+
+Array = NDArray[np.float32]
+
+
+@njit(cache=True, nogil=True, fastmath=True, inline="always")
+def _height(front, row, column):  # type: ignore[no-untyped-def]
+    i, j = int(row), int(column)
+    fr, fc = row - i, column - j
+    return (front[i, j, 0] * (1 - fc) + front[i, j + 1, 0] * fc) * (1 - fr) + (
+        front[i + 1, j, 0] * (1 - fc) + front[i + 1, j + 1, 0] * fc
+    ) * fr
+
+
+@njit(cache=True, nogil=True, fastmath=True, parallel=True)
+def _first_hit(front, half_width, inverse, tx, ty, scale, near, far, output):  # type: ignore[no-untyped-def]
+    size = output.shape[0]
+    plane = front.shape[0]
+    k = plane / (2 * half_width)
+    limit = plane - 1.001
+    dx, dy, dz = inverse[0, 2], inverse[1, 2], inverse[2, 2]
+    for i in prange(size):
+        py = -(i + 0.5 - 0.5 * size) / scale - ty
+        for j in range(size):
+            px = (j + 0.5 - 0.5 * size) / scale - tx
+            ox = inverse[0, 0] * px + inverse[0, 1] * py
+            oy = inverse[1, 0] * px + inverse[1, 1] * py
+            oz = inverse[2, 0] * px + inverse[2, 1] * py
+            t = (near - oz) / dz
+            above_t, above_gap, row, column = t, 1.0, 0.0, 0.0
+            for _ in range(24):
+                column = min(max((ox + t * dx + half_width) * k - 0.5, 0.0), limit)
+                row = min(max((half_width - oy - t * dy) * k - 0.5, 0.0), limit)
+                gap = oz + t * dz - _height(front, row, column)
+                if gap < 0.0:
+                    # Crossed: secant between the last point above the surface and this one.
+                    t = t + (above_t - t) * (-gap) / (above_gap - gap)
+                    column = min(max((ox + t * dx + half_width) * k - 0.5, 0.0), limit)
+                    row = min(max((half_width - oy - t * dy) * k - 0.5, 0.0), limit)
+                    break
+                if gap < 1e-3:
+                    break
+                above_t, above_gap = t, gap
+                # Less than the gap, so that a slope is met from the front.
+                t -= max(0.7 * gap, 1e-3) / dz
+            a, b = int(row), int(column)
+            fr, fc = row - a, column - b
+            for c in range(1, 3):
+                output[i, j, c] = (front[a, b, c] * (1 - fc) + front[a, b + 1, c] * fc) * (1 - fr) + (
+                    front[a + 1, b, c] * (1 - fc) + front[a + 1, b + 1, c] * fc
+                ) * fr
+            output[i, j, 0] = t
+            output[i, j, 3] = half_width - (row + 0.5) / k
+
+
+def first_hit(planes: TriPlanes, rotation: NDArray[np.floating], translation: NDArray[np.floating], size: int) -> Array:
+    """(size, size, 4): depth towards the viewer, photo u and v, and canonical y of what each pixel sees."""
+    output = np.empty((size, size, 4), np.float32)
+    far, near = planes.depth_range
+    inverse = np.ascontiguousarray(rotation_matrix(rotation).T, np.float32)
+    _first_hit(
+        planes.front,
+        np.float32(planes.half_width),
+        inverse,
+        np.float32(translation[0]),
+        np.float32(translation[1]),
+        np.float32(scale_of(translation, size)),
+        np.float32(near),
+        np.float32(far),
+        output,
+    )
+    return output
+
+
+def volume_render(
+    front: torch.Tensor,  # (3, P, P) z, u, v
+    side: torch.Tensor,  # (R, R) ramp of the side planes
+    half_width: float,
+    depth_range: tuple[float, float],
+    rotation: torch.Tensor,  # (3, 3)
+    translation: torch.Tensor,  # (3,)
+    scale: float,
+    size: int,
+    samples: int = 96,
+    softness: float = 0.005,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Alpha-composited (size, size, 3) depth, u, v and transmittance-weighted coverage (size, size)."""
+    centre = (torch.arange(size, dtype=front.dtype) + 0.5 - size / 2) / scale
+    py, px = torch.meshgrid(-centre - translation[1], centre - translation[0], indexing="ij")
+    far, near = depth_range
+    t = torch.linspace(near * 1.3, far * 1.3, samples, dtype=front.dtype)
+    camera = torch.stack(torch.broadcast_tensors(px[..., None], py[..., None], t), -1)  # (S, S, N, 3)
+    point = camera @ rotation  # R^T X for row vectors
+    xy = point[..., :2] * torch.tensor([1.0, -1.0]) / half_width
+    feature = grid_sample(front[None], xy.reshape(1, size, -1, 2), padding_mode="border", align_corners=False)
+    feature = feature[0].reshape(3, size, size, samples).permute(1, 2, 3, 0)
+    along = (near - point[..., 2]) / (near - far) * 2 - 1
+    grid = torch.stack([torch.zeros_like(along), along], -1).reshape(1, size, -1, 2)
+    height = grid_sample(side[None, None], grid, padding_mode="border", align_corners=True)
+    behind = feature[..., 0] - height.reshape(size, size, samples)  # > 0 inside the head
+    density = torch.sigmoid(behind / softness) / softness
+    step = (t[:-1] - t[1:]).abs().mean()
+    alpha = 1 - torch.exp(-density * step)
+    clear = torch.cumprod(torch.cat([torch.ones_like(alpha[..., :1]), 1 - alpha[..., :-1]], -1), -1)
+    weight = alpha * clear
+    value = torch.stack([t.expand_as(behind), feature[..., 1], feature[..., 2]], -1)
+    total = weight.sum(-1)
+    return (weight[..., None] * value).sum(-2) / total.clamp_min(1e-6)[..., None], total

@@ -1,0 +1,47 @@
+"""Torso branch of HTB-SR: the shoulders follow the neck, and the neck joins head and shoulders.
+
+One continuous field: a pixel moves with the head above the jaw and with the shoulders below the collarbone,
+and in between by a smooth share of both, so that nothing tears.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit, prange
+from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter1d
+
+from ..face.camera import project
+
+Array = NDArray[np.float32]
+
+NECK = np.array([[0.0, -0.75, -0.25]])  # base of the neck, head frame
+FOLLOW = 0.75  # share of the neck's slow motion that the shoulders make
+SLUGGISH = 10.0  # frames: what is faster than this stays in the neck
+COLLARBONE = 0.55  # head units below the chin where the shoulders' share is whole
+
+
+def shoulder_track(rotation: Array, translation: Array, source: Array, size: int) -> Array:
+    """(T, 3) poses, the photo's pose (rotation, translation) (2, 3) → shift of the shoulders (T, 2) in pixels."""
+    neck = project(NECK, rotation, translation, size)[:, 0, :2]
+    rest = project(NECK, source[0], source[1], size)[0, :2]
+    return (FOLLOW * gaussian_filter1d(neck - rest, SLUGGISH, axis=0, mode="nearest")).astype(np.float32)
+
+
+@njit(cache=True, nogil=True, fastmath=True, parallel=True)
+def join(hit, shift_x, shift_y, chin, collarbone, fade_from, map_x, map_y):  # type: ignore[no-untyped-def]
+    """Blend the head's photo coordinates (`first_hit`) with the shifted shoulders' into cv2.remap maps.
+
+    `fade_from` is the row from which the shoulders' shift fades to nothing at the picture's lower border, so
+    that a moving body never uncovers what lies below the photo.
+    """
+    size = hit.shape[0]
+    span = max(size - fade_from, 1.0)
+    for i in prange(size):
+        calm = min(max((size - 1 - i) / span, 0.0), 1.0)
+        calm = calm * calm * (3 - 2 * calm)
+        for j in range(size):
+            w = min(max((hit[i, j, 3] - collarbone) / (chin - collarbone), 0.0), 1.0)
+            w = w * w * (3 - 2 * w)
+            map_x[i, j] = w * (hit[i, j, 1] - 0.5) + (1 - w) * (j - shift_x * calm)
+            map_y[i, j] = w * (hit[i, j, 2] - 0.5) + (1 - w) * (i - shift_y * calm)

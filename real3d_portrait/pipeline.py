@@ -1,0 +1,432 @@
+"""`Real3DPortrait`: one photo and a voice, or a driving video, in; a talking portrait out."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from .background import Background, BackgroundSource
+from .config import CompactConfig, read_config
+from .errors import (
+    ConflictingInputsError,
+    DeviceUnavailableError,
+    MissingInputError,
+    ModelMissingError,
+    ParameterChoiceError,
+    ParameterRangeError,
+    ParameterTypeError,
+)
+from .face.camera import rotation_angles, rotation_matrix
+from .media.audio import Audio, read_audio
+from .media.clip import Clip
+from .media.images import read_photo
+from .media.video import probe
+from .media.writer import VideoWriter, check_output
+from .models.compact import Avatar, CompactModel, over
+from .motion.motion import FPS, Motion
+from .portrait import Portrait, paste_back, prepare_portrait
+from .resources import resource
+
+log = logging.getLogger(__name__)
+
+Frame = NDArray[np.uint8]
+PathLike = str | os.PathLike[str]
+PortraitSource = PathLike | NDArray[Any] | Image.Image | Portrait
+Size = Literal[256, 512, "source"]
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a call stands: `done` of `total` (None: not known) steps of a stage."""
+
+    stage: str
+    done: int
+    total: int | None
+
+
+ProgressCallback = Callable[[Progress], None]
+
+
+@dataclass(frozen=True)
+class Controls:
+    """The keywords that all calls share.
+
+    Attributes:
+        background: keep, blur, transparent, a colour, or an image or video file.
+        pose: natural (speech: learned head motion; video: the driver's), static, or a video to take it from.
+        pose_mode: relative starts at the photo's pose; absolute takes the driver's rotation as it is.
+        mouth_amplitude, expression_scale: 0..2, 1 = as learned or as driven.
+        blink: natural or none.
+        yaw, pitch, roll: head turn added, degrees, signs as in `face.camera`.
+        temperature: variety of the motion made from speech; None = the model's own.
+        seed: the same inputs and seed give the same frames.
+        size: 256 or 512 pixels, or source: pasted back into the whole photo.
+        face: which face of the photo, from 1 by falling size; None = the largest, with a warning.
+        progress: called with a `Progress` now and then.
+    """
+
+    background: BackgroundSource = "keep"
+    pose: str = "natural"
+    pose_mode: str = "relative"
+    mouth_amplitude: float = 1.0
+    expression_scale: float = 1.0
+    blink: str = "natural"
+    yaw: float = 0.0
+    pitch: float = 0.0
+    roll: float = 0.0
+    temperature: float | None = None
+    seed: int = 0
+    size: Size = 512
+    face: int | None = None
+    progress: ProgressCallback | None = None
+
+    def __post_init__(self) -> None:
+        for name, low, high in (
+            ("mouth_amplitude", 0, 2),
+            ("expression_scale", 0, 2),
+            ("yaw", -90, 90),
+            ("pitch", -90, 90),
+            ("roll", -90, 90),
+            ("temperature", 0, 2),
+            ("seed", 0, 2**63 - 1),
+        ):
+            value = getattr(self, name)
+            if value is None and name == "temperature":
+                continue
+            if isinstance(value, bool) or not isinstance(value, (int, float)):
+                raise ParameterTypeError(name=name, value=value, expected="a number")
+            if not low <= value <= high:
+                raise ParameterRangeError(name=name, value=value, low=low, high=high)
+        for name, choices in (
+            ("pose_mode", ("relative", "absolute")),
+            ("blink", ("natural", "none")),
+            ("size", (256, 512, "source")),
+        ):
+            if getattr(self, name) not in choices:
+                raise ParameterChoiceError(name=name, value=getattr(self, name), choices=", ".join(map(str, choices)))
+        if self.pose not in ("natural", "static") and not Path(self.pose).exists():
+            raise ParameterChoiceError(name="pose", value=self.pose, choices="natural, static, or a video file")
+
+    def report(self, stage: str, done: int, total: int | None) -> None:
+        if self.progress is not None:
+            self.progress(Progress(stage, done, total))
+
+
+@dataclass(frozen=True)
+class _Job:
+    """A render that is ready to run: frames come from `frames`, the sound from `audio`."""
+
+    frames: Iterator[Frame]
+    width: int
+    height: int
+    total: int
+    audio: Path | Audio | None
+    transparent: bool
+    warnings: tuple[str, ...] = ()
+    fps: float = FPS
+
+
+class Real3DPortrait:
+    """Talking portraits from one photo.
+
+    Example:
+        portraits = Real3DPortrait.from_pretrained("compact")
+        portraits.audio_driven("me.jpg", "speech.wav", background="office.jpg", output="out.mp4")
+    """
+
+    def __init__(self, model: CompactModel, folder: Path) -> None:
+        from .motion.audio_to_motion import load_a2m
+
+        self.model = model
+        self.name = model.config.name
+        self._a2m = load_a2m(folder)
+
+    @classmethod
+    def from_pretrained(cls, model: PathLike = "compact", device: str = "auto") -> Real3DPortrait:
+        """Load a model: `compact` (bundled) or a folder with the same files.
+
+        Raises:
+            ModelMissingError: no such model. DeviceUnavailableError: no such device here.
+        """
+        _check_device(device)
+        folder = resource("assets", "weights", "compact") if model == "compact" else Path(model)
+        config = read_config(resource("configs", "compact.yaml"), CompactConfig)
+        if not (folder / config.face_model).is_file():
+            raise ModelMissingError(model=model, where=f"the bundled models or the folder '{folder}'")
+        return cls(CompactModel(config, folder), folder)
+
+    def audio_driven(self, portrait: PortraitSource, audio: PathLike | Audio, *, output: PathLike, **controls: Any) -> Clip:
+        """Make a photo speak. Keywords: see `Controls`.
+
+        Args:
+            portrait: photo (path, array, Pillow image) or prepared Portrait.
+            audio: any file with sound, or Audio.
+            output: .mp4, .webm or a folder for single pictures.
+
+        Raises:
+            InputError: one exception a cause, see `errors`; nothing is written then.
+        """
+        settings = _controls(controls)
+        check_output(output, _transparent(settings))
+        return self._write(self._audio_job(portrait, audio, settings), output, settings)
+
+    def video_driven(
+        self, portrait: PortraitSource, driving: PathLike | Motion, *, output: PathLike, **controls: Any
+    ) -> Clip:
+        """Let a photo repeat the expression and head motion of a video or a saved `Motion`, with the video's sound."""
+        settings = _controls(controls)
+        check_output(output, _transparent(settings))
+        return self._write(self._video_job(portrait, driving, settings), output, settings)
+
+    def background_swap(
+        self,
+        *,
+        background: BackgroundSource,
+        output: PathLike,
+        portrait: PortraitSource | None = None,
+        audio: PathLike | Audio | None = None,
+        driving: PathLike | Motion | None = None,
+        video: PathLike | None = None,
+        **controls: Any,
+    ) -> Clip:
+        """Another background behind an animated photo (portrait and audio or driving) or a finished video."""
+        settings = _controls({**controls, "background": background})
+        check_output(output, _transparent(settings))
+        return self._write(self._swap_job(portrait, audio, driving, video, settings), output, settings)
+
+    def stream_audio_driven(
+        self, portrait: PortraitSource, audio: PathLike | Audio, **controls: Any
+    ) -> Iterator[Frame]:
+        """The frames of `audio_driven`, (H, W, 3) uint8, or (H, W, 4) when the background is transparent."""
+        return self._audio_job(portrait, audio, _controls(controls)).frames
+
+    def stream_video_driven(
+        self, portrait: PortraitSource, driving: PathLike | Motion, **controls: Any
+    ) -> Iterator[Frame]:
+        """The frames of `video_driven`."""
+        return self._video_job(portrait, driving, _controls(controls)).frames
+
+    def stream_background_swap(
+        self,
+        *,
+        background: BackgroundSource,
+        portrait: PortraitSource | None = None,
+        audio: PathLike | Audio | None = None,
+        driving: PathLike | Motion | None = None,
+        video: PathLike | None = None,
+        **controls: Any,
+    ) -> Iterator[Frame]:
+        """The frames of `background_swap`."""
+        settings = _controls({**controls, "background": background})
+        return self._swap_job(portrait, audio, driving, video, settings).frames
+
+    # Jobs: check the inputs, prepare, and leave a lazy stream of frames.
+
+    def _audio_job(self, portrait: PortraitSource, audio: PathLike | Audio, settings: Controls) -> _Job:
+        from .motion.audio_to_motion import audio_to_motion
+
+        background = Background.parse(settings.background)
+        sound = audio if isinstance(audio, Audio) else read_audio(audio)
+        prepared = self._portrait(portrait, settings)
+        settings.report("listening", 0, None)
+        temperature = self.model.config.temperature if settings.temperature is None else settings.temperature
+        motion = audio_to_motion(
+            sound,
+            self._a2m,
+            face_model=self.model.face_model,
+            pose="static" if settings.pose != "natural" else "natural",
+            mouth_amplitude=settings.mouth_amplitude,
+            blink=settings.blink,
+            temperature=temperature,
+            seed=settings.seed,
+        )
+        motion = self._with_pose(motion, settings)
+        return self._job(prepared, motion, background, sound if isinstance(audio, Audio) else Path(audio), settings)
+
+    def _video_job(self, portrait: PortraitSource, driving: PathLike | Motion, settings: Controls) -> _Job:
+        background = Background.parse(settings.background)
+        prepared = self._portrait(portrait, settings)
+        motion = self._motion(driving, settings)
+        motion = self._a2m.adjust(motion, settings.mouth_amplitude, settings.blink)
+        motion = self._with_pose(motion, settings)
+        sound = None
+        if not isinstance(driving, Motion) and Path(driving).suffix.lower() != ".npz" and probe(driving).has_audio:
+            sound = Path(driving)
+        return self._job(prepared, motion, background, sound, settings)
+
+    def _swap_job(
+        self,
+        portrait: PortraitSource | None,
+        audio: PathLike | Audio | None,
+        driving: PathLike | Motion | None,
+        video: PathLike | None,
+        settings: Controls,
+    ) -> _Job:
+        given = {"audio": audio, "driving": driving, "video": video}
+        named = [name for name, value in given.items() if value is not None]
+        if not named:
+            raise MissingInputError(name="background_swap", cure="a finished video, or a portrait with audio or driving")
+        if len(named) > 1:
+            raise ConflictingInputsError(first=named[0], second=named[1])
+        if video is not None:
+            if portrait is not None:
+                raise ConflictingInputsError(first="video", second="portrait")
+            return self._finished_video_job(video, settings)
+        if portrait is None:
+            raise MissingInputError(name="portrait", cure="a photo of the person")
+        if audio is not None:
+            return self._audio_job(portrait, audio, settings)
+        assert driving is not None
+        return self._video_job(portrait, driving, settings)
+
+    def _finished_video_job(self, video: PathLike, settings: Controls) -> _Job:
+        from .swap import swapped_frames
+
+        background = Background.parse(settings.background)
+        info = probe(video)
+        fps = info.fps or FPS
+        total = info.frames or max(1, round(info.seconds * fps))
+        frames = _counted(swapped_frames(video, background, info, fps), total, settings)
+        sound = Path(video) if info.has_audio else None
+        return _Job(frames, info.width, info.height, total, sound, background.transparent, background.warnings, fps)
+
+    # Parts of a job
+
+    def _portrait(self, source: PortraitSource, settings: Controls) -> Portrait:
+        if isinstance(source, Portrait):
+            return source
+        settings.report("preparing the photo", 0, None)
+        size = None if settings.size == "source" else settings.size
+        return prepare_portrait(read_photo(source), self.model.face_model, size=size, face=settings.face)
+
+    def _motion(self, driving: PathLike | Motion, settings: Controls) -> Motion:
+        from .motion.video_to_motion import video_to_motion
+
+        if isinstance(driving, Motion):
+            return driving
+        if Path(driving).suffix.lower() == ".npz":
+            return Motion.load(driving, self.model.face_model.name)
+        return video_to_motion(
+            driving, self.model.face_model, progress=lambda done, total: settings.report("tracking", done, total)
+        )
+
+    def _with_pose(self, motion: Motion, settings: Controls) -> Motion:
+        """The motion with the head pose that the caller asked for."""
+        still = np.zeros_like(motion.rotation)
+        if settings.pose == "natural":
+            return motion
+        if settings.pose == "static":
+            return replace(motion, rotation=still, translation=still)
+        other = self._motion(settings.pose, settings)
+        # A short pose video plays to and fro, so that it never jumps.
+        index = np.arange(len(motion)) % max(2 * len(other) - 2, 1)
+        index = np.minimum(index, 2 * len(other) - 2 - index) if len(other) > 1 else index
+        return replace(motion, rotation=other.rotation[index], translation=other.translation[index])
+
+    def _job(
+        self, portrait: Portrait, motion: Motion, background: Background, audio: Path | Audio | None, settings: Controls
+    ) -> _Job:
+        if settings.size == "source" and background.kind != "keep":
+            raise ConflictingInputsError(first="size 'source'", second="a background other than 'keep'")
+        avatar = self.model.reconstruct(portrait)
+        pose, limited = self._placed(avatar, motion, settings)
+        warnings = portrait.warnings + background.warnings
+        if limited:
+            warnings += ("The head would turn further than one photo can show; the turn is limited softly.",)
+        for warning in warnings:
+            log.warning("%s", warning)
+        frames: Iterator[Frame] = self._frames(avatar, pose, background)
+        height, width = avatar.size, avatar.size
+        if settings.size == "source":
+            height, width = portrait.source.shape[:2]
+            frames = (paste_back(frame, portrait) for frame in frames)
+        frames = _counted(frames, len(motion), settings)
+        return _Job(frames, width, height, len(motion), audio, background.transparent, warnings)
+
+    def _placed(self, avatar: Avatar, motion: Motion, settings: Controls) -> tuple[Motion, bool]:
+        """Motion in the photo's place: starting at its pose, turned as asked, limited; and whether it was limited."""
+        relative = motion.relative() if settings.pose != "static" else motion
+        rotation = rotation_angles(rotation_matrix(relative.rotation) @ rotation_matrix(avatar.rotation))
+        if settings.pose_mode == "absolute" and settings.pose != "static":
+            rotation = motion.rotation
+        turn = rotation + np.radians([settings.yaw, settings.pitch, settings.roll]) - avatar.rotation
+        limits = self.model.config.limits
+        bound = np.radians([limits.yaw, limits.pitch, limits.roll])
+        kept = _soft_limit(turn, bound)
+        return (
+            replace(
+                motion,
+                expression=(motion.expression * settings.expression_scale).astype(np.float32),
+                rotation=(avatar.rotation + kept).astype(np.float32),
+                translation=(avatar.translation + relative.translation).astype(np.float32),
+            ),
+            bool((np.abs(turn) > bound).any()),
+        )
+
+    def _frames(self, avatar: Avatar, motion: Motion, background: Background) -> Iterator[Frame]:
+        shoulders = self.model.shoulders(avatar, motion.rotation, motion.translation)
+        backgrounds = background.frames(avatar.plate)
+        for t in range(len(motion)):
+            person = self.model.render(
+                avatar, motion.expression[t], motion.rotation[t], motion.translation[t], shoulders[t]
+            )
+            yield person if background.transparent else over(person, next(backgrounds))
+
+    def _write(self, job: _Job, output: PathLike, settings: Controls) -> Clip:
+        writer = VideoWriter(
+            output, job.width, job.height, fps=job.fps, audio=job.audio, transparent=job.transparent
+        )
+        with writer, closing(job.frames):
+            for frame in job.frames:
+                writer.write(frame)
+        return writer.clip(seed=settings.seed, model=self.name, warnings=job.warnings)
+
+
+def _controls(keywords: dict[str, Any]) -> Controls:
+    try:
+        return Controls(**keywords)
+    except TypeError:
+        unknown = sorted(set(keywords) - set(Controls.__dataclass_fields__))
+        if not unknown:
+            raise
+        raise ParameterChoiceError(
+            name="keyword", value=unknown[0], choices=", ".join(Controls.__dataclass_fields__)
+        ) from None
+
+
+def _transparent(settings: Controls) -> bool:
+    return isinstance(settings.background, str) and settings.background.strip().lower() == "transparent"
+
+
+def _counted(frames: Iterator[Frame], total: int, settings: Controls) -> Iterator[Frame]:
+    """The same frames, reporting progress, and closing what they come from when the reader stops early."""
+    with closing(frames):  # type: ignore[type-var]
+        settings.report("rendering", 0, total)
+        for count, frame in enumerate(frames, 1):
+            yield frame
+            settings.report("rendering", count, total)
+
+
+def _soft_limit(angle: NDArray[np.floating], bound: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Unchanged up to 80 % of the bound, then bending smoothly towards it and never beyond 1.2 times."""
+    knee, room = 0.8 * bound, 0.4 * bound
+    excess = np.maximum(np.abs(angle) - knee, 0)
+    return np.sign(angle) * (np.minimum(np.abs(angle), knee) + room * np.tanh(excess / room))
+
+
+def _check_device(device: str) -> None:
+    import torch
+
+    if device not in ("auto", "cpu", "cuda"):
+        raise ParameterChoiceError(name="device", value=device, choices="auto, cpu, cuda")
+    if device == "cuda" and not torch.cuda.is_available():
+        raise DeviceUnavailableError(device=device, reason="no CUDA device was found")
