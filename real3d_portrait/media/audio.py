@@ -124,7 +124,6 @@ class _Timeline:
     def __init__(self, rate: int, channels: int) -> None:
         self._rate = rate
         self._channels = channels
-        self._layout = "mono" if channels == 1 else "stereo"
         self._resampler: AudioResampler | None = None
         self._source: tuple[str, str, int] | None = None
         self._heard = 0.0  # seconds of sound and silence taken in so far
@@ -135,7 +134,9 @@ class _Timeline:
         if source != self._source:  # chained Ogg streams may change rate on the way
             yield from self.flush()
             self._source = source
-            self._resampler = AudioResampler(format="fltp", layout=self._layout, rate=self._rate)
+            # Left and right are averaged below: FFmpeg's own mono would make a stereo voice 3 dB louder.
+            layout = "mono" if frame.layout.nb_channels == 1 else "stereo"
+            self._resampler = AudioResampler(format="fltp", layout=layout, rate=self._rate)
         if time is not None:
             gap = time - self._heard
             at_start = self._heard == 0
@@ -157,6 +158,8 @@ class _Timeline:
     def _trimmed(self, frames: list[av.AudioFrame]) -> Iterator[np.ndarray]:
         for frame in frames:
             block = frame.to_ndarray()
+            if len(block) != self._channels:
+                block = block.mean(axis=0, keepdims=True).repeat(self._channels, axis=0)
             dropped = min(self._skip, block.shape[1])
             self._skip -= dropped
             if dropped < block.shape[1]:

@@ -84,7 +84,8 @@ class VideoWriter:
 
     def __enter__(self) -> Self:
         try:
-            self._temporary = self._create_temporary()
+            self._temporary = self._temporary_name()
+            self._create(self._temporary)
             self._encoder = self._open_encoder(self._temporary)
         except BaseException as error:
             self._discard()
@@ -136,15 +137,16 @@ class VideoWriter:
             provenance=Provenance(warnings=warnings),
         )
 
-    def _create_temporary(self) -> Path:
+    def _temporary_name(self) -> Path:
         suffix = "" if self._folder else self.path.suffix.lower()
-        name = f".{self.path.stem[:40]}.{secrets.token_hex(4)}.tmp{suffix}"
-        temporary = self.path.absolute().parent / name
+        # Part of the name only, because the whole may have the greatest length that the disk allows.
+        return self.path.absolute().with_name(f".{self.path.stem[:40]}.{secrets.token_hex(4)}.tmp{suffix}")
+
+    def _create(self, temporary: Path) -> None:
         if self._folder:
             temporary.mkdir()
         else:
             temporary.touch(exist_ok=False)
-        return temporary
 
     def _open_encoder(self, temporary: Path) -> Encoder:
         if self._folder:
