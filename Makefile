@@ -1,0 +1,51 @@
+# make demo | make test | make app: each sets up .venv first, once.
+SHELL := /bin/bash
+VENV := .venv
+READY := $(VENV)/.ready
+PORT := $(or $(GRADIO_SERVER_PORT),7860)
+
+.PHONY: help demo test app wheel clean packages packages-test
+help:
+	@echo "make demo    the bundled photo and speech become out/demo.mp4"
+	@echo "make app     open the app in the browser (GRADIO_SERVER_PORT, else 7860)"
+	@echo "make test    run the tests"
+	@echo "make wheel   build dist/*.whl"
+	@echo "make clean   remove .venv and everything built"
+
+demo: packages $(READY)
+	@mkdir -p out
+	@$(VENV)/bin/real3d-portrait animate --portrait assets/examples/portrait_1.jpg \
+		--audio assets/examples/speech_1.wav --output out/demo.mp4
+	@echo "Make your own in the app: make app, then open http://127.0.0.1:$(PORT)"
+
+app: packages $(READY)
+	$(VENV)/bin/python app.py
+
+test: packages packages-test $(READY)
+	$(VENV)/bin/python -m pytest
+
+wheel: $(READY)
+	$(VENV)/bin/pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
+
+clean:
+	rm -rf $(VENV) build dist out *.egg-info
+
+# The product cannot run without its Debian packages; tests that need more of them skip themselves.
+packages:
+	@missing=$$(.ci/missing-packages packages.txt); [ -z "$$missing" ] || \
+		{ echo "Missing Debian packages. Run: sudo apt-get install -y $$missing" >&2; exit 1; }
+
+packages-test:
+	@missing=$$(.ci/missing-packages packages-test.txt); [ -z "$$missing" ] || \
+		echo "Some tests need more Debian packages. Run: sudo apt-get install -y $$missing" >&2
+
+$(READY): requirements.txt constraints.txt pyproject.toml setup.py
+	@python=; for name in python3.11 python3.12 python3; do \
+		if $$name -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null; \
+		then python=$$name; break; fi; done; \
+	[ -n "$$python" ] || { echo "Python 3.11 or 3.12 is needed. Run: sudo apt-get install -y python3 python3-venv" >&2; exit 1; }; \
+	[ -x $(VENV)/bin/pip ] || $$python -m venv $(VENV) || \
+		{ rm -rf $(VENV); echo "Python's venv is missing. Run: sudo apt-get install -y python3-venv" >&2; exit 1; }
+	@echo "Setting up $(VENV), once; this takes a few minutes."
+	@$(VENV)/bin/pip install --quiet --constraint constraints.txt --requirement requirements.txt --editable '.[test]'
+	@touch $@

@@ -1,0 +1,5 @@
+"""The browser interface: one Gradio app with a tab for each job."""
+
+from real3d_portrait.app.blocks import build_app, launch
+
+__all__ = ["build_app", "launch"]

@@ -1,0 +1,216 @@
+"""The command `real3d-portrait`: animate, swap-background, info.
+
+Exit codes: 0 done, 2 the input is at fault (one line on stderr says what and how to mend it), 1 any other
+failure, 130 stopped by Ctrl-C. Heavy imports wait until a command needs them, so that help is instant.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import platform
+import signal
+import sys
+import time
+import warnings
+from collections.abc import Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from real3d_portrait.console import ProgressBar, own_log, without_native_chatter
+from real3d_portrait.errors import Real3DError
+from real3d_portrait.resources import resource
+
+if TYPE_CHECKING:
+    from real3d_portrait.media.clip import Clip
+    from real3d_portrait.pipeline import Real3DPortrait
+
+PROGRAM = "real3d-portrait"
+CONTROLS = (
+    "background", "pose", "pose_mode", "mouth_amplitude", "expression_scale", "blink", "yaw", "pitch", "roll",
+    "temperature", "seed", "size", "face",
+)  # fmt: skip
+_LOGGER = logging.getLogger(__name__)
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line instead of printing the whole usage."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{PROGRAM}: error: {message} (see: {self.prog} --help)\n")
+
+
+def _size(text: str) -> int | str:
+    if text not in ("256", "512", "source"):
+        raise argparse.ArgumentTypeError(f"{text!r} is none of 256, 512, source")
+    return text if text == "source" else int(text)
+
+
+# fmt: off
+def _add_controls(parser: argparse.ArgumentParser, background: str | None) -> None:
+    add = parser.add_argument
+    add("--model", default="compact", metavar="NAME",
+        help="compact, a folder or owner/repo (default: compact)")
+    add("--device", default="auto", choices=("auto", "cpu", "cuda"),
+        help="where to compute (default: auto)")
+    add("--background", default=background, required=background is None, metavar="KIND_OR_FILE",
+        help="keep, blur, transparent, a colour such as '#1e90ff', or a picture or video file"
+        + (f" (default: {background})" if background else ""))
+    add("--pose", default="natural", metavar="natural|static|VIDEO",
+        help="head motion: natural, static, or a video to take it from (default: natural)")
+    add("--pose-mode", default="relative", choices=("relative", "absolute"),
+        help="head motion starts at the photo's pose, or is taken as it is (default: relative)")
+    add("--mouth-amplitude", type=float, default=1.0, metavar="0..2", help="1 = as learned (default: 1)")
+    add("--expression-scale", type=float, default=1.0, metavar="0..2", help="1 = as learned (default: 1)")
+    add("--blink", default="natural", choices=("natural", "none"), help="(default: natural)")
+    add("--yaw", type=float, default=0.0, metavar="DEGREES", help="turn added: > 0 nose to the image's right")
+    add("--pitch", type=float, default=0.0, metavar="DEGREES", help="turn added: > 0 nose up")
+    add("--roll", type=float, default=0.0, metavar="DEGREES", help="turn added: > 0 leans to the right")
+    add("--temperature", type=float, metavar="T",
+        help="variety of the motion made from speech (default: the model's own)")
+    add("--seed", type=int, default=0, metavar="N", help="the same seed gives the same video (default: 0)")
+    add("--size", type=_size, default=512, metavar="256|512|source",
+        help="side in pixels; source = pasted back into the whole photo (default: 512)")
+    add("--face", type=int, metavar="N", help="which face of the photo, from 0 (default: the largest)")
+    add("--output", required=True, metavar="FILE", help=".mp4, .webm (transparent), or a folder for PNGs")
+    add("--quiet", action="store_true", help="no progress bar")
+    add("--verbose", action="store_true", help="log every step, and the traceback of a failure")
+# fmt: on
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The whole command line; every sub-command sets `run`, the function that carries it out."""
+    parser = _Parser(prog=PROGRAM, description="One photo and a voice in, a talking portrait out.")
+    parser.add_argument("--version", action="version", version=f"{PROGRAM} {_version(PROGRAM)}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=_Parser)
+
+    animate = commands.add_parser("animate", help="make a photo talk, or repeat another person's motion")
+    animate.set_defaults(run=_animate)
+    animate.add_argument("--portrait", required=True, metavar="PHOTO", help="a photo with a face")
+    driver = animate.add_mutually_exclusive_group(required=True)
+    driver.add_argument("--audio", metavar="FILE", help="speech to speak")
+    driver.add_argument("--driving", metavar="VIDEO|MOTION.npz", help="a video, or saved motion, to repeat")
+    _add_controls(animate, background="keep")
+
+    swap = commands.add_parser("swap-background", help="put another background behind a talking head")
+    swap.set_defaults(run=_swap_background)
+    source = swap.add_mutually_exclusive_group(required=True)
+    source.add_argument("--video", metavar="FILE", help="a finished talking-head video")
+    source.add_argument("--audio", metavar="FILE", help="speech for --portrait")
+    source.add_argument("--driving", metavar="VIDEO|MOTION.npz", help="motion for --portrait")
+    swap.add_argument("--portrait", metavar="PHOTO", help="a photo with a face, with --audio or --driving")
+    _add_controls(swap, background=None)
+
+    info = commands.add_parser("info", help="versions, device, models and where their weights lie")
+    info.set_defaults(run=_info, verbose=False)
+    return parser
+
+
+def _pipeline(arguments: argparse.Namespace) -> Real3DPortrait:
+    from real3d_portrait.pipeline import Real3DPortrait
+
+    return Real3DPortrait.from_pretrained(arguments.model, device=arguments.device)
+
+
+def _make(method: str, arguments: argparse.Namespace, *inputs: str, **named: str | None) -> None:
+    controls: dict[str, Any] = {name: getattr(arguments, name) for name in CONTROLS}
+    pipeline = _pipeline(arguments)
+    with ProgressBar(visible=not arguments.quiet) as bar:
+        start = time.perf_counter()
+        clip = getattr(pipeline, method)(*inputs, **named, output=arguments.output, progress=bar, **controls)
+        seconds = time.perf_counter() - start
+    _report(clip, seconds)
+
+
+def _report(clip: Clip, seconds: float) -> None:
+    sys.stdout.write(
+        f"{clip.path}: {clip.seconds:.2f} s of video, {clip.frames} frames of {clip.width}x{clip.height}, "
+        f"made in {seconds:.1f} s ({clip.frames / seconds:.1f} frames per second)\n"
+    )
+
+
+def _animate(arguments: argparse.Namespace) -> None:
+    if arguments.audio is not None:
+        _make("audio_driven", arguments, arguments.portrait, arguments.audio)
+    else:
+        _make("video_driven", arguments, arguments.portrait, arguments.driving)
+
+
+def _swap_background(arguments: argparse.Namespace) -> None:
+    names = ("portrait", "audio", "driving", "video")
+    _make("background_swap", arguments, **{name: getattr(arguments, name) for name in names})
+
+
+def _info(arguments: argparse.Namespace) -> None:
+    import torch
+
+    device = f"cpu, {torch.get_num_threads()} threads"
+    if torch.cuda.is_available():
+        device = f"cuda, {torch.cuda.get_device_name()}"
+    libraries = ("torch", "mediapipe", "numpy", "av", "gradio")
+    versions = [f"python {platform.python_version()}", *(f"{n} {_version(n)}" for n in libraries)]
+    folders = sorted(resource("assets", "weights").iterdir())
+    lines = [
+        f"{PROGRAM} {_version(PROGRAM)}",
+        ", ".join(versions),
+        f"device: {device}",
+        *(f"model: {folder.name}, {_megabytes(folder):.1f} MB in {folder}" for folder in folders),
+        f"examples: {resource('assets', 'examples')}",
+    ]
+    sys.stdout.write("\n".join(lines) + "\n")
+
+
+def _version(distribution: str) -> str:
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def _megabytes(folder: Path) -> float:
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) / 1e6
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code.
+
+    Raises:
+        SystemExit: from argparse, for help and for arguments that do not parse (code 2).
+    """
+    arguments = build_parser().parse_args(argv)
+    try:
+        with own_log(arguments.verbose):
+            arguments.run(arguments)
+    except Real3DError as error:
+        return _fail(str(error), error.exit_code)
+    except KeyboardInterrupt:
+        return _fail("stopped; nothing was written", 130)
+    except Exception as error:
+        if arguments.verbose:
+            _LOGGER.exception("the whole story")
+        reason = " ".join(str(error).split())
+        return _fail(f"{type(error).__name__}: {reason} (--verbose shows where)", 1)
+    return 0
+
+
+def _fail(message: str, code: int) -> int:
+    sys.stderr.write(f"{PROGRAM}: error: {message}\n")
+    return code
+
+
+def _terminated(number: int, frame: object) -> NoReturn:
+    raise SystemExit(128 + number)
+
+
+def entry() -> NoReturn:
+    """The process's own start: `main`, with quiet libraries, that also cleans up when it is terminated."""
+    # A shell lets its background jobs ignore Ctrl-C; whoever sends the signal to this process means it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, _terminated)
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")
+    with without_native_chatter():
+        code = main()
+        sys.stdout.flush()
+    sys.exit(code)
