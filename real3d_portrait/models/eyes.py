@@ -1,0 +1,188 @@
+"""Eyeballs behind the driven lids, made once from a photo.
+
+The photo's warp squeezes what lies between the lids; an eyeball does not deform. This layer lays the
+photo's own eyeball, completed where lids hid it, behind the lids' edges: the iris turns in it, lids and
+their lashes' shade move over it, and a lid that comes down shows skin and a lash line.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from real3d_portrait.models.aperture import (
+    LEFT_EYE_LOWER,
+    LEFT_EYE_UPPER,
+    RIGHT_EYE_LOWER,
+    RIGHT_EYE_UPPER,
+    Aperture,
+    HeadPlacement,
+    smoothstep,
+)
+from real3d_portrait.models.eyeball import STRIP_COLUMNS, STRIP_ROWS, Eyeball, opening_of, take_apart
+
+Array = NDArray[np.float32]
+Window = tuple[slice, slice]
+
+_EYES = (
+    (RIGHT_EYE_UPPER, RIGHT_EYE_LOWER, 468),  # the person's right eye lies on the image's left
+    (LEFT_EYE_UPPER, LEFT_EYE_LOWER, 473),
+)
+_CLOSED_RATIO = 0.05  # height over width of the tracker's opening on a shut eye
+_LASH_LENGTHS = (1 + 0.25 * np.random.default_rng(3).standard_normal(STRIP_COLUMNS)).clip(0.4, 1.6)
+_GLINT_FOLLOW = 0.35  # how much of the iris's motion a reflection on the cornea shares
+
+
+@dataclass(frozen=True)
+class _Placed:
+    """One eye at its place in an output frame, all lengths in output pixels."""
+
+    opening: Aperture  # of the driven lids
+    resting: Aperture  # the photo's lids under the driven head pose
+    plane: Array  # (2, 3) photo pixels to output pixels near this eye
+    gaze: Array  # (2,) how far the iris went from its place in the photo
+    scale: float
+
+    def novelty(self) -> float:
+        """How far lids and iris stand from where the photo has them: 0 (keep the photo) to 1."""
+        width = max(self.opening.width, 1.0)
+        tops = np.interp(self.resting.u, self.opening.u, self.opening.top) - self.resting.top
+        bottoms = np.interp(self.resting.u, self.opening.u, self.opening.bottom) - self.resting.bottom
+        shifted = float(np.linalg.norm(self.opening.origin - self.resting.origin))
+        lids = 0.5 * float(np.abs(tops).mean() + np.abs(bottoms).mean()) + shifted
+        return float(smoothstep(0.008, 0.03, max(lids, 0.7 * float(np.linalg.norm(self.gaze))) / width))
+
+
+class EyeLayer:
+    """Both eyes of one person.
+
+    photo: (S, S, 3) uint8 RGB; landmarks: (478, 3) pixels of the photo, iris points included.
+    """
+
+    def __init__(self, photo: NDArray[np.uint8], landmarks: Array) -> None:
+        self._landmarks = np.asarray(landmarks, np.float32)
+        self._placement = HeadPlacement(self._landmarks)
+        image = photo.astype(np.float32)
+        self._eyeballs = []
+        for upper, lower, iris in _EYES:
+            pupil, ring = self._landmarks[iris, :2], self._landmarks[iris + 1 : iris + 5, :2]
+            radius = float(np.linalg.norm(ring - pupil, axis=1).mean())
+            opening = opening_of(self._landmarks, upper, lower)
+            self._eyeballs.append(take_apart(image, opening, pupil, radius))
+
+    def draw(self, frame: NDArray, mesh_px: Array) -> NDArray:
+        """The frame with eyeballs between its lids, and skin with a lash line where lids come down.
+
+        frame: (S, S, 3) RGB uint8 or float32 in 0..255, returned in the same type; mesh_px: (478, 3) driven
+        landmarks with iris centres. Only pixels within the eyes' openings, the driven and the photo's,
+        change; where lids and iris stand as in the photo, the frame's own pixels stay.
+        """
+        linear, offset = self._placement.fit(mesh_px)
+        result = frame.copy()
+        for (upper, lower, iris), eye in zip(_EYES, self._eyeballs, strict=True):
+            around = list(upper + lower)
+            home = self._landmarks @ linear.T + offset
+            opening = opening_of(mesh_px, upper, lower)
+            resting = Aperture.from_points(home[list(upper)], home[list(lower)], opening.axes)
+            plane = _plane_map(self._landmarks[around], home[around])
+            gaze = mesh_px[iris, :2] - home[iris]
+            placed = _Placed(opening, resting, plane, gaze, resting.width / eye.width)
+            weight = placed.novelty()
+            window = _window(placed, frame.shape[:2])
+            if weight > 0 and window is not None:
+                _draw_eye(result, frame, eye, placed, window, weight)
+        return result
+
+
+def _draw_eye(
+    result: NDArray, frame: NDArray, eye: Eyeball, placed: _Placed, window: Window, weight: float
+) -> None:
+    opening, width = placed.opening, max(placed.opening.width, 1.0)
+    u, v = opening.grid(window)
+    below, above = opening.depths(u, v)
+    softness = float(np.clip(0.028 * width, 0.9, 2.5))
+    image = frame[window].astype(np.float32)
+    column = np.clip((u / width + 0.5) * (STRIP_COLUMNS - 1), 0, STRIP_COLUMNS - 1).astype(int)
+    ends = smoothstep(0.5, 0.38, np.abs(u) / width)
+
+    lid, cover = _fallen_lid(eye, placed, image, u, v, below, column)
+    cover = cover * ends * weight * np.clip(0.5 - below / softness, 0, 1)
+    image += cover[..., None] * (lid - image)
+
+    openness = opening.gap / width
+    shut = 1 - smoothstep(_CLOSED_RATIO, _CLOSED_RATIO + 0.30 * eye.openness, openness)
+    ball = _eyeball(eye, placed, u, below, above, window)
+    if shut > 0:
+        share = smoothstep(0.5, 1.0, below / np.maximum(below + above, 1e-3))[..., None]
+        upper, lower = eye.upper_lid[column], eye.lower_lid[column]
+        ball += shut * (upper + share * (lower - upper) - ball)
+    mask = opening.coverage(u, v, softness) * weight
+    image += mask[..., None] * (ball - image)
+
+    # Lashes hang below the edge of a lid that has come down, each a little longer or shorter.
+    lowered = float(smoothstep(0.05, 0.7, 1 - openness / max(eye.openness, 0.05)))
+    length = (0.030 + 0.030 * shut) * width * _LASH_LENGTHS[column]
+    depth = below - 0.006 * width
+    lash = np.where(depth < 0, np.exp(-((depth / (0.016 * width)) ** 2)), np.exp(-((np.abs(depth) / length) ** 1.5)))
+    lash = 0.72 * lowered * weight * ends * lash
+    image += lash[..., None] * (eye.lash - image)
+    result[window] = np.rint(np.clip(image, 0, 255)) if frame.dtype == np.uint8 else image
+
+
+def _fallen_lid(
+    eye: Eyeball, placed: _Placed, image: Array, u: Array, v: Array, below: Array, column: NDArray[np.int_]
+) -> tuple[Array, Array]:
+    """Skin (h, w, 3) of an upper lid that has come down, and how much of it to lay (h, w).
+
+    The warp has only the lashes' strip to stretch over the newly shown skin; the lid's own colour goes there.
+    """
+    width = max(placed.opening.width, 1.0)
+    du, dv = placed.opening.axes @ (placed.opening.origin - placed.resting.origin)
+    resting, _ = placed.resting.depths(u + du, v + dv)
+    fallen = resting - below
+    # From 0 where the lashes' strip began in the photo to 1 at the driven edge.
+    t = np.clip((resting + 0.07 * width) / np.maximum(fallen + 0.07 * width, 0.5), 0, 1)
+    shade = (1.0 + 0.05 * np.sin(np.pi * t) - 0.10 * t**3)[..., None]
+    cover = smoothstep(0.0, 0.35, t) * smoothstep(0.015 * width, 0.10 * width, fallen)
+    return eye.upper_lid[column] * shade, 0.9 * cover
+
+
+def _eyeball(eye: Eyeball, placed: _Placed, u: Array, below: Array, above: Array, window: Window) -> Array:
+    """The eyeball's colour (h, w, 3) under the lids' shade."""
+    sclera = _lay(eye.sclera, eye.corner, placed, window, 0.0, cv2.BORDER_REPLICATE)
+    iris = _lay(eye.iris, eye.corner, placed, window, 1.0, cv2.BORDER_CONSTANT)
+    glint = _lay(eye.glint, eye.corner, placed, window, _GLINT_FOLLOW, cv2.BORDER_CONSTANT)
+    ball = sclera * (1 - iris[..., 3:]) + iris[..., :3] + glint
+    column = ((u / max(placed.opening.width, 1.0) + 0.5) * (STRIP_COLUMNS - 1)).astype(np.float32)
+    for strip, depth in ((eye.upper_shade, below), (eye.lower_shade, above)):
+        row = (np.clip(depth / (placed.scale * eye.shade_reach), 0, 1) * (STRIP_ROWS - 1)).astype(np.float32)
+        ball *= cv2.remap(strip, column, row, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return ball
+
+
+def _plane_map(source: Array, target: Array) -> Array:
+    """Affine (2, 3) that carries (n, 2+) photo pixels to (n, 2) output pixels in the least squares sense."""
+    rows = np.concatenate([source[:, :2], np.ones((len(source), 1), np.float32)], 1)
+    return np.linalg.lstsq(rows, target, rcond=None)[0].T.astype(np.float32)
+
+
+def _lay(image: Array, corner: Array, placed: _Placed, window: Window, follow: float, border: int) -> Array:
+    """A photo window carried into an output window, moved by a share of the gaze."""
+    affine = placed.plane.astype(np.float64)
+    affine[:, 2] += placed.plane[:, :2] @ corner + follow * placed.gaze
+    affine[:, 2] -= (window[1].start, window[0].start)
+    size = (window[1].stop - window[1].start, window[0].stop - window[0].start)
+    return cv2.warpAffine(image, affine, size, flags=cv2.INTER_LINEAR, borderMode=border)
+
+
+def _window(placed: _Placed, size: tuple[int, int]) -> Window | None:
+    """Rows and columns that hold both the driven and the photo's opening."""
+    windows = [aperture.bounds(size, 3.0) for aperture in (placed.opening, placed.resting)]
+    if windows[0] is None or windows[1] is None:
+        return windows[0]
+    return tuple(  # type: ignore[return-value]
+        slice(min(a.start, b.start), max(a.stop, b.stop)) for a, b in zip(*windows, strict=True)
+    )
