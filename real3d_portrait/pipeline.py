@@ -33,7 +33,7 @@ from .media.video import probe
 from .media.writer import VideoWriter, check_output
 from .models.compact import Avatar, CompactModel, over
 from .motion.motion import FPS, Motion
-from .portrait import Portrait, paste_back, prepare_portrait
+from .portrait import PasteBack, Portrait, prepare_portrait
 from .resources import resource
 
 log = logging.getLogger(__name__)
@@ -348,7 +348,8 @@ class Real3DPortrait:
         height, width = avatar.size, avatar.size
         if settings.size == "source":
             height, width = portrait.source.shape[:2]
-            frames = (paste_back(frame, portrait) for frame in frames)
+            paste = PasteBack(portrait)
+            frames = (paste(frame) for frame in frames)
         frames = _counted(frames, len(motion), settings)
         return _Job(frames, width, height, len(motion), audio, background.transparent, warnings)
 
