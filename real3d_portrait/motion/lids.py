@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import percentile_filter
 
 from real3d_portrait.face.face_model import FaceModel
+from real3d_portrait.face.topology import IRIS
 
 FPS = 25
 _LIDS = ((159, 145), (158, 153), (160, 144), (386, 374), (385, 380), (387, 373))
@@ -43,10 +44,9 @@ def closure(gap: Array, full: float) -> NDArray[np.float64]:
     return np.where(depth > 0.25, depth, 0.0).clip(0, 1.3)
 
 
-def without_blinks(expression: Array, blink: Array, gap: Array, model: FaceModel) -> NDArray[np.float64]:
-    """(T, E) with the blinks lifted; `gap` (T,) is its lid distance, `blink` (E,) the direction of closing."""
-    full = -float(blink @ lid_direction(model))
-    return expression - closure(gap, full)[:, None] * blink
+def without_blinks(expression: Array, blink: Array, lids: Array) -> NDArray[np.float64]:
+    """(T, E) with the blinks lifted; blink (E,) closes the lids, lids (E,) is `lid_direction`."""
+    return expression - closure(expression @ lids, -float(blink @ lids))[:, None] * blink
 
 
 def blink_direction(model: FaceModel, tracks: list[Array]) -> NDArray[np.float64]:
@@ -68,7 +68,12 @@ def blink_direction(model: FaceModel, tracks: list[Array]) -> NDArray[np.float64
                 changes.append(expression[t] - np.median(expression[around.astype(int)], 0))
     direction = np.median(changes, 0)
     direction[-2:] = 0
-    return direction * -lid_gap(model, np.zeros(len(towards))) / (direction @ towards)
+    direction *= -lid_gap(model, np.zeros(len(towards))) / (direction @ towards)
+    # The tracker pulls the iris down with the lid; an eye stays where it is.
+    drop = np.tensordot(direction, model.expression, 1)[IRIS].mean(0)
+    effect = model.expression[-2, IRIS, 0].mean(), model.expression[-1, IRIS, 1].mean()
+    direction[-2:] = [-moved / e if abs(e) > 1e-5 else 0.0 for moved, e in zip(drop[:2], effect, strict=True)]
+    return direction
 
 
 def blink_series(frames: int, rng: np.random.Generator, fps: int = FPS) -> NDArray[np.float64]:

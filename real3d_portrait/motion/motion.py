@@ -68,6 +68,14 @@ class Motion:
             self.fps,
         )
 
+    def to_and_fro(self, frames: int) -> Motion:
+        """The same played forwards and backwards until it has so many frames: no jump where it repeats."""
+        place = np.arange(frames) % max(1, 2 * len(self) - 2)
+        index = np.minimum(place, 2 * len(self) - 2 - place) if len(self) > 1 else np.zeros(frames, int)
+        return Motion(
+            self.expression[index], self.rotation[index], self.translation[index], self.face_model, self.fps
+        )
+
     def save(self, path: str | Path) -> None:
         """Write an .npz file that holds numbers only, no picture of the driver."""
         with Path(path).open("wb") as file:

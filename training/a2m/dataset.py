@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from real3d_portrait.face.face_model import FaceModel
 from real3d_portrait.motion.audio_features import FRAMES_PER_MOTION_FRAME, N_FEATURES, N_MELS
-from real3d_portrait.motion.lids import lid_gap, without_blinks
+from real3d_portrait.motion.lids import lid_direction, without_blinks
+from real3d_portrait.motion.neutral import LIP_PAIRS, neutral_expression
 from real3d_portrait.motion.resample import resample
 from real3d_portrait.motion.smoothing import smooth_expression
 from training.split import heldout_identities
@@ -21,8 +22,6 @@ log = logging.getLogger(__name__)
 Array = NDArray[np.float32]
 
 FPS = 25
-FACE_HEIGHT = 0.9  # head units
-_GAPS = ((13, 14), (82, 87), (312, 317))
 _FLOOR = -3.0  # of the level features: digital silence
 
 
@@ -42,7 +41,7 @@ class Clip:
 
 def tracked_opening(points: NDArray[np.floating]) -> Array:
     """(T, 478, 3) landmarks with NaN gaps -> inner lip gap over face height."""
-    gap = np.mean([np.linalg.norm(points[:, a] - points[:, b], axis=-1) for a, b in _GAPS], 0)
+    gap = np.mean([np.linalg.norm(points[:, a] - points[:, b], axis=-1) for a, b in LIP_PAIRS], 0)
     ratio = gap / np.linalg.norm(points[:, 10] - points[:, 152], axis=-1)
     known = np.flatnonzero(np.isfinite(ratio))
     return np.interp(np.arange(len(ratio)), known, ratio[known]).astype(np.float32)
@@ -51,12 +50,6 @@ def tracked_opening(points: NDArray[np.floating]) -> Array:
 def opening_of(model: FaceModel, expression: NDArray[np.floating]) -> Array:
     """The same measure on the mean face under (T, E) expression."""
     return tracked_opening(model.mean + np.tensordot(expression, model.expression, 1))
-
-
-def opening_direction(model: FaceModel) -> Array:
-    """(E,) how each coefficient changes the opening: the differentiable stand-in for `opening_of`."""
-    basis = model.expression
-    return np.mean([basis[:, a, 1] - basis[:, b, 1] for a, b in _GAPS], 0) / FACE_HEIGHT
 
 
 def load_clips(data: Path, work: Path) -> list[Clip]:
@@ -138,10 +131,11 @@ def judge_sync(clips: list[Clip], folds: int = 5, reach: int = 3) -> None:
 
 
 def make_targets(clips: list[Clip], model: FaceModel, blink: Array) -> None:
-    """Smoothed expression without blinks and gaze, stretched to each copy of the sound and moved by the lag."""
+    """Smoothed expression about each person's neutral, without blinks and gaze, stretched to each copy of the sound and moved by the lag."""
     for clip in clips:
         smooth = smooth_expression(clip.expression, model)
-        still = without_blinks(smooth, blink, lid_gap(model, smooth), model)
+        smooth -= neutral_expression(smooth, model)
+        still = without_blinks(smooth, blink, lid_direction(model))
         still[:, -2:] = 0
         times = np.arange(len(still)) / FPS
         for features, rate in zip(clip.features, clip.rates, strict=True):
@@ -159,7 +153,8 @@ class Batch:
 class Sampler:
     """Random windows of random copies; what a short clip leaves empty is silence with the face at rest."""
 
-    def __init__(self, clips: list[Clip], frames: int, seed: int):
+    def __init__(self, clips: list[Clip], rest: Array, frames: int, seed: int):
+        self.rest = rest
         self.clips = [clip for clip in clips if clip.trust > 0 and not clip.heldout]
         self.frames = frames
         self.rng = np.random.default_rng(seed)
@@ -187,7 +182,7 @@ class Sampler:
         np.maximum(sound[:, : N_MELS + 1], _FLOOR, out=sound[:, : N_MELS + 1])
         here = slice(lead * FRAMES_PER_MOTION_FRAME, (lead + length) * FRAMES_PER_MOTION_FRAME)
         sound[here] = features[start * FRAMES_PER_MOTION_FRAME : (start + length) * FRAMES_PER_MOTION_FRAME]
-        expression = np.zeros((self.frames, target.shape[1]), np.float32)
+        expression = np.repeat(self.rest[None], self.frames, 0)
         expression[lead : lead + length] = target[start : start + length]
         weight = np.full(self.frames, 0.5 * clip.trust, np.float32)
         weight[lead : lead + length] = clip.trust

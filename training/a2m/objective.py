@@ -9,7 +9,7 @@ from torch import Tensor
 from real3d_portrait.face.face_model import FaceModel
 from real3d_portrait.face.topology import JAW, LIPS_INNER, LIPS_OUTER
 from real3d_portrait.models.a2m import A2MOutput
-from training.a2m.dataset import opening_direction
+from real3d_portrait.motion.neutral import FACE_HEIGHT, mouth_direction
 
 LIPS_WEIGHT, JAW_WEIGHT, DEPTH_WEIGHT = 10.0, 3.0, 0.3
 VELOCITY, AGREEMENT = 1.5, 0.6
@@ -33,8 +33,8 @@ class Objective:
         centred = targets - targets.mean(0)
         gram /= np.einsum("te,ef,tf->t", centred, gram, centred).mean()
         self.root = torch.tensor(np.linalg.cholesky(gram + 1e-7 * np.eye(len(gram))), dtype=torch.float32)
-        width = (model.expression[:, 291, 0] - model.expression[:, 61, 0]) / 0.9
-        measures = np.stack([opening_direction(model), width], 1)
+        width = (model.expression[:, 291, 0] - model.expression[:, 61, 0]) / FACE_HEIGHT
+        measures = np.stack([mouth_direction(model), width], 1)
         self.measures = torch.tensor(measures / (centred @ measures).std(0), dtype=torch.float32)
         self.kl_weight = kl_weight
 

@@ -23,6 +23,7 @@ from real3d_portrait.face.face_model import FaceModel
 from real3d_portrait.models.a2m import A2M, A2MConfig
 from real3d_portrait.motion.audio_features import N_FEATURES
 from real3d_portrait.motion.lids import blink_direction
+from real3d_portrait.motion.neutral import closed_mouth
 from training.a2m.dataset import Clip, Sampler, judge_sync, lag_curve, load_clips, make_targets, opening_of
 from training.a2m.objective import Objective
 
@@ -104,7 +105,7 @@ def main() -> None:
         average.load_state_dict(state["average"])
         optimiser.load_state_dict(state["optimiser"])
         step = state["step"]
-    sampler = Sampler(clips, args.frames, seed=step)
+    sampler = Sampler(clips, closed_mouth(model).astype(np.float32), args.frames, seed=step)
     objective = Objective(model, targets, args.kl_weight)
     started = saved = time.monotonic()
     means: dict[str, float] = {}

@@ -1,0 +1,51 @@
+"""Where the eyes look: back at the viewer as the head turns, with small saccades.
+
+The last two expression coefficients turn the eyes right and up; their effect on the irises is read from the model.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from real3d_portrait.face.face_model import FaceModel
+from real3d_portrait.face.topology import IRIS
+
+FPS = 25
+_IRIS_RADIUS = 0.05  # head units from the eye's centre to the iris: 10 mm of a face of 180 mm
+_HOLD_VIEWER = 0.9  # share of a head turn that the eyes undo
+_FIXATION = (0.9, 0.6)  # median seconds, log-normal sigma
+_SHORTEST = 0.24
+_SPREAD = (1.3, 0.8)  # degrees right and up about the viewer's face; a glance away is three times as far
+_GLANCE = 0.07
+
+Array = NDArray[np.floating]
+
+
+def saccades(frames: int, rng: np.random.Generator) -> NDArray[np.float64]:
+    """(T, 2) degrees right and up: fixations of 0.25 to 4 s joined by jumps of two frames."""
+    angles = np.zeros((frames, 2))
+    t, here = 0, np.zeros(2)
+    while t < frames:
+        length = max(_SHORTEST, rng.lognormal(np.log(_FIXATION[0]), _FIXATION[1]))
+        stop = t + max(1, round(length * FPS))
+        angles[t:stop] = here
+        if 0 < t < frames:
+            angles[t] = 0.5 * (angles[t - 1] + here)
+        here = rng.normal(0, _SPREAD) * (3 if rng.random() < _GLANCE else 1)
+        t = stop
+    return angles.clip(-6, 6)
+
+
+def gaze_per_radian(model: FaceModel) -> NDArray[np.float64]:
+    """(2,) coefficients that turn the eyes by one radian right and up; zero where the model cannot."""
+    effect = np.array([model.expression[-2, IRIS, 0].mean(), model.expression[-1, IRIS, 1].mean()], np.float64)
+    able = np.abs(effect) > 1e-5
+    return np.where(able, _IRIS_RADIUS / np.where(able, effect, 1), 0.0)
+
+
+def viewer_gaze(model: FaceModel, rotation: Array, rng: np.random.Generator) -> NDArray[np.float32]:
+    """(T, 2) values of the two gaze coefficients for a head that turns by rotation (T, 3), relative to the photo."""
+    held = -_HOLD_VIEWER * np.sin(np.asarray(rotation, np.float64)[:, :2])
+    turned = held + np.sin(np.radians(saccades(len(rotation), rng)))
+    return (turned * gaze_per_radian(model)).astype(np.float32)

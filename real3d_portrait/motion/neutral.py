@@ -1,0 +1,41 @@
+"""A person's own neutral face, read from a whole clip: what is theirs stays theirs, what moves is passed on."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from real3d_portrait.face.face_model import FaceModel
+from real3d_portrait.motion.lids import lid_direction
+
+FACE_HEIGHT = 0.9  # head units, forehead to chin of the mean face
+LIP_PAIRS = ((13, 14), (82, 87), (312, 317))
+
+Array = NDArray[np.floating]
+
+
+def mouth_direction(model: FaceModel) -> NDArray[np.float64]:
+    """(E,) change of the inner lips' gap over face height by each coefficient."""
+    basis = model.expression.astype(np.float64)
+    return np.mean([basis[:, upper, 1] - basis[:, lower, 1] for upper, lower in LIP_PAIRS], 0) / FACE_HEIGHT
+
+
+def closed_mouth(model: FaceModel) -> NDArray[np.float64]:
+    """(E,) the smallest expression (coefficients have unit variance) that brings the mean face's lips together."""
+    towards = mouth_direction(model)
+    gap = np.mean([model.mean[upper, 1] - model.mean[lower, 1] for upper, lower in LIP_PAIRS]) / FACE_HEIGHT
+    return -gap * towards / (towards @ towards)
+
+
+def neutral_expression(expression: Array, model: FaceModel) -> NDArray[np.float64]:
+    """(T, E) -> (E,) median over the frames with the lips nearest each other and the eyes open.
+
+    How far the lips are open then is left in the motion: a clip may never show them closed.
+    """
+    towards = mouth_direction(model)
+    opening, lids = expression @ towards, expression @ lid_direction(model)
+    quiet = opening <= np.quantile(opening, 0.25) + 1e-9
+    awake = lids >= np.quantile(lids, 0.3) - 1e-9
+    chosen = quiet & awake if (quiet & awake).sum() >= 3 else quiet
+    neutral = np.median(expression[chosen], 0)
+    return neutral - towards * (towards @ neutral) / (towards @ towards)
