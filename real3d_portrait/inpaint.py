@@ -10,6 +10,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from real3d_portrait.face.matting import loose_strands
+
 Plane = NDArray[np.float32]  # (H, W)
 
 _SHAPES_SIZE = 128
@@ -26,7 +28,7 @@ def push_pull(image: Plane, weight: Plane) -> Plane:
     Pixels are averaged down a pyramid by weight and the gaps are filled on the way back up (Gortler et al. 1996).
     """
     premultiplied, weights = [image * weight[..., None]], [weight]
-    while max(weights[-1].shape) > 2:
+    while max(weights[-1].shape) > 1:
         height, width = weights[-1].shape
         half = (max(1, (width + 1) // 2), max(1, (height + 1) // 2))
         colour = _resize(premultiplied[-1], half, cv2.INTER_AREA).reshape(half[1], half[0], -1)
@@ -37,13 +39,16 @@ def push_pull(image: Plane, weight: Plane) -> Plane:
         weights.append(share * gain)
     filled = premultiplied[-1] / np.maximum(weights[-1], 1e-6)[..., None]
     for colour, share in zip(premultiplied[-2::-1], weights[-2::-1], strict=True):
-        filled = _resize(filled, share.shape[::-1], cv2.INTER_CUBIC).reshape(colour.shape)
+        filled = _resize(filled, share.shape[::-1]).reshape(colour.shape)
         filled = colour + (1 - share)[..., None] * filled
     return filled
 
 
 def _large_shapes(image: NDArray[np.uint8], hole: NDArray[np.bool_], depth: Plane) -> Plane:
-    """Fill (S, S, 3) that carries edges on into the hole (Telea 2004) and grows smoother with depth."""
+    """The background without its texture (S, S, 3): blurred outside the hole and carried on into it.
+
+    Near the rim edges run on (Telea 2004), deep inside it is all smooth.
+    """
     size = image.shape[0]
     small_size = (min(size, _SHAPES_SIZE),) * 2
     known = _resize((~hole).astype(np.float32), small_size, cv2.INTER_AREA)
@@ -54,22 +59,25 @@ def _large_shapes(image: NDArray[np.uint8], hole: NDArray[np.bool_], depth: Plan
     telea = cv2.inpaint(np.clip(small, 0, 255).astype(np.uint8), gap.astype(np.uint8), 5, cv2.INPAINT_TELEA)
     smooth = push_pull(small, (~gap).astype(np.float32))
     near = np.clip(1 - _resize(depth, small_size) / _BAND, 0, 1)[..., None]
-    blurred = cv2.GaussianBlur(telea.astype(np.float32), (0, 0), 1.5)
-    shapes = np.where(gap[..., None], near * blurred + (1 - near) * smooth, small).astype(np.float32)
-    return _resize(shapes, (size, size), cv2.INTER_CUBIC)
+    filled = np.where(gap[..., None], near * telea + (1 - near) * smooth, small).astype(np.float32)
+    return _resize(cv2.GaussianBlur(filled, (0, 0), small_size[0] / 32), (size, size), cv2.INTER_CUBIC)
 
 
 def _mirrored_at_rim(hole: NDArray[np.bool_]) -> tuple[Plane, Plane]:
     """For each pixel of the hole the place (x, y) on the other side of the hole's rim, (S, S) each."""
     size = hole.shape[0]
-    _, labels = cv2.distanceTransformWithLabels(hole.astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
-    rows, columns = np.nonzero(~hole)
+    # A rough rim sends neighbours to far-apart places, so the mirror is a rounded outline round the hole.
+    side = round(size / 10)
+    rounded = cv2.copyMakeBorder(hole.astype(np.uint8), side, side, side, side, cv2.BORDER_REPLICATE)
+    rounded = cv2.morphologyEx(rounded, cv2.MORPH_CLOSE, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)))
+    rounded = rounded[side:-side, side:-side]
+    _, labels = cv2.distanceTransformWithLabels(rounded, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
+    rows, columns = np.nonzero(rounded == 0)
     nearest = np.zeros((labels.max() + 1, 2), np.float32)
     nearest[labels[rows, columns]] = np.stack([columns, rows], axis=-1)
     grid_y, grid_x = np.mgrid[:size, :size].astype(np.float32)
     way = nearest[labels] - np.stack([grid_x, grid_y], axis=-1)
-    # The nearest rim point jumps across the hole's medial axis; blurring the way turns jumps into bends.
-    way = cv2.GaussianBlur(way, (0, 0), size / 100)
+    way = cv2.GaussianBlur(way, (0, 0), size / 60)
     return grid_x + 2 * way[..., 0], grid_y + 2 * way[..., 1]
 
 
@@ -90,12 +98,15 @@ def background_plate(image: NDArray[np.uint8], alpha: Plane) -> NDArray[np.uint8
     """The square picture (S, S, 3) with the person filled in by what may lie behind.
 
     Args:
-        alpha: (S, S) matte. Pixels further than about 1.5 % of the side from alpha > 0 stay as they are.
+        alpha: (S, S) matte. Pixels further than about 15 % of the side from alpha > 0 stay as they are, and
+            nearer ones too unless hair that the matte has missed crosses them.
     """
     size = image.shape[0]
     margin = 2 * round(0.014 * size) + 1
-    hole = cv2.dilate((alpha > 0).astype(np.uint8), cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (margin, margin)))
-    hole = hole.astype(bool)
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (margin, margin))
+    hole = cv2.dilate((alpha > 0).astype(np.uint8), disc).astype(bool)
+    near = cv2.dilate(hole.astype(np.uint8), disc, iterations=10).astype(bool)
+    hole |= loose_strands(image, hole, near)
     if (~hole).mean() < 2e-3:
         rim = np.concatenate([image[0], image[:, 0], image[:, -1]])
         return np.broadcast_to(np.median(rim, axis=0), image.shape).astype(np.uint8)
@@ -106,7 +117,7 @@ def background_plate(image: NDArray[np.uint8], alpha: Plane) -> NDArray[np.uint8
     x, y = _mirrored_at_rim(hole)
     source = cv2.merge([detail, (~hole).astype(np.float32)])
     source = cv2.remap(source, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
-    trust = source[..., 3:] * np.clip(2 - 2 * depth / _BAND, 0, 1)[..., None]
+    trust = source[..., 3:] * np.clip(1.6 - 2 * depth / _BAND, 0, 1)[..., None]
     filled = shapes + source[..., :3] * trust + _grain(image, ~hole, seed=0) * (1 - trust)
     return np.where(hole[..., None], np.clip(filled + 0.5, 0, 255).astype(np.uint8), image)
 

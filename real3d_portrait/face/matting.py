@@ -25,6 +25,10 @@ _LAPLACIAN_EPSILON = 1e-3
 _PRIOR_DEVIATION = 0.3
 # Most pixels show one side only; a mixture has to earn its place.
 _MIXING_COST = 2.0
+# Power on the posterior, between its mean (1), which leaves a haze, and its maximum.
+_SHARPNESS = 2.5
+_STRAND_CONTRAST = 14  # grey values
+_STRAND_DENSITY = 0.3
 _LAPLACIAN_DIAGONAL = 4.0
 _SNAP = 0.04
 
@@ -32,6 +36,11 @@ _SNAP = 0.04
 def _disc(radius: float) -> NDArray[np.uint8]:
     side = 2 * max(1, round(radius)) + 1
     return cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
+
+
+def _shrunk(region: NDArray[np.bool_], radius: float) -> NDArray[np.bool_]:
+    """`region` without its rim; the picture's border is no rim."""
+    return cv2.erode(region.astype(np.uint8), _disc(radius), borderValue=1).astype(bool)
 
 
 def _main_part(person: NDArray[np.bool_], seed: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -55,10 +64,26 @@ def face_region(landmarks: NDArray[np.float32], size: int) -> NDArray[np.bool_]:
     return cv2.fillConvexPoly(np.zeros((size, size), np.uint8), hull, 1).astype(bool)
 
 
-def trimap(probability: Plane, face: NDArray[np.bool_], chin_y: float) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+def loose_strands(image: NDArray[np.uint8], band: NDArray[np.bool_], ring: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Thin lines (S, S) in `ring` that start in `band` and lie before a calm background: hair that stands off."""
+    size = image.shape[0]
+    disc = _disc(5 * size / 512)
+    opened, closed = cv2.morphologyEx(image, cv2.MORPH_OPEN, disc), cv2.morphologyEx(image, cv2.MORPH_CLOSE, disc)
+    thin = np.maximum(cv2.subtract(image, opened), cv2.subtract(closed, image)).max(axis=2) > _STRAND_CONTRAST
+    outer = ring & ~band
+    lines, room = (cv2.GaussianBlur(x.astype(np.float32), (0, 0), size / 25) for x in (thin & outer, outer))
+    strands = thin & outer & (lines < _STRAND_DENSITY * room)
+    joined = ~_shrunk(~strands, 2 * size / 512) & ring
+    return _main_part(joined | band, band) & joined
+
+
+def trimap(
+    image: NDArray[np.uint8], probability: Plane, face: NDArray[np.bool_], chin_y: float
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Sure person and sure background, (S, S) bool each; what is in neither is left to the colours.
 
     Args:
+        image: (S, S, 3) RGB.
         probability: (S, S) of `person_probability`.
         face: (S, S), pixels that belong to the face in any case.
         chin_y: row under which there is cloth rather than hair, so that the band may be narrow.
@@ -71,11 +96,11 @@ def trimap(probability: Plane, face: NDArray[np.bool_], chin_y: float) -> tuple[
     reach = cv2.dilate(likely.astype(np.uint8), _disc(24 * unit)).astype(bool)
     inside = (probability > 0.94) & likely
     outside = ((probability < 0.06) & ~likely) | ~reach
-    inside = cv2.erode(inside.astype(np.uint8), _disc(4 * unit), borderValue=1).astype(bool) | face
-    hair = cv2.erode(outside.astype(np.uint8), _disc(11 * unit), borderValue=1).astype(bool)
-    cloth = cv2.erode(outside.astype(np.uint8), _disc(5 * unit), borderValue=1).astype(bool)
-    outside = np.where(np.arange(size)[:, None] < chin_y, hair, cloth)
-    return inside, outside & ~inside
+    above_chin = np.arange(size)[:, None] < chin_y
+    inside = np.where(above_chin, _shrunk(inside, 9 * unit), _shrunk(inside, 4 * unit)) | face
+    outside = np.where(above_chin, _shrunk(outside, 11 * unit), _shrunk(outside, 5 * unit)) & ~inside
+    strands = loose_strands(image, ~outside, ~_shrunk(outside, 70 * unit))
+    return inside, outside & ~strands
 
 
 def _local_colours(image: Plane, where: NDArray[np.bool_], reach: float) -> tuple[Plane, Plane]:
@@ -120,10 +145,10 @@ def _mixture_estimate(image: Plane, probability: Plane, inside, outside) -> tupl
         distance = (c00 * x * x + c11 * y * y + c22 * z * z + 2 * (c01 * x * y + c02 * x * z + c12 * y * z)) / determinant
         score[:] = -0.5 * (distance + np.log(determinant)) - 0.5 * ((alpha - prior) / _PRIOR_DEVIATION) ** 2
         score -= _MIXING_COST * min(alpha, 1 - alpha)
-    weight = np.exp(scores - scores.max(axis=0))
+    weight = np.exp(_SHARPNESS * (scores - scores.max(axis=0)))
     weight /= weight.sum(axis=0)
     mean = _ALPHAS @ weight
-    return mean, (_ALPHAS**2) @ weight - mean**2
+    return mean, np.maximum((_ALPHAS**2) @ weight - mean**2, 0)
 
 
 class _MattingLaplacian:
@@ -208,7 +233,7 @@ def _solve_coarse_to_fine(image: Plane, target: Plane, weight: Plane) -> Plane:
 def portrait_matte(image: NDArray[np.uint8], landmarks: NDArray[np.float32]) -> Plane:
     """Alpha (S, S) float32 of the person in a square RGB picture (S, S, 3) with face `landmarks` (478, 3)."""
     probability = person_probability(image)
-    inside, outside = trimap(probability, face_region(landmarks, image.shape[0]), float(landmarks[CHIN, 1]))
+    inside, outside = trimap(image, probability, face_region(landmarks, image.shape[0]), float(landmarks[CHIN, 1]))
     return alpha_matte(image, probability, inside, outside)
 
 
@@ -220,8 +245,9 @@ def alpha_matte(image: NDArray[np.uint8], probability: Plane, inside: NDArray[np
     target = inside.astype(np.float32)
     target[unknown] = estimate
     weight = np.full(target.shape, 100, np.float32)
-    weight[unknown] = 0.01 / (variance + 0.01)
+    weight[unknown] = 0.04 / (variance + 0.01)
     alpha = _solve_coarse_to_fine(colours, target, weight)
     alpha = np.clip((alpha - _SNAP) / (1 - 2 * _SNAP), 0, 1)
     alpha[inside], alpha[outside] = 1, 0
-    return alpha
+    attached = _main_part(alpha > 0.3, inside)
+    return np.where(~_shrunk(~attached, 8 * image.shape[0] / 512), alpha, 0).astype(np.float32)
