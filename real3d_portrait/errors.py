@@ -82,7 +82,7 @@ class NoFaceError(InputError):
 
 
 class FaceIndexError(InputError):
-    message = "Face {face} was asked for but the photo has {count}, numbered from 1, the largest; choose another --face."
+    message = "Face {face} was asked for but the photo has {count}, the largest being 1; change --face."
 
 
 class FaceTooSmallError(InputError):

@@ -177,9 +177,9 @@ def _to_8_bit(values: np.ndarray) -> np.ndarray:
     if values.dtype == np.uint16:
         return (values.astype(np.float32) * (255 / 65535)).round().astype(np.uint8)
     integer = np.issubdtype(values.dtype, np.integer)
-    values = np.nan_to_num(values.astype(np.float32))
+    values = np.nan_to_num(np.clip(values, 0, np.finfo(np.float32).max).astype(np.float32))
     # TIFFs hold floats in 0..1, 0..255 or 0..65535 and 16-bit data in 32-bit integers, and do not say which.
     tops = (255.0, 65535.0) if integer else (1.0, 255.0, 65535.0)
     largest = float(values.max(initial=0))
     top = next((top for top in tops if largest <= top), largest)
-    return (np.clip(values / top, 0, 1) * 255).round().astype(np.uint8)
+    return (values / top * 255).round().astype(np.uint8)

@@ -188,6 +188,7 @@ def _stream(container: InputContainer, path: Path) -> av.VideoStream:
     cover = av.stream.Disposition.attached_pic
     tracks = [stream for stream in container.streams.video if not stream.disposition & cover]
     if not tracks:
-        raise NoVideoStreamError(path=path)
+        # An MP4 into which nothing was recorded holds no tracks at all.
+        raise NoVideoStreamError(path=path) if container.streams else VideoWithoutFramesError(path=path)
     best = container.streams.best("video")
     return best if best in tracks else tracks[0]
