@@ -72,7 +72,7 @@ def _add_controls(parser: argparse.ArgumentParser, background: str | None) -> No
     add("--seed", type=int, default=0, metavar="N", help="the same seed gives the same video (default: 0)")
     add("--size", type=_size, default=512, metavar="256|512|source",
         help="side in pixels; source = pasted back into the whole photo (default: 512)")
-    add("--face", type=int, metavar="N", help="which face of the photo, from 0 (default: the largest)")
+    add("--face", type=int, metavar="N", help="which face of the photo, 1 = the largest (default: 1)")
     add("--output", required=True, metavar="FILE", help=".mp4, .webm (transparent), or a folder for PNGs")
     add("--quiet", action="store_true", help="no progress bar")
     add("--verbose", action="store_true", help="log every step, and the traceback of a failure")

@@ -105,7 +105,7 @@ def settings() -> dict[str, Component]:
                 value=512,
                 label="Size (pixels)",
             )
-            face = gr.Number(label="Face", value=None, precision=0, minimum=0, placeholder="the largest")
+            face = gr.Number(label="Face", value=None, precision=0, minimum=1, placeholder="the largest")
             temperature = gr.Number(
                 label="Temperature", value=None, minimum=0, step=0.1, placeholder="the model's"
             )
