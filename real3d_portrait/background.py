@@ -75,9 +75,10 @@ class Background:
             if colour is not None:
                 return cls("colour", colour=colour)
         path = Path(spec).expanduser()
-        if not path.exists():
-            looks_like_file = not isinstance(spec, str) or path.suffix or "/" in spec or os.sep in spec
-            raise BackgroundMissingError(path=path) if looks_like_file else UnknownBackgroundError(spec=spec)
+        if spec == "" or not path.exists():
+            if isinstance(spec, str) and not re.fullmatch(r".*(/.*|\.\w+)", spec):
+                raise UnknownBackgroundError(spec=spec)
+            raise BackgroundMissingError(path=path)
         return cls._from_file(path)
 
     @classmethod
@@ -134,11 +135,11 @@ def cover(image: np.ndarray, width: int, height: int) -> np.ndarray:
     """Scale (h, w, 3) uint8 to fill (height, width) and cut off what hangs over, the same on both sides."""
     source_height, source_width = image.shape[:2]
     scale = max(width / source_width, height / source_height)
-    cut_width, cut_height = width / scale, height / scale
-    left, top = (source_width - cut_width) / 2, (source_height - cut_height) / 2
-    box = (left, top, left + cut_width, top + cut_height)
-    filter_ = Image.Resampling.LANCZOS
-    return np.asarray(Image.fromarray(image).resize((width, height), filter_, box=box, reducing_gap=3))
+    cut_width = min(max(round(width / scale), 1), source_width)
+    cut_height = min(max(round(height / scale), 1), source_height)
+    left, top = (source_width - cut_width) // 2, (source_height - cut_height) // 2
+    cut = image[top : top + cut_height, left : left + cut_width]
+    return cv2.resize(cut, (width, height), interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
 
 
 def _looping(path: Path, width: int, height: int) -> Iterator[np.ndarray]:
