@@ -47,5 +47,5 @@ $(READY): requirements.txt constraints.txt pyproject.toml setup.py
 	[ -x $(VENV)/bin/pip ] || $$python -m venv $(VENV) || \
 		{ rm -rf $(VENV); echo "Python's venv is missing. Run: sudo apt-get install -y python3-venv" >&2; exit 1; }
 	@echo "Setting up $(VENV), once; this takes a few minutes."
-	@$(VENV)/bin/pip install --quiet --constraint constraints.txt --requirement requirements.txt --editable '.[test]'
+	@$(VENV)/bin/pip install -qq --constraint constraints.txt --requirement requirements.txt --editable '.[test]'
 	@touch $@

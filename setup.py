@@ -2,13 +2,14 @@
 
 from setuptools import find_packages, setup
 
-DATA = {"real3d_portrait.assets": "assets", "real3d_portrait.configs": "configs"}
+DATA = {
+    "real3d_portrait.assets.examples": "assets/examples",
+    "real3d_portrait.assets.weights.compact": "assets/weights/compact",
+    "real3d_portrait.configs": "configs",
+}
 
 setup(
     packages=[*find_packages(include=["real3d_portrait", "real3d_portrait.*"]), *DATA],
     package_dir=DATA,
-    package_data={
-        "real3d_portrait.assets": ["weights/compact/*", "examples/*"],
-        "real3d_portrait.configs": ["*.yaml"],
-    },
+    package_data={name: ["*"] for name in DATA},
 )
