@@ -40,7 +40,7 @@ class VideoInfo:
     """Facts of a video as it is shown: rotated upright and with square pixels.
 
     Attributes:
-        seconds: length of the picture track (of the file, where the track does not say).
+        seconds: length of the picture track; of the file, where the track states none.
         frames: number of frames, where the file says so.
         fps: mean frame rate, where the file says so.
         rotation: clockwise degrees by which the stored picture is turned for showing: 0, 90, 180 or 270.
@@ -78,14 +78,10 @@ def probe(path: str | os.PathLike[str]) -> VideoInfo:
         turn = _display_matrix(frame)
         if turn[0, 0] == 0:
             width, height = height, width
-        if stream.duration is not None:
-            seconds = float(stream.duration * stream.time_base)
-        else:
-            seconds = (container.duration or 0) / av.time_base
         return VideoInfo(
             width=width,
             height=height,
-            seconds=seconds,
+            seconds=_seconds(container, stream),
             frames=stream.frames or None,
             fps=float(stream.average_rate) if stream.average_rate else None,
             has_audio=bool(container.streams.audio),
@@ -115,6 +111,19 @@ def read_frames(path: str | os.PathLike[str]) -> Iterator[VideoFrame]:
             last = time
             size = _square_pixel_size(frame, stream)
             yield VideoFrame(time, _upright_rgb(frame, size, reformatter))
+
+
+def _seconds(container: InputContainer, stream: av.VideoStream) -> float:
+    """Length of the picture track from the file's start, after its first frame was read."""
+    if stream.duration:
+        return float(stream.duration * stream.time_base)
+    zero = start_seconds(container)
+    if container.duration:
+        return container.duration / av.time_base - zero
+    # Browsers' recordings state no length.
+    stamped = (packet for packet in packets(container, stream) if packet.pts is not None)
+    ends = (packet.pts + (packet.duration or 0) for packet in stamped)
+    return max(float(max(ends, default=0) * stream.time_base) - zero, 0.0)
 
 
 def _upright_rgb(frame: av.VideoFrame, size: tuple[int, int], reformatter: VideoReformatter) -> np.ndarray:
