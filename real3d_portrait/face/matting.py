@@ -27,6 +27,7 @@ _PRIOR_DEVIATION = 0.3
 _MIXING_COST = 2.0
 # Power on the posterior, between its mean (1), which leaves a haze, and its maximum.
 _SHARPNESS = 2.5
+_CROWN_LOG_ODDS = 2.0
 _STRAND_CONTRAST = 14  # grey values
 _STRAND_DENSITY = 0.3
 _LAPLACIAN_DIAGONAL = 4.0
@@ -56,6 +57,17 @@ def _without_pinholes(person: NDArray[np.bool_], largest: float) -> NDArray[np.b
     small = stats[:, cv2.CC_STAT_AREA] < largest
     small[0] = False
     return person | small[labels]
+
+
+def with_crown(probability: Plane, landmarks: NDArray[np.float32]) -> Plane:
+    """Raises doubtful probabilities (S, S) over the forehead, where hair or a hat must be."""
+    low, high = landmarks[:, :2].min(axis=0), landmarks[:, :2].max(axis=0)
+    face_height = high[1] - low[1]
+    y, x = np.ogrid[: probability.shape[0], : probability.shape[1]]
+    across = (x - 0.5 * (low[0] + high[0])) / (0.45 * face_height)
+    up = (y - (low[1] - 0.2 * face_height)) / (0.4 * face_height)
+    gain = np.exp(_CROWN_LOG_ODDS * np.exp(-(across**2) - up**2))
+    return (gain * probability / (1 + (gain - 1) * probability)).astype(np.float32)
 
 
 def face_region(landmarks: NDArray[np.float32], size: int) -> NDArray[np.bool_]:
@@ -232,7 +244,7 @@ def _solve_coarse_to_fine(image: Plane, target: Plane, weight: Plane) -> Plane:
 
 def portrait_matte(image: NDArray[np.uint8], landmarks: NDArray[np.float32]) -> Plane:
     """Alpha (S, S) float32 of the person in a square RGB picture (S, S, 3) with face `landmarks` (478, 3)."""
-    probability = person_probability(image)
+    probability = with_crown(person_probability(image), landmarks)
     inside, outside = trimap(image, probability, face_region(landmarks, image.shape[0]), float(landmarks[CHIN, 1]))
     return alpha_matte(image, probability, inside, outside)
 
