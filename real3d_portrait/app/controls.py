@@ -6,7 +6,7 @@ from typing import Any
 
 import gradio as gr
 from gradio.components import Component
-from gradio.components.image import ImageData
+from gradio.data_classes import ImageData
 from PIL import ImageColor
 
 from real3d_portrait.errors import UnknownBackgroundError

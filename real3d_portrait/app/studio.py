@@ -94,12 +94,10 @@ class Studio:
 
 
 def _signature(inputs: dict[str, Component]) -> inspect.Signature:
-    defaults = {name: getattr(component, "value", None) for name, component in inputs.items()}
+    defaults: dict[str, Any] = {name: getattr(component, "value", None) for name, component in inputs.items()}
     kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
-    return inspect.Signature(
-        inspect.Parameter(name, kind, default=default)
-        for name, default in {**defaults, "progress": gr.Progress()}.items()
-    )
+    defaults["progress"] = gr.Progress()
+    return inspect.Signature([inspect.Parameter(n, kind, default=value) for n, value in defaults.items()])
 
 
 def _show(bar: gr.Progress, now: Progress) -> None:
