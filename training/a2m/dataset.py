@@ -73,9 +73,9 @@ def load_clips(data: Path, work: Path) -> list[Clip]:
     return clips
 
 
-def windows(features: Array, reach: int = 8) -> Array:
-    """(4 T, F) -> (T, (2 reach + 1) F): what a ridge regression sees, `reach` motion frames to each side."""
-    frames = features.reshape(-1, FRAMES_PER_MOTION_FRAME, features.shape[1]).mean(1)
+def windows(features: Array, bands: int, reach: int) -> Array:
+    """(4 T, F) -> (T, (2 reach + 1) bands): log-mel as a ridge regression sees it, `reach` motion frames a side."""
+    frames = features[:, :N_MELS].reshape(-1, FRAMES_PER_MOTION_FRAME, bands, N_MELS // bands).mean((1, 3))
     padded = np.pad(frames, ((reach, reach), (0, 0)), mode="edge")
     return np.concatenate([padded[i : i + len(frames)] for i in range(2 * reach + 1)], 1)
 
@@ -83,10 +83,11 @@ def windows(features: Array, reach: int = 8) -> Array:
 class Ridge:
     """Linear regression from windows of log-mel to standardised mouth opening: the bar that the A2M must pass."""
 
-    def __init__(self, clips: list[Clip], penalty: float = 0.3):
+    def __init__(self, clips: list[Clip], penalty: float = 0.3, bands: int = N_MELS, reach: int = 8):
+        self.view = {"bands": bands, "reach": reach}
         inputs, targets = [], []
         for clip in clips:
-            x = windows(clip.features[0][:, :N_MELS])[: len(clip.opening)]
+            x = windows(clip.features[0], **self.view)[: len(clip.opening)]
             inputs.append(x)
             y = clip.opening[: len(x)]
             targets.append((y - y.mean()) / max(y.std(), 0.008))
@@ -96,7 +97,7 @@ class Ridge:
         self.weights = np.linalg.solve(z.T @ z + penalty * len(z) * np.eye(z.shape[1]), z.T @ y)
 
     def __call__(self, features: Array) -> NDArray[np.float64]:
-        return (windows(features[:, :N_MELS]) - self.mean) / self.scale @ self.weights
+        return (windows(features, **self.view) - self.mean) / self.scale @ self.weights
 
 
 def lag_curve(heard: NDArray[np.floating], seen: NDArray[np.floating], reach: int) -> NDArray[np.float64]:
@@ -119,7 +120,7 @@ def judge_sync(clips: list[Clip], folds: int = 5, reach: int = 3) -> None:
     names = sorted({clip.identity for clip in seen})
     for fold in range(folds):
         part = set(names[fold::folds])
-        ridge = Ridge([clip for clip in seen if clip.identity not in part])
+        ridge = Ridge([clip for clip in seen if clip.identity not in part], bands=16, reach=5)
         for clip in (c for c in seen if c.identity in part):
             curve = lag_curve(ridge(clip.features[0]), clip.opening, 12)
             near = curve[12 - reach : 13 + reach]
