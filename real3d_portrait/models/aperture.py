@@ -138,9 +138,9 @@ class Aperture:
         above = (np.interp(u, self.u, self.bottom) - v) * np.interp(u, self.u, self.bottom_cos)
         return below.astype(np.float32), above.astype(np.float32)
 
-    def coverage(self, u: Array, v: Array, softness: float) -> Array:
-        """Soft mask in 0..1 whose edge is `softness` pixels wide."""
+    def coverage(self, u: Array, v: Array, softness: float, grow: float = 0.0) -> Array:
+        """Soft mask in 0..1 whose edge is `softness` pixels wide; the lower edge moves out by `grow` pixels."""
         below, above = self.depths(u, v)
         ends = np.minimum(u - self.u[0], self.u[-1] - u)
-        edges = [np.clip(distance / softness + 0.5, 0, 1) for distance in (below, above, ends)]
+        edges = [np.clip(distance / softness + 0.5, 0, 1) for distance in (below, above + grow, ends)]
         return edges[0] * edges[1] * edges[2]

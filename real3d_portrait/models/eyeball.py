@@ -89,9 +89,10 @@ def take_apart(image: Array, opening: Aperture, pupil: Array, radius: float) -> 
 
     upper_shade = gaussian_filter1d(sample(ratio, top + depths), along, axis=1)
     lower_shade = gaussian_filter1d(sample(ratio, bottom - depths), along, axis=1)
-    skin_depth = np.linspace(0.09, 0.17, 7, dtype=np.float32)[:, None] * width
-    lids = [np.median(sample(patch, edge), axis=0) for edge in (top - skin_depth, bottom + skin_depth)]
-    lids = [gaussian_filter1d(lid, 2 * along, axis=0).astype(np.float32) for lid in lids]
+    skin_depth = np.linspace(0.07, 0.20, 9, dtype=np.float32)[:, None] * width
+    # The brighter part: creases, lashes and brows are no skin.
+    lids = [np.percentile(sample(patch, edge), 65, axis=0) for edge in (top - skin_depth, bottom + skin_depth)]
+    lids = [gaussian_filter1d(lid, 3 * along, axis=0).astype(np.float32) for lid in lids]
     lashes = sample(patch, top + np.linspace(-0.03, 0.03, 5, dtype=np.float32)[:, None] * width)
     lashes = lashes[:, 8:-8].reshape(-1, 3)
     darkest = np.argsort(lashes @ LUMA)[: len(lashes) // 5]

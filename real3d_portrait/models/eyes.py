@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter1d
 
 from real3d_portrait.models.aperture import (
     LEFT_EYE_LOWER,
@@ -28,11 +29,12 @@ Array = NDArray[np.float32]
 Window = tuple[slice, slice]
 
 _EYES = (
-    (RIGHT_EYE_UPPER, RIGHT_EYE_LOWER, 468),  # the person's right eye lies on the image's left
-    (LEFT_EYE_UPPER, LEFT_EYE_LOWER, 473),
+    # Lids, pupil, and the ring above the upper lid; the person's right eye lies on the image's left.
+    (RIGHT_EYE_UPPER, RIGHT_EYE_LOWER, 468, (247, 30, 29, 27, 28, 56, 190)),
+    (LEFT_EYE_UPPER, LEFT_EYE_LOWER, 473, (414, 286, 258, 257, 259, 260, 467)),
 )
 _CLOSED_RATIO = 0.05  # height over width of the tracker's opening on a shut eye
-_LASH_LENGTHS = (1 + 0.25 * np.random.default_rng(3).standard_normal(STRIP_COLUMNS)).clip(0.4, 1.6)
+_LASH_CYCLE = (1.0, 1.25, 0.8, 1.15, 0.9, 1.3, 0.75, 1.1, 1.0)  # relative, repeated along the lid
 _GLINT_FOLLOW = 0.35  # how much of the iris's motion a reflection on the cornea shares
 
 
@@ -45,6 +47,7 @@ class _Placed:
     plane: Array  # (2, 3) photo pixels to output pixels near this eye
     gaze: Array  # (2,) how far the iris went from its place in the photo
     scale: float
+    fold: tuple[Array, Array]  # (u, v) of the mesh's ring above the upper lid, (k,) each, in the opening's frame
 
     def novelty(self) -> float:
         """How far lids and iris stand from where the photo has them: 0 (keep the photo) to 1."""
@@ -67,7 +70,7 @@ class EyeLayer:
         self._placement = HeadPlacement(self._landmarks)
         image = photo.astype(np.float32)
         self._eyeballs = []
-        for upper, lower, iris in _EYES:
+        for upper, lower, iris, _ in _EYES:
             pupil, ring = self._landmarks[iris, :2], self._landmarks[iris + 1 : iris + 5, :2]
             radius = float(np.linalg.norm(ring - pupil, axis=1).mean())
             opening = opening_of(self._landmarks, upper, lower)
@@ -82,14 +85,15 @@ class EyeLayer:
         """
         linear, offset = self._placement.fit(mesh_px)
         result = frame.copy()
-        for (upper, lower, iris), eye in zip(_EYES, self._eyeballs, strict=True):
+        for (upper, lower, iris, ring), eye in zip(_EYES, self._eyeballs, strict=True):
             around = list(upper + lower)
             home = self._landmarks @ linear.T + offset
             opening = opening_of(mesh_px, upper, lower)
             resting = Aperture.from_points(home[list(upper)], home[list(lower)], opening.axes)
             plane = _plane_map(self._landmarks[around], home[around])
             gaze = mesh_px[iris, :2] - home[iris]
-            placed = _Placed(opening, resting, plane, gaze, resting.width / eye.width)
+            fold = opening.local(*mesh_px[list(ring), :2].T)
+            placed = _Placed(opening, resting, plane, gaze, resting.width / eye.width, fold)
             weight = placed.novelty()
             window = _window(placed, frame.shape[:2])
             if weight > 0 and window is not None:
@@ -105,27 +109,27 @@ def _draw_eye(
     below, above = opening.depths(u, v)
     softness = float(np.clip(0.028 * width, 0.9, 2.5))
     image = frame[window].astype(np.float32)
-    column = np.clip((u / width + 0.5) * (STRIP_COLUMNS - 1), 0, STRIP_COLUMNS - 1).astype(int)
     ends = smoothstep(0.5, 0.38, np.abs(u) / width)
 
-    lid, cover = _fallen_lid(eye, placed, image, u, v, below, column)
-    cover = cover * ends * weight * np.clip(0.5 - below / softness, 0, 1)
-    image += cover[..., None] * (lid - image)
-
+    lid, cover = _fallen_lid(eye, placed, image, window, u, v, below)
     openness = opening.gap / width
     shut = 1 - smoothstep(_CLOSED_RATIO, _CLOSED_RATIO + 0.30 * eye.openness, openness)
+    edge = np.clip(0.5 - below / softness, 0, 1)
+    edge += shut * (np.clip(0.5 + (above + 0.025 * width) / softness, 0, 1) - edge)
+    cover = cover * ends * weight * edge
+    image += cover[..., None] * (lid - image)
+
     ball = _eyeball(eye, placed, u, below, above, window)
-    if shut > 0:
-        share = smoothstep(0.5, 1.0, below / np.maximum(below + above, 1e-3))[..., None]
-        upper, lower = eye.upper_lid[column], eye.lower_lid[column]
-        ball += shut * (upper + share * (lower - upper) - ball)
-    mask = opening.coverage(u, v, softness) * weight
+    ball += shut * (lid - ball)
+    # A shut lid also covers the moist rim of the lower one.
+    mask = opening.coverage(u, v, softness, grow=0.025 * width * shut) * weight
     image += mask[..., None] * (ball - image)
 
     # Lashes hang below the edge of a lid that has come down, each a little longer or shorter.
     lowered = float(smoothstep(0.05, 0.7, 1 - openness / max(eye.openness, 0.05)))
-    length = (0.030 + 0.030 * shut) * width * _LASH_LENGTHS[column]
-    depth = below - 0.006 * width
+    length = (0.028 + 0.026 * shut) * width * np.interp(19 * (u / width + 0.5) % 8, np.arange(9), _LASH_CYCLE)
+    # The tracker leaves a slit on shut eyes; the upper lid's edge then lies on the lower one.
+    depth = below - shut * np.clip(below + above, 0, None) - 0.006 * width
     lash = np.where(depth < 0, np.exp(-((depth / (0.016 * width)) ** 2)), np.exp(-((np.abs(depth) / length) ** 1.5)))
     lash = 0.72 * lowered * weight * ends * lash
     image += lash[..., None] * (eye.lash - image)
@@ -133,21 +137,35 @@ def _draw_eye(
 
 
 def _fallen_lid(
-    eye: Eyeball, placed: _Placed, image: Array, u: Array, v: Array, below: Array, column: NDArray[np.int_]
+    eye: Eyeball, placed: _Placed, image: Array, window: Window, u: Array, v: Array, below: Array
 ) -> tuple[Array, Array]:
     """Skin (h, w, 3) of an upper lid that has come down, and how much of it to lay (h, w).
 
-    The warp has only the lashes' strip to stretch over the newly shown skin; the lid's own colour goes there.
+    The warp has only the lashes' strip to stretch over the newly shown skin. The colour at the lid's upper
+    fold, taken from the frame itself, is carried down instead.
     """
-    width = max(placed.opening.width, 1.0)
-    du, dv = placed.opening.axes @ (placed.opening.origin - placed.resting.origin)
-    resting, _ = placed.resting.depths(u + du, v + dv)
-    fallen = resting - below
-    # From 0 where the lashes' strip began in the photo to 1 at the driven edge.
-    t = np.clip((resting + 0.07 * width) / np.maximum(fallen + 0.07 * width, 0.5), 0, 1)
-    shade = (1.0 + 0.05 * np.sin(np.pi * t) - 0.10 * t**3)[..., None]
-    cover = smoothstep(0.0, 0.35, t) * smoothstep(0.015 * width, 0.10 * width, fallen)
-    return eye.upper_lid[column] * shade, 0.9 * cover
+    opening, width = placed.opening, max(placed.opening.width, 1.0)
+    columns = np.linspace(-0.5, 0.5, STRIP_COLUMNS, dtype=np.float32) * width
+    edge = np.interp(columns, opening.u, opening.top)
+    du, dv = opening.axes @ (opening.origin - placed.resting.origin)
+    fallen = edge + dv - np.interp(columns + du, placed.resting.u, placed.resting.top)
+    height = np.maximum(edge - np.interp(columns, *placed.fold), 1.0)
+    colours = []
+    for part in (0.0, 0.12, 0.24):
+        level = edge - height * (1 - part)
+        points = opening.origin + np.stack([columns, level], 1).astype(np.float32) @ opening.axes
+        points -= (window[1].start, window[0].start)
+        x, y = (np.ascontiguousarray(points[None, :, k], np.float32) for k in (0, 1))
+        colours.append(cv2.remap(image, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)[0])
+    fold = gaussian_filter1d(np.maximum.reduce(colours), 0.06 * STRIP_COLUMNS, axis=0, mode="nearest")
+    skin = 0.75 * fold + 0.25 * (0.6 * eye.upper_lid + 0.4 * eye.lower_lid)
+
+    place = np.clip((u / width + 0.5) * (STRIP_COLUMNS - 1), 0, STRIP_COLUMNS - 1)
+    known = np.arange(STRIP_COLUMNS)
+    t = np.clip(1 + below / np.interp(place, known, height), 0, 1)
+    shade = (1.0 + 0.04 * np.sin(np.pi * t) - 0.10 * t**3)[..., None]
+    strength = np.interp(place, known, smoothstep(0.015 * width, 0.12 * width, fallen))
+    return skin[place.astype(int)] * shade, 0.95 * strength * smoothstep(0.0, 0.4, t)
 
 
 def _eyeball(eye: Eyeball, placed: _Placed, u: Array, below: Array, above: Array, window: Window) -> Array:
@@ -180,7 +198,7 @@ def _lay(image: Array, corner: Array, placed: _Placed, window: Window, follow: f
 
 def _window(placed: _Placed, size: tuple[int, int]) -> Window | None:
     """Rows and columns that hold both the driven and the photo's opening."""
-    windows = [aperture.bounds(size, 3.0) for aperture in (placed.opening, placed.resting)]
+    windows = [aperture.bounds(size, 3.0 + 0.3 * placed.opening.width) for aperture in (placed.opening, placed.resting)]
     if windows[0] is None or windows[1] is None:
         return windows[0]
     return tuple(  # type: ignore[return-value]

@@ -93,7 +93,7 @@ class MouthInterior:
         lower = draw_teeth(LOWER_TEETH, px_per_mm, seed + 1, blur)
         self._source = self._aperture(self._landmarks, np.eye(2, 3, dtype=np.float32))
         self._source_open = self._source.gap / max(self._source.width, 1.0)
-        self._upper = self._place(upper, UPPER_ARCH, edge=1.5, setback=2.0, upwards=1.0)
+        self._upper = self._place(upper, UPPER_ARCH, edge=0.9, setback=2.0, upwards=1.0)
         self._lower_edge = 0.8
         self._lower = self._place(lower, LOWER_ARCH, edge=self._lower_edge, setback=4.5, upwards=-1.0)
         if self._source_open > 0.08:
@@ -145,6 +145,8 @@ class MouthInterior:
     ) -> _Row:
         x, z = arch.curve(strip.arc)
         across, down, away = self._axes
+        if upwards > 0:
+            self._upper_edge = self._line + edge * self._mm * down
         curve = self._line + self._mm * (
             x[:, None] * across + edge * down + (z + setback)[:, None] * away
         )
@@ -176,7 +178,9 @@ class MouthInterior:
         tongue, cover = self._tongue_at(opening, u, v, linear, offset + jaw, mm, drop)
         colour = colour + cover[..., None] * (tongue - colour)
         light = self._occlusion(below / mm, above / mm, opening, u)
-        for row, shift in ((self._lower, jaw), (self._upper, np.zeros(2, np.float32))):
+        lip = float(opening.axes[1] @ (linear @ self._upper_edge + offset - mesh[13, :2])) / mm
+        sunk = (_soft_limit(lip, 6.0, 9.0) - lip) * mm * opening.axes[1]
+        for row, shift in ((self._lower, jaw), (self._upper, sunk)):
             strip = _sample_row(row, opening, u, v, linear, offset + shift, mm)
             dim = light if row.upwards > 0 else 0.9 * light
             colour = colour * (1 - strip[..., 3:]) + strip[..., :3] * dim[..., None]
@@ -193,9 +197,7 @@ class MouthInterior:
         jaw = (mesh[list(_JAW), :2] - skull[list(_JAW), :2]).mean(0) * 0.92
         edge = linear @ (self._line + self._lower_edge * self._mm * self._axes[1]) + offset + jaw
         bared = float(opening.axes[1] @ (mesh[14, :2] - edge)) / mm
-        limit = 4.2
-        allowed = limit * float(np.tanh(bared / limit)) if bared > 0 else bared
-        return jaw + (bared - allowed) * mm * opening.axes[1]
+        return jaw + (bared - _soft_limit(bared, 0.0, 4.2)) * mm * opening.axes[1]
 
     def _cavity(
         self, opening: Aperture, u: Array, v: Array, below: Array, above: Array, mm: float
@@ -211,12 +213,12 @@ class MouthInterior:
         middle = self._line + self._mm * (2.5 * down + 13 * away)
         at_u, at_v = opening.local(*(linear @ middle + offset))
         x = (u - at_u) / (mm * 19)
-        rise = np.float32(1.5 + 0.34 * drop)
+        rise = np.float32(2.0 + 0.45 * drop)
         depth = (v - at_v) / mm + rise - 7 * x**2  # mm below the tongue's outline
         cover = smoothstep(-1.0, 1.2, depth) * smoothstep(1.05, 0.9, np.abs(x))
-        front = smoothstep(0, rise + 5, depth)
+        front = smoothstep(0, rise + 3, depth)
         groove = 1 - 0.10 * np.exp(-((x / 0.10) ** 2)) * (1 - front)
-        shade = (0.50 + 0.42 * front) * groove * (1 - 0.3 * np.clip(np.abs(x), 0, 1) ** 2)
+        shade = (0.52 + 0.46 * front) * groove * (1 - 0.3 * np.clip(np.abs(x), 0, 1) ** 2)
         return self._tongue * shade[..., None], cover
 
     def _occlusion(self, below: Array, above: Array, opening: Aperture, u: Array) -> Array:
@@ -243,7 +245,7 @@ class MouthInterior:
         heights = self._upper.heights
         rows = np.where(visible.any(1), np.nan_to_num(_masked_mean(luma, visible)), np.nan)
         shift = -_biting_edge(heights, rows / np.nanmax(rows))
-        self._upper = self._place(strip, UPPER_ARCH, edge=1.5 + shift, setback=2.0, upwards=1.0)
+        self._upper = self._place(strip, UPPER_ARCH, edge=0.9 + shift, setback=2.0, upwards=1.0)
         self._lower_edge += max(0.0, shift)
         seen, tooth, within = self._look(image, self._upper)
         own = tooth * (self._upper.heights[:, None] > -0.8)
@@ -278,10 +280,21 @@ def _sample_row(
     columns = np.arange(first, last + 1, dtype=np.float32)
     along = edge_u[first : last + 1]
     column = np.interp(u, along, columns, left=-9, right=-9).astype(np.float32)
+    # Teeth seen edge-on lie in the dark behind their neighbours.
+    facing = np.gradient(along) / ((row.arc[1] - row.arc[0]) * mm)
+    lit = np.interp(u, along, smoothstep(0.10, 0.50, facing)).astype(np.float32)
     height = row.upwards * (np.interp(u, along, edge_v[first : last + 1]) - v) / mm
     step = row.heights[1] - row.heights[0]
     line = ((height - row.heights[0]) / step).astype(np.float32)
-    return cv2.remap(row.strip, column, line, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
+    teeth = cv2.remap(row.strip, column, line, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
+    teeth[..., :3] *= lit[..., None]
+    return teeth * smoothstep(0.0, 0.25, lit)[..., None]
+
+
+def _soft_limit(value: float, knee: float, limit: float) -> float:
+    """The value itself up to the knee, then ever closer to the limit."""
+    room = limit - knee
+    return value if value <= knee else knee + room * float(np.tanh((value - knee) / room))
 
 
 def _head_axes(landmarks: Array) -> Array:
