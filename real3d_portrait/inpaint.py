@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from real3d_portrait.face.matting import loose_strands
+from real3d_portrait.face.trimap import grown, loose_strands, shrunk
 
 Plane = NDArray[np.float32]  # (H, W)
 
@@ -25,7 +25,7 @@ def _resize(values: Plane, size: tuple[int, int], interpolation: int = cv2.INTER
 def push_pull(image: Plane, weight: Plane) -> Plane:
     """Smooth fill of (H, W, C) where `weight` (H, W) is 0, from what lies round it; kept where it is 1.
 
-    Pixels are averaged down a pyramid by weight and the gaps are filled on the way back up (Gortler et al. 1996).
+    Pixels are averaged down a pyramid by weight, gaps are filled on the way back up (Gortler et al. 1996).
     """
     premultiplied, weights = [image * weight[..., None]], [weight]
     while max(weights[-1].shape) > 1:
@@ -67,10 +67,7 @@ def _mirrored_at_rim(hole: NDArray[np.bool_]) -> tuple[Plane, Plane]:
     """For each pixel of the hole the place (x, y) on the other side of the hole's rim, (S, S) each."""
     size = hole.shape[0]
     # A rough rim sends neighbours to far-apart places, so the mirror is a rounded outline round the hole.
-    side = round(size / 10)
-    rounded = cv2.copyMakeBorder(hole.astype(np.uint8), side, side, side, side, cv2.BORDER_REPLICATE)
-    rounded = cv2.morphologyEx(rounded, cv2.MORPH_CLOSE, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)))
-    rounded = rounded[side:-side, side:-side]
+    rounded = shrunk(grown(hole, size / 20), size / 20).astype(np.uint8)
     _, labels = cv2.distanceTransformWithLabels(rounded, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
     rows, columns = np.nonzero(rounded == 0)
     nearest = np.zeros((labels.max() + 1, 2), np.float32)
@@ -102,11 +99,8 @@ def background_plate(image: NDArray[np.uint8], alpha: Plane) -> NDArray[np.uint8
             nearer ones too unless hair that the matte has missed crosses them.
     """
     size = image.shape[0]
-    margin = 2 * round(0.014 * size) + 1
-    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (margin, margin))
-    hole = cv2.dilate((alpha > 0).astype(np.uint8), disc).astype(bool)
-    near = cv2.dilate(hole.astype(np.uint8), disc, iterations=10).astype(bool)
-    hole |= loose_strands(image, hole, near)
+    hole = grown(alpha > 0, 0.014 * size)
+    hole |= loose_strands(image, hole, 0.15)
     if (~hole).mean() < 2e-3:
         rim = np.concatenate([image[0], image[:, 0], image[:, -1]])
         return np.broadcast_to(np.median(rim, axis=0), image.shape).astype(np.uint8)
@@ -123,11 +117,11 @@ def background_plate(image: NDArray[np.uint8], alpha: Plane) -> NDArray[np.uint8
 
 
 def foreground_colours(image: NDArray[np.uint8], alpha: Plane) -> NDArray[np.uint8]:
-    """The person's own colours (S, S, 3): the photo where alpha is 1, freed of the background where it is soft.
+    """The person's own colours (S, S, 3): the photo where alpha is 1, freed of the background at soft edges.
 
-    Foreground and background are estimated together from coarse to fine, each pixel pulled to explain the photo
-    and to agree with its neighbours (multilevel estimation, Germer et al. 2020). Where alpha is 0 the colours of
-    the nearest edge go on, so that the picture can be resampled without a dark rim.
+    Foreground and background are estimated together from coarse to fine, each pixel pulled to explain the
+    photo and to agree with its neighbours (multilevel estimation, Germer et al. 2020). Where alpha is 0 the
+    colours of the nearest edge go on, so that the picture can be resampled without a dark rim.
     """
     picture = np.ascontiguousarray(np.moveaxis(image.astype(np.float32), -1, 0))
     size = alpha.shape[0]
@@ -137,7 +131,9 @@ def foreground_colours(image: NDArray[np.uint8], alpha: Plane) -> NDArray[np.uin
         level = min(2 * level, size)
         a = _resize(alpha, (level, level), cv2.INTER_AREA)
         colours = np.stack([_resize(plane, (level, level), cv2.INTER_AREA) for plane in picture])
-        front, back = (np.stack([_resize(p, (level, level), cv2.INTER_NEAREST) for p in x]) for x in (front, back))
+        front, back = (
+            np.stack([_resize(p, (level, level), cv2.INTER_NEAREST) for p in x]) for x in (front, back)
+        )
         front, back = _agree(colours, a, front, back, 10 if level <= 32 else 2)
     colours = np.moveaxis(np.clip(front + 0.5, 0, 255).astype(np.uint8), 0, -1)
     return np.where(alpha[..., None] >= 1, image, colours)

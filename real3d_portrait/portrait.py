@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from real3d_portrait.errors import FaceInProfileError, FaceIndexError, FaceTooSmallError, NoFaceError
+from real3d_portrait.errors import FaceIndexError, FaceInProfileError, FaceTooSmallError, NoFaceError
 from real3d_portrait.face.face_model import FaceModel
 from real3d_portrait.face.fitting import FaceFit, fit_still
 from real3d_portrait.face.matting import portrait_matte
@@ -63,7 +63,9 @@ class Portrait:
         return self.image.shape[0]
 
 
-def prepare_portrait(photo: Photo, model: FaceModel, size: int | None = 512, face: int | None = None) -> Portrait:
+def prepare_portrait(
+    photo: Photo, model: FaceModel, size: int | None = 512, face: int | None = None
+) -> Portrait:
     """Everything about a photo that does not change from frame to frame.
 
     Args:
@@ -96,8 +98,13 @@ def prepare_portrait(photo: Photo, model: FaceModel, size: int | None = 512, fac
     )
 
 
-def choose_face(image: NDArray[np.uint8], face: int | None = None) -> tuple[NDArray[np.float32], tuple[str, ...]]:
-    """Landmarks (478, 3) of the face to animate in a picture (H, W, 3), and warnings. Raises as `prepare_portrait`."""
+def choose_face(
+    image: NDArray[np.uint8], face: int | None = None
+) -> tuple[NDArray[np.float32], tuple[str, ...]]:
+    """Landmarks (478, 3) of the face to animate in a picture (H, W, 3), and warnings.
+
+    Raises as `prepare_portrait`.
+    """
     with FaceFinder() as finder:
         faces = finder.find(image)
     if not faces:
@@ -105,12 +112,7 @@ def choose_face(image: NDArray[np.uint8], face: int | None = None) -> tuple[NDAr
     if face is not None and not 1 <= face <= len(faces):
         raise FaceIndexError(face=face, count=len(faces))
     chosen = faces[(face or 1) - 1]
-    pixels = round(float(np.ptp(chosen[:, 1])))
-    if pixels < SMALLEST_FACE:
-        raise FaceTooSmallError(pixels=pixels, minimum=SMALLEST_FACE)
-    yaw = abs(yaw_degrees(chosen))
-    if yaw > LARGEST_YAW:
-        raise FaceInProfileError(degrees=round(yaw), limit=round(LARGEST_YAW))
+    check_face(chosen)
     if face is None and len(faces) > 1:
         return chosen, (
             f"The photo shows {len(faces)} faces and the largest was taken; "
@@ -119,8 +121,18 @@ def choose_face(image: NDArray[np.uint8], face: int | None = None) -> tuple[NDAr
     return chosen, ()
 
 
+def check_face(landmarks: NDArray[np.floating]) -> None:
+    """Refuses a mesh (478, 3) in pixels that is too small or turned too far: see `prepare_portrait`."""
+    pixels = int(np.ptp(landmarks[:, 1]))
+    if pixels < SMALLEST_FACE:
+        raise FaceTooSmallError(pixels=pixels, minimum=SMALLEST_FACE)
+    yaw = abs(yaw_degrees(landmarks))
+    if yaw > LARGEST_YAW:
+        raise FaceInProfileError(degrees=round(yaw), limit=round(LARGEST_YAW))
+
+
 def yaw_degrees(landmarks: NDArray[np.floating]) -> float:
-    """Head turn of a mesh (478, 3) in pixels, from mirrored pairs of its points; > 0 with the nose to the right."""
+    """Head turn of a mesh (478, 3) in pixels, from mirrored points; > 0 with the nose to the right."""
     left, right = np.array(_MIRRORED).T
     across = (landmarks[right] - landmarks[left]).mean(axis=0)
     return float(np.degrees(np.arctan2(across[2], np.hypot(across[0], across[1]) * np.sign(across[0]))))
@@ -142,32 +154,33 @@ def resize_square(image: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
     """A square picture at another size: area averages down, bicubic up."""
     if image.shape[0] == size:
         return np.ascontiguousarray(image)
-    return cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA if size < image.shape[0] else cv2.INTER_CUBIC)
+    interpolation = cv2.INTER_AREA if size < image.shape[0] else cv2.INTER_CUBIC
+    return cv2.resize(image, (size, size), interpolation=interpolation)
 
 
 class PasteBack:
     """Puts rendered crops of a portrait back into its photo, without a seam at the crop's border."""
 
     def __init__(self, portrait: Portrait, feather: float = 0.05) -> None:
-        """`feather`: share of the crop's side over which the photo passes into the crop, 0 < feather < 0.5."""
+        """
+        Args:
+            feather: share of the crop's side over which the photo passes into the crop, 0 < feather < 0.5.
+        """
         scale, left, top = (float(portrait.crop_to_source[i]) for i in ((0, 0), (0, 2), (1, 2)))
         self._left, self._top, self._side = round(left), round(top), round(scale * portrait.size)
         self._source = portrait.source
         height, width = self._source.shape[:2]
-        reach = max(1.0, feather * self._side)
-        position = np.arange(self._side) + 0.5
+        rows = self._ramp(feather, self._top, height)
+        columns = self._ramp(feather, self._left, width)
+        self._weight = np.outer(rows, columns)[..., None]
 
-        def ramp(before: bool, after: bool) -> NDArray[np.float64]:
-            near = np.minimum(
-                position if before else np.inf, self._side - position if after else np.full(self._side, np.inf)
-            )
-            x = np.clip(near / reach, 0, 1)
-            return x * x * (3 - 2 * x)
-
-        # Where the crop ends with the photo there is nothing to pass into.
-        rows = ramp(self._top > 0, self._top + self._side < height)
-        columns = ramp(self._left > 0, self._left + self._side < width)
-        self._weight = np.outer(rows, columns).astype(np.float32)[..., None]
+    def _ramp(self, feather: float, start: int, length: int) -> NDArray[np.float32]:
+        """Weight of the crop along one axis: rises from its border, except where the photo ends there too."""
+        position = (np.arange(self._side) + 0.5) / max(1.0, feather * self._side)
+        before = position if start > 0 else np.ones(self._side)
+        after = position[::-1] if start + self._side < length else np.ones(self._side)
+        x = np.clip(np.minimum(before, after), 0, 1)
+        return (x * x * (3 - 2 * x)).astype(np.float32)
 
     def __call__(self, crop: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """The photo (H, W, 3) with the rendered `crop` (S, S, 3) in its place."""

@@ -13,10 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .segmentation import person_probability
+from .trimap import Mask, Plane, face_region, grown, main_part, trimap, with_crown
 
-Plane = NDArray[np.float32]  # (H, W)
-
-CHIN = 152
+_CHIN = 152
 
 _ALPHAS = np.linspace(0, 1, 9, dtype=np.float32)
 _SENSOR_NOISE = 0.012
@@ -27,108 +26,26 @@ _PRIOR_DEVIATION = 0.3
 _MIXING_COST = 2.0
 # Power on the posterior, between its mean (1), which leaves a haze, and its maximum.
 _SHARPNESS = 2.5
-_CROWN_LOG_ODDS = 2.0
-_STRAND_CONTRAST = 14  # grey values
-_STRAND_DENSITY = 0.3
 _LAPLACIAN_DIAGONAL = 4.0
 _SNAP = 0.04
 
 
-def _disc(radius: float) -> NDArray[np.uint8]:
-    side = 2 * max(1, round(radius)) + 1
-    return cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
-
-
-def _shrunk(region: NDArray[np.bool_], radius: float) -> NDArray[np.bool_]:
-    """`region` without its rim; the picture's border is no rim."""
-    return cv2.erode(region.astype(np.uint8), _disc(radius), borderValue=1).astype(bool)
-
-
-def _main_part(person: NDArray[np.bool_], seed: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """The connected parts of `person` that touch the face; everything where the face touches none."""
-    _, labels = cv2.connectedComponents(person.astype(np.uint8), connectivity=4)
-    wanted = np.unique(labels[seed & person])
-    return np.isin(labels, wanted[wanted > 0]) if wanted.any() else person
-
-
-def _without_pinholes(person: NDArray[np.bool_], largest: float) -> NDArray[np.bool_]:
-    """Fills enclosed background of fewer than `largest` pixels."""
-    count, labels, stats, _ = cv2.connectedComponentsWithStats((~person).astype(np.uint8), connectivity=4)
-    small = stats[:, cv2.CC_STAT_AREA] < largest
-    small[0] = False
-    return person | small[labels]
-
-
-def with_crown(probability: Plane, landmarks: NDArray[np.float32]) -> Plane:
-    """Raises doubtful probabilities (S, S) over the forehead, where hair or a hat must be."""
-    low, high = landmarks[:, :2].min(axis=0), landmarks[:, :2].max(axis=0)
-    face_height = high[1] - low[1]
-    y, x = np.ogrid[: probability.shape[0], : probability.shape[1]]
-    across = (x - 0.5 * (low[0] + high[0])) / (0.45 * face_height)
-    up = (y - (low[1] - 0.2 * face_height)) / (0.4 * face_height)
-    gain = np.exp(_CROWN_LOG_ODDS * np.exp(-(across**2) - up**2))
-    return (gain * probability / (1 + (gain - 1) * probability)).astype(np.float32)
-
-
-def face_region(landmarks: NDArray[np.float32], size: int) -> NDArray[np.bool_]:
-    """Inside of the mesh's convex hull, (S, S), for landmarks (478, 3) in pixels of that picture."""
-    hull = cv2.convexHull(np.rint(landmarks[:, :2]).astype(np.int32))
-    return cv2.fillConvexPoly(np.zeros((size, size), np.uint8), hull, 1).astype(bool)
-
-
-def loose_strands(image: NDArray[np.uint8], band: NDArray[np.bool_], ring: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Thin lines (S, S) in `ring` that start in `band` and lie before a calm background: hair that stands off."""
-    size = image.shape[0]
-    disc = _disc(5 * size / 512)
-    opened, closed = cv2.morphologyEx(image, cv2.MORPH_OPEN, disc), cv2.morphologyEx(image, cv2.MORPH_CLOSE, disc)
-    thin = np.maximum(cv2.subtract(image, opened), cv2.subtract(closed, image)).max(axis=2) > _STRAND_CONTRAST
-    outer = ring & ~band
-    lines, room = (cv2.GaussianBlur(x.astype(np.float32), (0, 0), size / 25) for x in (thin & outer, outer))
-    strands = thin & outer & (lines < _STRAND_DENSITY * room)
-    joined = ~_shrunk(~strands, 2 * size / 512) & ring
-    return _main_part(joined | band, band) & joined
-
-
-def trimap(
-    image: NDArray[np.uint8], probability: Plane, face: NDArray[np.bool_], chin_y: float
-) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Sure person and sure background, (S, S) bool each; what is in neither is left to the colours.
-
-    Args:
-        image: (S, S, 3) RGB.
-        probability: (S, S) of `person_probability`.
-        face: (S, S), pixels that belong to the face in any case.
-        chin_y: row under which there is cloth rather than hair, so that the band may be narrow.
-    """
-    size = probability.shape[0]
-    unit = size / 512
-    likely = _main_part((probability > 0.5) | face, face)
-    likely = _without_pinholes(likely, (0.05 * size) ** 2)
-    # Parts that hang together with the person only through doubtful pixels are judged by colour.
-    reach = cv2.dilate(likely.astype(np.uint8), _disc(24 * unit)).astype(bool)
-    inside = (probability > 0.94) & likely
-    outside = ((probability < 0.06) & ~likely) | ~reach
-    above_chin = np.arange(size)[:, None] < chin_y
-    inside = np.where(above_chin, _shrunk(inside, 9 * unit), _shrunk(inside, 4 * unit)) | face
-    outside = np.where(above_chin, _shrunk(outside, 11 * unit), _shrunk(outside, 5 * unit)) & ~inside
-    strands = loose_strands(image, ~outside, ~_shrunk(outside, 70 * unit))
-    return inside, outside & ~strands
-
-
-def _local_colours(image: Plane, where: NDArray[np.bool_], reach: float) -> tuple[Plane, Plane]:
+def _local_colours(image: Plane, where: Mask, reach: float) -> tuple[Plane, Plane]:
     """Mean (H, W, 3) and covariance (H, W, 6: rr, rg, rb, gg, gb, bb) of the nearest colours of a region.
 
     Gaussians of doubling width are stacked with falling weight, so that near samples win where there are any.
     """
     height, width = where.shape
     r, g, b = cv2.split(image)
-    mask = where.astype(np.float32)
-    layers = np.stack([r, g, b, r * r, r * g, r * b, g * g, g * b, b * b, np.ones_like(r)], axis=-1) * mask[..., None]
+    layers = np.stack([r, g, b, r * r, r * g, r * b, g * g, g * b, b * b, np.ones_like(r)], axis=-1)
+    layers *= where[..., None]
     total = np.zeros_like(layers)
     for step in range(4):
         factor = 2.0 ** -(step + 1)
         small = (max(1, round(width * factor)), max(1, round(height * factor)))
-        layers = cv2.resize(layers, small, interpolation=cv2.INTER_AREA)
+        # OpenCV takes area means of four channels at most.
+        parts = [cv2.resize(p, small, interpolation=cv2.INTER_AREA) for p in np.split(layers, [4, 8], axis=2)]
+        layers = np.concatenate(parts, axis=2)
         blurred = cv2.GaussianBlur(layers, (0, 0), reach / 2)
         total += 0.02**step * cv2.resize(blurred, (width, height), interpolation=cv2.INTER_LINEAR)
     total /= np.maximum(total[..., 9:], 1e-12)
@@ -137,7 +54,7 @@ def _local_colours(image: Plane, where: NDArray[np.bool_], reach: float) -> tupl
     return mean, total[..., 3:9] - np.stack([r * r, r * g, r * b, g * g, g * b, b * b], axis=-1)
 
 
-def _mixture_estimate(image: Plane, probability: Plane, inside, outside) -> tuple[Plane, Plane]:
+def _mixture_estimate(image: Plane, probability: Plane, inside: Mask, outside: Mask) -> tuple[Plane, Plane]:
     """Expectation and variance (N,) of alpha for each of the N undecided pixels, from colours alone."""
     size = image.shape[0]
     reach = 8 * size / 512
@@ -154,7 +71,8 @@ def _mixture_estimate(image: Plane, probability: Plane, inside, outside) -> tupl
         (c00, c01, c02, c11, c12, c22), determinant = _cofactors(rr, rg, rb, gg, gb, bb)
         determinant = np.maximum(determinant, _SENSOR_NOISE**6)
         x, y, z = d.T
-        distance = (c00 * x * x + c11 * y * y + c22 * z * z + 2 * (c01 * x * y + c02 * x * z + c12 * y * z)) / determinant
+        distance = c00 * x * x + c11 * y * y + c22 * z * z + 2 * (c01 * x * y + c02 * x * z + c12 * y * z)
+        distance /= determinant
         score[:] = -0.5 * (distance + np.log(determinant)) - 0.5 * ((alpha - prior) / _PRIOR_DEVIATION) ** 2
         score -= _MIXING_COST * min(alpha, 1 - alpha)
     weight = np.exp(_SHARPNESS * (scores - scores.max(axis=0)))
@@ -177,7 +95,8 @@ class _MattingLaplacian:
         self._mean = [_box_sum(plane) * self._share for plane in self._image]
         i, m = self._image, self._mean
         rr, rg, rb, gg, gb, bb = (
-            _box_sum(i[p] * i[q]) * self._share - m[p] * m[q] for p, q in ((0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2))
+            _box_sum(i[p] * i[q]) * self._share - m[p] * m[q]
+            for p, q in ((0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2))
         )
         ridge = _LAPLACIAN_EPSILON * self._share
         cofactors, determinant = _cofactors(rr + ridge, rg, rb, gg + ridge, gb, bb + ridge)
@@ -188,7 +107,8 @@ class _MattingLaplacian:
     def __call__(self, alpha: Plane) -> Plane:
         mean = _box_sum(alpha) * self._share
         x, y, z = (
-            _box_sum(plane * alpha) * self._share - m * mean for plane, m in zip(self._image, self._mean, strict=True)
+            _box_sum(plane * alpha) * self._share - m * mean
+            for plane, m in zip(self._image, self._mean, strict=True)
         )
         c00, c01, c02, c11, c12, c22 = self._inverse
         slopes = (c00 * x + c01 * y + c02 * z, c01 * x + c11 * y + c12 * z, c02 * x + c12 * y + c22 * z)
@@ -231,10 +151,12 @@ def _solve(image: Plane, start: Plane, target: Plane, weight: Plane, steps: int)
 
 
 def _solve_coarse_to_fine(image: Plane, target: Plane, weight: Plane) -> Plane:
-    """`_solve` started from the solution at half size, which carries alpha further than few fine steps can."""
+    """`_solve` started from the solution at half size, which carries alpha further than few fine steps."""
     size = target.shape[0]
     half = (size // 2, size // 2)
-    small, sought, trust = (cv2.resize(x, half, interpolation=cv2.INTER_AREA) for x in (image, target, weight))
+    small, sought, trust = (
+        cv2.resize(x, half, interpolation=cv2.INTER_AREA) for x in (image, target, weight)
+    )
     start = target
     if size >= 128:
         gain = _solve(small, sought, sought, trust, 25) - sought
@@ -243,13 +165,14 @@ def _solve_coarse_to_fine(image: Plane, target: Plane, weight: Plane) -> Plane:
 
 
 def portrait_matte(image: NDArray[np.uint8], landmarks: NDArray[np.float32]) -> Plane:
-    """Alpha (S, S) float32 of the person in a square RGB picture (S, S, 3) with face `landmarks` (478, 3)."""
+    """Alpha (S, S) float32 of the person in a square RGB picture (S, S, 3) with `landmarks` (478, 3)."""
     probability = with_crown(person_probability(image), landmarks)
-    inside, outside = trimap(image, probability, face_region(landmarks, image.shape[0]), float(landmarks[CHIN, 1]))
+    face = face_region(landmarks, image.shape[0])
+    inside, outside = trimap(image, probability, face, chin_y=float(landmarks[_CHIN, 1]))
     return alpha_matte(image, probability, inside, outside)
 
 
-def alpha_matte(image: NDArray[np.uint8], probability: Plane, inside: NDArray[np.bool_], outside: NDArray[np.bool_]) -> Plane:
+def alpha_matte(image: NDArray[np.uint8], probability: Plane, inside: Mask, outside: Mask) -> Plane:
     """Refined alpha (S, S) float32 in 0..1, exactly 1 on `inside` and exactly 0 on `outside`."""
     colours = image.astype(np.float32) / 255
     unknown = ~(inside | outside)
@@ -261,5 +184,5 @@ def alpha_matte(image: NDArray[np.uint8], probability: Plane, inside: NDArray[np
     alpha = _solve_coarse_to_fine(colours, target, weight)
     alpha = np.clip((alpha - _SNAP) / (1 - 2 * _SNAP), 0, 1)
     alpha[inside], alpha[outside] = 1, 0
-    attached = _main_part(alpha > 0.3, inside)
-    return np.where(~_shrunk(~attached, 8 * image.shape[0] / 512), alpha, 0).astype(np.float32)
+    attached = main_part(alpha > 0.3, inside)
+    return np.where(grown(attached, image.shape[0] / 64), alpha, 0).astype(np.float32)
