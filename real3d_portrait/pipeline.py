@@ -243,13 +243,12 @@ class Real3DPortrait:
             sound,
             self._a2m,
             face_model=self.model.face_model,
-            pose="static" if settings.pose != "natural" else "natural",
+            pose=settings.pose if settings.pose in ("natural", "static") else self._motion(settings.pose, settings),
             mouth_amplitude=settings.mouth_amplitude,
             blink=settings.blink,
             temperature=temperature,
             seed=settings.seed,
         )
-        motion = self._with_pose(motion, settings)
         return self._job(prepared, motion, background, sound if isinstance(audio, Audio) else Path(audio), settings)
 
     def _video_job(self, portrait: PortraitSource, driving: PathLike | Motion, settings: Controls) -> _Job:
@@ -320,17 +319,14 @@ class Real3DPortrait:
         )
 
     def _with_pose(self, motion: Motion, settings: Controls) -> Motion:
-        """The motion with the head pose that the caller asked for."""
-        still = np.zeros_like(motion.rotation)
+        """A driver's motion with the head pose that the caller asked for."""
         if settings.pose == "natural":
             return motion
         if settings.pose == "static":
+            still = np.zeros_like(motion.rotation)
             return replace(motion, rotation=still, translation=still)
-        other = self._motion(settings.pose, settings)
-        # A short pose video plays to and fro, so that it never jumps.
-        index = np.arange(len(motion)) % max(2 * len(other) - 2, 1)
-        index = np.minimum(index, 2 * len(other) - 2 - index) if len(other) > 1 else index
-        return replace(motion, rotation=other.rotation[index], translation=other.translation[index])
+        other = self._motion(settings.pose, settings).to_and_fro(len(motion))
+        return replace(motion, rotation=other.rotation, translation=other.translation)
 
     def _job(
         self, portrait: Portrait, motion: Motion, background: Background, audio: Path | Audio | None, settings: Controls

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..config import CompactConfig
-from ..face.camera import project
+from ..face.camera import project, rotation_matrix
 from ..face.face_model import FaceModel
 from ..portrait import Portrait
 from .eyes import EyeLayer
@@ -84,7 +84,9 @@ class CompactModel:
     ) -> NDArray[np.uint8]:
         """One frame of the person alone: (S, S, 4) straight colour and alpha."""
         size = avatar.size
-        diff, mesh = diff_plane(self.face_model, avatar.head, avatar.planes, expression)
+        diff, mesh = diff_plane(
+            self.face_model, avatar.head, avatar.planes, expression, rotation_matrix(rotation)
+        )
         hit = first_hit(avatar.planes + diff, rotation, translation, size)
         map_x, map_y = np.empty((size, size), np.float32), np.empty((size, size), np.float32)
         chin = np.float32(avatar.head.neutral[CHIN, 1] - 0.03)

@@ -7,14 +7,18 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..face.camera import project
+from ..face.camera import DISTANCE, project, rotation_matrix
 from ..face.face_model import FaceModel
 from ..face.fitting import FaceFit
 from ..face.rasterizer import rasterize
-from .head_sheet import extend, keep_apart, sheet_faces
+from ..face.topology import OVAL
+from .head_sheet import LID_PAIRS, extend, keep_apart, sheet_faces
 from .triplane import PLANE_SIZE, TriPlanes
 
 Array = NDArray[np.float32]
+
+UPPER_FACE, LOWER_FACE = 0.0, -0.12  # y above which a photo's expression belongs to the person, and below not
+CAMERA = 3.0  # head units from the camera to the head, for the perspective of a turning head
 
 
 @dataclass(frozen=True)
@@ -26,34 +30,65 @@ class LiftedHead:
     drag: Array  # (R, 36) of `extend`
     uv: Array  # (N, 2) photo pixel of every sheet vertex
     half_width: float  # of the canonical front plane, head units
+    rotation: Array  # (3, 3) the photo's pose
 
-    def deform(self, displacement: Array) -> Array:
-        """Expression displacement (478, 3) of the mesh → sheet vertices (N, 3)."""
-        from ..face.topology import OVAL
+    def deform(self, displacement: Array, rotation: NDArray[np.floating] | None = None) -> Array:
+        """Expression displacement (478, 3) of the mesh → sheet vertices (N, 3).
 
+        Given the pose (3, 3) of the frame, also what perspective does to a head that turns away from the photo's
+        pose: what comes nearer to the camera grows. The weak-perspective camera itself leaves that out, and a
+        turn looks a quarter smaller than it is.
+        """
         mesh = keep_apart(self.neutral + displacement)
         rings = self.sheet[478:] + self.drag @ (mesh - self.neutral)[OVAL]
-        return np.concatenate([mesh, rings]).astype(np.float32)
+        sheet = np.concatenate([mesh, rings]).astype(np.float32)
+        if rotation is None:
+            return sheet
+        turned = sheet @ rotation.T
+        before = sheet @ self.rotation[2]
+        turned[:, :2] *= ((CAMERA - before) / (CAMERA - turned[:, 2]))[:, None]
+        return (turned @ rotation).astype(np.float32)
 
-    def raster(self, sheet: Array, size: int = PLANE_SIZE) -> Array:
-        """(size, size, 3) z, u, v of the deformed sheet seen from the front."""
+    def raster(self, sheet: Array, size: int = PLANE_SIZE, residual: Array | float = 0.0) -> Array:
+        """(size, size, 3) z, u, v of the deformed sheet seen from the front, with a residual (N, 3) of them."""
         scale = size / (2 * self.half_width)
         points = sheet[:, :2] * [scale, -scale] + size / 2
-        attributes = np.concatenate([sheet[:, 2:], self.uv], 1)
+        attributes = np.concatenate([sheet[:, 2:], self.uv], 1) + residual
         image, _ = rasterize(points, sheet[:, 2], sheet_faces(), attributes, size, size)
         return image
 
 
-def lift(model: FaceModel, fit: FaceFit, size: int) -> tuple[LiftedHead, TriPlanes]:
-    """Photo of `size` pixels with its face fit → the head and its canonical (neutral) tri-planes."""
-    neutral = keep_apart(model.shape(fit.identity, fit.offset))
-    sheet, drag = extend(neutral)
-    source = keep_apart(neutral + model.displacement(fit.expression))
-    from ..face.topology import OVAL
+def resting_face(model: FaceModel, fit: FaceFit) -> Array:
+    """(478, 3) the person's face brought to rest: lips closed, no smile.
 
+    The photo's own lids, brows and gaze are kept as part of the person (narrow eyes are a feature, and eyes
+    that suddenly widen change a face most), unless the photo caught a blink.
+    """
+    still = model.shape(fit.identity, fit.offset)
+    shown = model.displacement(fit.expression)
+    upper = np.clip((model.mean[:, 1] - LOWER_FACE) / (UPPER_FACE - LOWER_FACE), 0, 1)
+    upper = (upper * upper * (3 - 2 * upper))[:, None]
+    above, below = (np.array(side) for side in zip(*LID_PAIRS, strict=True))
+    opening = (still[above, 1] - still[below, 1]).sum()
+    seen = ((still + shown)[above, 1] - (still + shown)[below, 1]).sum()
+    awake = np.clip((seen / opening - 0.4) / 0.3, 0, 1)
+    return keep_apart(still + awake * upper * shown)
+
+
+def lift(
+    model: FaceModel,
+    fit: FaceFit,
+    size: int,
+    depth: Array | float = 0.0,  # (N,) learned residual of the sheet's depth, head units
+) -> tuple[LiftedHead, TriPlanes]:
+    """Photo of `size` pixels with its face fit → the head and its canonical (neutral) tri-planes."""
+    neutral = resting_face(model, fit)
+    sheet, drag = extend(neutral)
+    sheet[:, 2] += depth
+    source = model.vertices(fit.identity, fit.expression, fit.offset)
     rings = sheet[478:] + drag @ (source - neutral)[OVAL]
     uv = project(np.concatenate([source, rings]), fit.rotation, fit.translation, size)[:, :2]
     # The plane must reach as far as the photo does, plus what a turn brings in.
-    reach = np.exp(-fit.translation[2] / 5.0) * (1 + np.abs(fit.translation[:2]).max()) * 1.1
-    head = LiftedHead(neutral, sheet, drag, uv, float(np.clip(reach, 1.0, 1.6)))
+    reach = np.exp(-fit.translation[2] / DISTANCE) * (1 + np.abs(fit.translation[:2]).max()) * 1.1
+    head = LiftedHead(neutral, sheet, drag, uv, float(np.clip(reach, 1.0, 1.6)), rotation_matrix(fit.rotation))
     return head, TriPlanes(head.raster(sheet), head.half_width)
