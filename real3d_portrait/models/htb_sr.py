@@ -1,0 +1,137 @@
+"""HTB-SR's learned part: small residual networks where the photo is silent (Real3D-Portrait section 3.3).
+
+Mouth, eyes and head are cut out of the rendered frame by a similarity that moves with the head. Each network
+sees its crop, the photo's crop laid in the same way, and masks of lips or lids; what it adds is gated by soft
+geometric masks and by how far the face stands from where the photo has it. All else passes through untouched.
+No network normalises over its crop, so that a small motion makes a small change.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from .htb_sr_crops import EYE, HEAD, MOUTH, REGIONS, PhotoPlacement, cut, lay, place
+
+Array = NDArray[np.float32]
+
+
+class ResidualNet(nn.Module):
+    """(B, C, N, N) crop and conditions to (B, 3, M, M) residual colour in units of 1 = 255, on two scales.
+
+    Works at N / `fold`; with `detail` the output is unfolded to M = N, else it stays smooth at M = N / fold.
+    """
+
+    def __init__(self, channels: int, width: int, fold: int, detail: bool) -> None:
+        super().__init__()
+        self.fold, self.detail = fold, detail
+        wide = width * 3 // 2
+        self.stem = nn.Conv2d(channels * fold**2, width, 3, padding=1)
+        self.fine = nn.Conv2d(width, width, 3, padding=1)
+        self.down = nn.Conv2d(width, wide, 3, 2, padding=1)
+        self.coarse = nn.ModuleList(nn.Conv2d(wide, wide, 3, padding=1) for _ in range(4))
+        self.up = nn.Conv2d(wide, width, 1)
+        self.join = nn.Conv2d(width, width, 3, padding=1)
+        self.last = nn.Conv2d(width, width, 3, padding=1)
+        self.tail = nn.Conv2d(width, 3 * fold**2 if detail else 3, 3, padding=1)
+        nn.init.zeros_(self.tail.weight)
+        nn.init.zeros_(self.tail.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        fine = F.relu(self.stem(F.pixel_unshuffle(x, self.fold)))
+        fine = F.relu(fine + self.fine(fine))
+        coarse = F.relu(self.down(fine))
+        for first, second in ((self.coarse[0], self.coarse[1]), (self.coarse[2], self.coarse[3])):
+            coarse = F.relu(coarse + second(F.relu(first(coarse))))
+        lifted = F.interpolate(self.up(coarse), scale_factor=2.0, mode="bilinear", align_corners=False)
+        fine = F.relu(fine + lifted)
+        fine = F.relu(fine + self.last(F.relu(self.join(fine))))
+        residual = self.tail(fine)
+        return F.pixel_shuffle(residual, self.fold) if self.detail else residual
+
+
+def make_nets() -> dict[str, ResidualNet]:
+    """The three networks before training, by region."""
+    return {
+        MOUTH: ResidualNet(10, 32, 2, True),
+        EYE: ResidualNet(10, 24, 2, True),
+        HEAD: ResidualNet(9, 24, 4, False),
+    }
+
+
+def network_input(crop: Tensor, reference: Tensor, maps: Tensor) -> Tensor:
+    """Crop and the photo's crop (B, 3, N, N) in 0..1 and condition maps (B, K, N, N), as one tensor."""
+    return torch.cat([crop - 0.5, reference - 0.5, maps], 1)
+
+
+def gated(net: ResidualNet, inputs: Tensor, gate: Tensor) -> Tensor:
+    """(B, 3, N, N) residual in units of 1 = 255, zero where the gate (B, 1, N, N) is."""
+    residual = net(inputs)
+    if not net.detail:
+        residual = F.interpolate(residual, size=gate.shape[-1], mode="bicubic", align_corners=False)
+    return residual * gate
+
+
+@dataclass(frozen=True)
+class PhotoFeatures:
+    """What refining needs of a photo, once per avatar."""
+
+    placement: PhotoPlacement
+    references: tuple[Tensor, ...]  # (1, 3, N, N) in 0..1 of each of REGIONS
+
+
+class HtbSr:
+    """The learned part of HTB-SR on numpy frames; immutable after construction."""
+
+    def __init__(self, nets: dict[str, ResidualNet]) -> None:
+        self._nets = {name: net.eval().to(memory_format=torch.channels_last) for name, net in nets.items()}
+
+    @classmethod
+    def load(cls, path: Path) -> HtbSr:
+        """Weights of a safetensors file, any floating type.
+
+        Raises: FileNotFoundError; KeyError or RuntimeError where the tensors are not these networks'.
+        """
+        tensors = load_file(path)
+        nets = make_nets()
+        for name, net in nets.items():
+            own = {k.removeprefix(f"{name}."): v.float() for k, v in tensors.items() if k.startswith(f"{name}.")}
+            net.load_state_dict(own)
+        return cls(nets)
+
+    def features(self, photo: NDArray[np.uint8], landmarks: Array, rest: Array) -> PhotoFeatures:
+        """photo: (S, S, 3) RGB; landmarks: (478, 3) pixels of it; rest: the neutral face under the photo's pose."""
+        references = (
+            as_tensor(cut(photo, place(region, landmarks, rest), region.pixels)) for region in REGIONS
+        )
+        return PhotoFeatures(PhotoPlacement(landmarks, rest), tuple(references))
+
+    @torch.inference_mode()
+    def refine(self, frame: NDArray[np.uint8], driven: Array, skull: Array, features: PhotoFeatures) -> NDArray[np.uint8]:
+        """The frame with the learned residuals; pixels outside the gates keep their values bit by bit.
+
+        frame: (S, S, 3) RGB; driven: (478, 3) landmarks in pixels; skull: the neutral face under the same pose.
+        """
+        result = frame.copy()
+        for region, reference in zip(REGIONS, features.references, strict=True):
+            crop = place(region, driven, skull)
+            conditions = features.placement.conditions(region, crop, driven, skull)
+            if not conditions.gate.any():
+                continue
+            maps, gate = (torch.from_numpy(a)[None] for a in (conditions.maps, conditions.gate))
+            inputs = network_input(as_tensor(cut(frame, crop, region.pixels)), reference, maps)
+            residual = gated(self._nets[region.net], inputs, gate[:, None])
+            lay(result, np.ascontiguousarray(255 * residual[0].permute(1, 2, 0).numpy()), crop)
+        return result
+
+
+def as_tensor(crop: NDArray[np.uint8]) -> Tensor:
+    """(N, N, 3) uint8 → (1, 3, N, N) in 0..1, channels last in memory."""
+    return (torch.from_numpy(crop).float() / 255).permute(2, 0, 1)[None]

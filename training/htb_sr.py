@@ -1,0 +1,264 @@
+"""Step 2 of HTB-SR's recipe: trains the three residual networks on the crops of `training.htb_sr_pairs`.
+
+    python -m training.htb_sr --work WORK --minutes 40
+
+One thread, a checkpoint every minute, resumes by itself. Absolute and multi-scale gradient errors inside the gates,
+the error of frame-to-frame differences for steadiness, and, for mouth and eyes, a small patch discriminator
+(hinge loss with spectral norm, Miyato et al. 2018) that keeps what is uncertain from being averaged into blur.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import logging
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from real3d_portrait.models.htb_sr import ResidualNet, gated, make_nets, network_input
+from real3d_portrait.models.htb_sr_crops import EYE, HEAD, MOUTH, REGIONS
+
+LARGEST_TURN = 0.5  # change of the facing vector beyond which a pair shows mostly what the photo hid
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How one network is trained."""
+
+    share: float  # of the time
+    side: int  # pixels of the training window
+    pairs: int  # consecutive pairs in a batch
+    stills: int  # sharp single pictures in a batch
+    adversarial: float
+
+
+PLANS = {
+    MOUTH: Plan(0.60, 64, 2, 2, 0.02),
+    EYE: Plan(0.30, 48, 4, 0, 0.01),
+    HEAD: Plan(0.10, 128, 2, 0, 0.0),
+}
+
+
+class Crops:
+    """All crops of one network in memory: rows 2k and 2k + 1 are consecutive frames, `stills` single ones."""
+
+    def __init__(self, folder: Path, net: str) -> None:
+        moving: dict[str, list[NDArray]] = {}
+        still: dict[str, list[NDArray]] = {}
+        for path in sorted(folder.glob("*.npz")):
+            with np.load(path) as data:
+                sharp = bool(data["sharp"])
+                if sharp and net != MOUTH:
+                    continue
+                turned = np.abs(data["0_maps"][:, 1:, 0, 0]).max(1)
+                keep = turned < LARGEST_TURN
+                if not sharp:
+                    keep = np.repeat(keep.reshape(-1, 2).all(1), 2)
+                for index, region in enumerate(REGIONS):
+                    if region.net == net and keep.any():
+                        for name in ("render", "target", "reference", "maps", "gate"):
+                            (still if sharp else moving).setdefault(name, []).append(data[f"{index}_{name}"][keep])
+        if net == HEAD:  # its gate has half the crop's resolution
+            moving["gate"] = [gate.repeat(2, 1).repeat(2, 2) for gate in moving["gate"]]
+        self.moving = {name: np.concatenate(rows) for name, rows in moving.items()}
+        self.still = {name: np.concatenate(rows) for name, rows in still.items()}
+        # Pairs whose gate is shut teach nothing.
+        self._firsts = 2 * np.flatnonzero((self.moving["gate"][::2] > 0).any((1, 2)))
+
+    def batch(self, plan: Plan, rng: np.random.Generator) -> dict[str, Tensor]:
+        """Rows 2k, 2k + 1 for the plan's pairs, then its stills; augmented alike within a pair."""
+        firsts = rng.choice(self._firsts, plan.pairs)
+        stills = min(plan.stills, len(self.still.get("gate", ())))
+        chosen = rng.choice(len(self.still["gate"]), stills) if stills else []
+        rows: list[dict[str, Tensor]] = []
+        for source, index, count in [(self.moving, i, 2) for i in firsts] + [(self.still, i, 1) for i in chosen]:
+            sample = {name: torch.from_numpy(source[name][index : index + count].astype(np.float32)) for name in source}
+            rows.append(_augment(sample, plan.side, rng, sharp=count == 1))
+        return {name: torch.cat([row[name] for row in rows]) for name in rows[0]}
+
+
+def _augment(sample: dict[str, Tensor], side: int, rng: np.random.Generator, sharp: bool) -> dict[str, Tensor]:
+    images = torch.stack([sample[n].permute(0, 3, 1, 2) / 255 for n in ("render", "target", "reference")])
+    gain = torch.from_numpy(rng.uniform(0.8, 1.2) * rng.uniform(0.93, 1.07, 3)).float()[:, None, None]
+    images = (images.clamp(0, 1) ** float(rng.uniform(0.8, 1.25)) * gain).clamp(0, 1)
+    if not sharp and rng.random() < 0.5:
+        # The clips are soft; sharper portraits must not be new to the networks.
+        flat = images.flatten(0, 1)
+        soft = F.avg_pool2d(F.pad(flat, (1, 1, 1, 1), mode="replicate"), 3, 1)
+        images = (flat + float(rng.uniform(0.3, 1.6)) * (flat - soft)).clamp(0, 1).view_as(images)
+    maps, gate = sample["maps"], sample["gate"][:, None]
+    weight = gate
+    if sharp:
+        # Closed and opened again, a portrait's lips were resampled twice: only what lies between them counts.
+        weight = gate * F.max_pool2d(maps[:, :1], 5, 1, 2)
+    planes = torch.cat([*images, maps, gate, weight], 1)
+    spare = planes.shape[-1] - side
+    if spare > 0:
+        top, left = rng.integers(spare // 4, spare - spare // 4 + 1, 2)
+        planes = planes[..., top : top + side, left : left + side]
+    render, target, reference, maps, gate, weight = planes.split([3, 3, 3, maps.shape[1], 1, 1], 1)
+    if rng.random() < 0.5 and maps.shape[1] == 4:
+        # A mirrored eye is still the same eye to its network only by chance; mouths mirror well.
+        render, target, reference, maps, gate, weight = (t.flip(3) for t in (render, target, reference, maps, gate, weight))
+    return dict(render=render, target=target, reference=reference, maps=maps, gate=gate, weight=weight)
+
+
+def discriminator(width: int = 24) -> nn.Sequential:
+    def layer(i: int, o: int, stride: int) -> list[nn.Module]:
+        return [nn.utils.parametrizations.spectral_norm(nn.Conv2d(i, o, 3, stride, 1)), nn.LeakyReLU(0.2)]
+
+    return nn.Sequential(
+        *layer(8, width, 2), *layer(width, 2 * width, 2), *layer(2 * width, 2 * width, 1),
+        nn.Conv2d(2 * width, 1, 3, padding=1),
+    )  # fmt: skip
+
+
+def gradient_error(made: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+    """Mean absolute difference of horizontal and vertical steps on three scales, inside the weight."""
+    total = made.new_zeros(())
+    for _ in range(3):
+        difference = made - target
+        for axis in (2, 3):
+            step = difference.diff(dim=axis).abs()
+            inside = weight.narrow(axis, 1, weight.shape[axis] - 1)
+            total = total + (step * inside).sum() / (3 * inside.sum() + 1e-3)
+        made, target, weight = (F.avg_pool2d(t, 2) for t in (made, target, weight))
+    return total
+
+
+def errors(made: Tensor, data: dict[str, Tensor], pairs: int) -> dict[str, Tensor]:
+    weight, target = data["weight"], data["target"]
+    inside = 3 * weight.sum() + 1e-3
+    moving, still = made[: 2 * pairs], target[: 2 * pairs]
+    change = (moving[1::2] - moving[::2]) - (still[1::2] - still[::2])
+    both = torch.minimum(weight[: 2 * pairs : 2], weight[1 : 2 * pairs : 2])
+    return {
+        "absolute": ((made - target).abs() * weight).sum() / inside,
+        "gradient": gradient_error(made, target, weight),
+        "steadiness": (change.abs() * both).sum() / (3 * both.sum() + 1e-3),
+    }
+
+
+class Trainer:
+    """One network, its discriminator, their optimisers and a running average of its weights."""
+
+    def __init__(self, name: str, net: ResidualNet, crops: Crops) -> None:
+        self.name, self.net, self.crops, self.plan = name, net, crops, PLANS[name]
+        self.average = copy.deepcopy(net)
+        self.critic = discriminator()
+        self.optimiser = torch.optim.Adam(net.parameters(), 1e-3, betas=(0.9, 0.99))
+        self.critic_optimiser = torch.optim.Adam(self.critic.parameters(), 4e-4, betas=(0.5, 0.99))
+        self.steps, self.smooth = 0, {}
+
+    def step(self, progress: float, rng: np.random.Generator) -> None:
+        """One update at `progress` 0..1 of the whole training."""
+        rate = 1e-3 * min(1.0, (self.steps + 1) / 50) * (0.03 + 0.97 * 0.5 * (1 + np.cos(np.pi * progress)))
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
+        data = self.crops.batch(self.plan, rng)
+        inputs = network_input(data["render"], data["reference"], data["maps"])
+        made = data["render"] + gated(self.net, inputs, data["gate"])
+        parts = errors(made, data, self.plan.pairs)
+        loss = parts["absolute"] + 0.7 * parts["gradient"] + 0.5 * parts["steadiness"]
+        if self.plan.adversarial and progress > 0.25:
+            # Only what the gate lets through may differ for the critic.
+            shown = data["render"] + (data["weight"] > 0) * (data["target"] - data["render"])
+            made_shown = data["render"] + (data["weight"] > 0) * (made - data["render"])
+            beside = torch.cat([data["render"] - 0.5, data["maps"][:, :2]], 1)
+            real = self.critic(torch.cat([shown - 0.5, beside], 1))
+            fake = self.critic(torch.cat([made_shown.detach() - 0.5, beside], 1))
+            critic_loss = F.relu(1 - real).mean() + F.relu(1 + fake).mean()
+            self.critic_optimiser.zero_grad()
+            critic_loss.backward()
+            self.critic_optimiser.step()
+            self.critic.requires_grad_(False)
+            adversarial = -self.critic(torch.cat([made_shown - 0.5, beside], 1)).mean()
+            self.critic.requires_grad_(True)
+            loss = loss + self.plan.adversarial * min(1.0, (progress - 0.25) / 0.1) * adversarial
+            parts["critic"] = critic_loss
+        self.optimiser.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.net.parameters(), 1.0)
+        self.optimiser.step()
+        self.steps += 1
+        keep = min(0.998, self.steps / (self.steps + 10))
+        with torch.no_grad():
+            for mean, value in zip(self.average.parameters(), self.net.parameters(), strict=True):
+                mean.lerp_(value, 1 - keep)
+            parts["before"] = errors(data["render"], data, self.plan.pairs)["absolute"]
+        for key, value in parts.items():
+            self.smooth[key] = 0.98 * self.smooth.get(key, value.item()) + 0.02 * value.item()
+
+    def state(self) -> dict:
+        parts = (self.net, self.average, self.critic, self.optimiser, self.critic_optimiser)
+        return {"parts": [part.state_dict() for part in parts], "steps": self.steps, "smooth": self.smooth}
+
+    def load(self, state: dict) -> None:
+        parts = (self.net, self.average, self.critic, self.optimiser, self.critic_optimiser)
+        for part, saved in zip(parts, state["parts"], strict=True):
+            part.load_state_dict(saved)
+        self.steps, self.smooth = state["steps"], state["smooth"]
+
+
+def save_weights(trainers: list[Trainer], path: Path) -> None:
+    """The averaged networks as fp16 safetensors."""
+    tensors = {
+        f"{trainer.name}.{key}": value.half().contiguous()
+        for trainer in trainers
+        for key, value in trainer.average.state_dict().items()
+    }
+    save_file(tensors, path)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--work", type=Path, default=Path("work"))
+    parser.add_argument("--minutes", type=float, default=40.0)
+    parser.add_argument("--output", type=Path, default=None, help="default: WORK/htb_sr/htb_sr.safetensors")
+    args = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    folder = args.work / "htb_sr"
+    checkpoint, output = folder / "checkpoint.pt", args.output or folder / "htb_sr.safetensors"
+    nets = make_nets()
+    trainers = [Trainer(name, nets[name], Crops(folder, name)) for name in PLANS]
+    elapsed = 0.0
+    if checkpoint.exists():
+        saved = torch.load(checkpoint, weights_only=True)
+        elapsed = saved["elapsed"]
+        for trainer in trainers:
+            trainer.load(saved[trainer.name])
+    rng = np.random.default_rng(int(elapsed))
+    spent = {trainer.name: 1e-6 for trainer in trainers}
+    total, saved_at = 60 * args.minutes, elapsed
+    while elapsed < total:
+        trainer = min(trainers, key=lambda t: spent[t.name] / t.plan.share)
+        start = time.perf_counter()
+        trainer.step(elapsed / total, rng)
+        taken = time.perf_counter() - start
+        spent[trainer.name] += taken
+        elapsed += taken
+        if elapsed - saved_at > 60 or elapsed >= total:
+            saved_at = elapsed
+            state = {trainer.name: trainer.state() for trainer in trainers}
+            partial = checkpoint.with_suffix(".partial")
+            torch.save({"elapsed": elapsed, **state}, partial)
+            partial.replace(checkpoint)
+            save_weights(trainers, output)
+            for trainer in trainers:
+                figures = ", ".join(f"{key} {value:.4f}" for key, value in trainer.smooth.items())
+                log.info("%.1f min %s step %d: %s", elapsed / 60, trainer.name, trainer.steps, figures)
+
+
+if __name__ == "__main__":
+    main()
