@@ -28,7 +28,7 @@ Kind = Literal["keep", "transparent", "blur", "colour", "image", "video"]
 BackgroundSource = str | os.PathLike[str] | np.ndarray | Image.Image
 
 FPS = 25
-_BLUR = 0.03  # standard deviation as a part of the plate's longer side: shapes melt, the light stays
+BLUR = 0.03  # standard deviation as a part of the plate's longer side: shapes melt, the light stays
 _ROLE = "background image"
 _TIME_ROUNDING = 1e-4  # seconds; containers keep times in whole milliseconds or finer fractions
 
@@ -120,7 +120,7 @@ class Background:
             case "keep" | "transparent":
                 still = plate
             case "blur":
-                sigma = _BLUR * max(height, width)
+                sigma = BLUR * max(height, width)
                 still = cv2.GaussianBlur(plate, (0, 0), sigma, borderType=cv2.BORDER_REPLICATE)
             case "colour":
                 still = np.full_like(plate, self.colour)
@@ -147,13 +147,17 @@ def _looping(path: Path, width: int, height: int) -> Iterator[np.ndarray]:
     given = 0  # output frames so far
     begin = 0.0  # output time at which this round of the video began
     while True:
+        pictures = 0
         for shown, until in _intervals(path):
+            pictures += 1
             picture = None
             while given / FPS < begin + until - _TIME_ROUNDING:
                 if picture is None:
                     picture = cover(shown, width, height)
                 yield picture
                 given += 1
+        if pictures == 1:  # nothing will ever change
+            yield from itertools.repeat(cover(shown, width, height))
         begin += until
 
 

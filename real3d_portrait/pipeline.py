@@ -35,6 +35,7 @@ from .models.compact import Avatar, CompactModel, over
 from .motion.motion import FPS, Motion
 from .portrait import PasteBack, Portrait, prepare_portrait
 from .resources import resource
+from .swap import swapped_frames
 
 log = logging.getLogger(__name__)
 
@@ -132,7 +133,6 @@ class _Job:
     audio: Path | Audio | None
     transparent: bool
     warnings: tuple[str, ...] = ()
-    fps: float = FPS
 
 
 class Real3DPortrait:
@@ -288,15 +288,12 @@ class Real3DPortrait:
         return self._video_job(portrait, driving, settings)
 
     def _finished_video_job(self, video: PathLike, settings: Controls) -> _Job:
-        from .swap import swapped_frames
-
         background = Background.parse(settings.background)
         info = probe(video)
-        fps = info.fps or FPS
-        total = info.frames or max(1, round(info.seconds * fps))
-        frames = _counted(swapped_frames(video, background, info, fps), total, settings)
+        total = max(1, round(info.seconds * FPS))
+        frames = _counted(swapped_frames(Path(video), background), total, settings)
         sound = Path(video) if info.has_audio else None
-        return _Job(frames, info.width, info.height, total, sound, background.transparent, background.warnings, fps)
+        return _Job(frames, info.width, info.height, total, sound, background.transparent, background.warnings)
 
     # Parts of a job
 
@@ -380,7 +377,7 @@ class Real3DPortrait:
 
     def _write(self, job: _Job, output: PathLike, settings: Controls) -> Clip:
         writer = VideoWriter(
-            output, job.width, job.height, fps=job.fps, audio=job.audio, transparent=job.transparent
+            output, job.width, job.height, audio=job.audio, transparent=job.transparent
         )
         with writer, closing(job.frames):
             for frame in job.frames:

@@ -7,6 +7,7 @@ mirrored, relit, enlarged and reduced views halves the errors and doubles the re
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import TracebackType
 
 import cv2
 import numpy as np
@@ -84,3 +85,31 @@ def person_probability(image: NDArray[np.uint8]) -> Plane:
         odds = (2 * _full_views(small, ask) + 2 * _enlarged_views(small, ask) + _reduced_view(small, ask)) / 5
     probability = 1 / (1 + np.exp(-odds))
     return cv2.resize(probability.astype(np.float32), (size, size), interpolation=cv2.INTER_LINEAR)
+
+
+class FrameSegmenter:
+    """Person probability of the frames of a video, two network passes each; a context manager."""
+
+    def __init__(self) -> None:
+        import mediapipe as mp
+
+        self._net = mp.solutions.selfie_segmentation.SelfieSegmentation(model_selection=0)
+
+    def __enter__(self) -> FrameSegmenter:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._net.close()
+
+    def probability(self, frame: NDArray[np.uint8]) -> Plane:
+        """(H, W, 3) RGB of any shape → (H, W) in 0..1."""
+        small = cv2.resize(frame, (_NET_SIZE, _NET_SIZE), interpolation=cv2.INTER_AREA)
+        plain = _log_odds(self._net.process(small).segmentation_mask)
+        mirrored = _log_odds(self._net.process(np.ascontiguousarray(small[:, ::-1])).segmentation_mask)
+        odds = cv2.resize(0.5 * (plain + mirrored[:, ::-1]), frame.shape[1::-1], interpolation=cv2.INTER_LINEAR)
+        return (1 / (1 + np.exp(-odds))).astype(np.float32)
