@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from scipy.interpolate import CubicSpline
@@ -25,13 +26,26 @@ LEFT_EYE_UPPER = (362, 398, 384, 385, 386, 387, 388, 466, 263)
 # Points that expressions hardly move: forehead, temples, nose, eye corners.
 RIGID = (6, 197, 195, 5, 168, 8, 9, 151, 10, 33, 133, 362, 263, 127, 356, 234, 454, 227, 447, 143, 372, 2, 94)
 
-_SAMPLES = 72
+_SAMPLES = 72  # of an edge's spline
+_TABLE = 384
 
 
 def smoothstep(low: float, high: float, value: Array | float) -> Array:
     """0 up to `low`, 1 from `high` on, and a smooth cubic between them."""
     t = np.clip((np.asarray(value, np.float32) - low) / (high - low), 0, 1)
     return t * t * (3 - 2 * t)
+
+
+def look_up(u: Array, knots: Array, *values: Array) -> Array:
+    """Linear interpolation of up to four curves over increasing knots at every u (h, w): (h, w, curves).
+
+    Beyond the knots the end values hold. One pass over a fine table, which is what keeps a frame cheap.
+    """
+    fine = np.linspace(knots[0], knots[-1], _TABLE, dtype=np.float32)
+    table = np.stack([np.interp(fine, knots, curve) for curve in values], -1).astype(np.float32)[None]
+    column = ((u - knots[0]) * np.float32((_TABLE - 1) / max(float(knots[-1] - knots[0]), 1e-3))).astype(np.float32)
+    found = cv2.remap(table, column, np.zeros_like(column), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return found.reshape(*u.shape, len(values))
 
 
 @lru_cache
@@ -109,9 +123,15 @@ class Aperture:
     def width(self) -> float:
         return float(self.u[-1] - self.u[0])
 
-    def bounds(self, size: tuple[int, int], margin: float) -> tuple[slice, slice] | None:
-        """Rows and columns of an image (height, width) around the opening; None where they are empty."""
-        outline = np.concatenate([np.stack([self.u, self.top], 1), np.stack([self.u, self.bottom], 1)])
+    def bounds(
+        self, size: tuple[int, int], margin: float, also: Array | None = None
+    ) -> tuple[slice, slice] | None:
+        """Rows and columns of an image (height, width) around the opening and other points (k, 2) of its frame.
+
+        None where they lie outside the image.
+        """
+        edges = [np.stack([self.u, edge], 1) for edge in (self.top, self.bottom)]
+        outline = np.concatenate(edges if also is None else [*edges, also])
         points = outline @ self.axes + self.origin
         x0, y0 = np.maximum(np.floor(points.min(0) - margin), 0).astype(int)
         x1, y1 = np.minimum(np.ceil(points.max(0) + margin) + 1, size[::-1]).astype(int)
@@ -134,13 +154,11 @@ class Aperture:
 
     def depths(self, u: Array, v: Array) -> tuple[Array, Array]:
         """Distance in pixels below the upper edge and above the lower edge; negative outside."""
-        below = (v - np.interp(u, self.u, self.top)) * np.interp(u, self.u, self.top_cos)
-        above = (np.interp(u, self.u, self.bottom) - v) * np.interp(u, self.u, self.bottom_cos)
-        return below.astype(np.float32), above.astype(np.float32)
+        curves = look_up(u, self.u, self.top, self.bottom, self.top_cos, self.bottom_cos)
+        return (v - curves[..., 0]) * curves[..., 2], (curves[..., 1] - v) * curves[..., 3]
 
-    def coverage(self, u: Array, v: Array, softness: float, grow: float = 0.0) -> Array:
-        """Soft mask in 0..1 whose edge is `softness` pixels wide; the lower edge moves out by `grow` pixels."""
-        below, above = self.depths(u, v)
+    def coverage(self, u: Array, below: Array, above: Array, softness: float) -> Array:
+        """Soft mask in 0..1 of the opening at places with these depths; its edge is `softness` pixels wide."""
         ends = np.minimum(u - self.u[0], self.u[-1] - u)
-        edges = [np.clip(distance / softness + 0.5, 0, 1) for distance in (below, above + grow, ends)]
+        edges = [np.clip(distance / softness + 0.5, 0, 1) for distance in (below, above, ends)]
         return edges[0] * edges[1] * edges[2]

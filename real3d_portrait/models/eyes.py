@@ -21,6 +21,7 @@ from real3d_portrait.models.aperture import (
     RIGHT_EYE_UPPER,
     Aperture,
     HeadPlacement,
+    look_up,
     smoothstep,
 )
 from real3d_portrait.models.eyeball import STRIP_COLUMNS, STRIP_ROWS, Eyeball, opening_of, take_apart
@@ -34,7 +35,6 @@ _EYES = (
     (LEFT_EYE_UPPER, LEFT_EYE_LOWER, 473, (414, 286, 258, 257, 259, 260, 467)),
 )
 _CLOSED_RATIO = 0.05  # height over width of the tracker's opening on a shut eye
-_LASH_CYCLE = (1.0, 1.25, 0.8, 1.15, 0.9, 1.3, 0.75, 1.1, 1.0)  # relative, repeated along the lid
 _GLINT_FOLLOW = 0.35  # how much of the iris's motion a reflection on the cornea shares
 
 
@@ -86,53 +86,53 @@ class EyeLayer:
         linear, offset = self._placement.fit(mesh_px)
         result = frame.copy()
         for (upper, lower, iris, ring), eye in zip(_EYES, self._eyeballs, strict=True):
-            around = list(upper + lower)
-            home = self._landmarks @ linear.T + offset
+            source = self._landmarks[list((*upper, *lower, iris))]
+            home = source @ linear.T + offset
             opening = opening_of(mesh_px, upper, lower)
-            resting = Aperture.from_points(home[list(upper)], home[list(lower)], opening.axes)
-            plane = _plane_map(self._landmarks[around], home[around])
-            gaze = mesh_px[iris, :2] - home[iris]
+            resting = Aperture.from_points(home[: len(upper)], home[len(upper) : -1], opening.axes)
+            plane = _plane_map(source[:-1], home[:-1])
+            gaze = mesh_px[iris, :2] - home[-1]
             fold = opening.local(*mesh_px[list(ring), :2].T)
             placed = _Placed(opening, resting, plane, gaze, resting.width / eye.width, fold)
             weight = placed.novelty()
-            window = _window(placed, frame.shape[:2])
-            if weight > 0 and window is not None:
-                _draw_eye(result, frame, eye, placed, window, weight)
+            if weight > 0:
+                _draw_eye(result, frame, eye, placed, weight)
         return result
 
 
-def _draw_eye(
-    result: NDArray, frame: NDArray, eye: Eyeball, placed: _Placed, window: Window, weight: float
-) -> None:
+def _draw_eye(result: NDArray, frame: NDArray, eye: Eyeball, placed: _Placed, weight: float) -> None:
     opening, width = placed.opening, max(placed.opening.width, 1.0)
+    window = opening.bounds(frame.shape[:2], 3.0, np.stack(placed.fold, -1))
+    if window is None:
+        return
     u, v = opening.grid(window)
     below, above = opening.depths(u, v)
     softness = float(np.clip(0.028 * width, 0.9, 2.5))
     image = frame[window].astype(np.float32)
     ends = smoothstep(0.5, 0.38, np.abs(u) / width)
-
-    lid, cover = _fallen_lid(eye, placed, image, window, u, v, below)
     openness = opening.gap / width
-    shut = 1 - smoothstep(_CLOSED_RATIO, _CLOSED_RATIO + 0.30 * eye.openness, openness)
-    edge = np.clip(0.5 - below / softness, 0, 1)
-    edge += shut * (np.clip(0.5 + (above + 0.025 * width) / softness, 0, 1) - edge)
-    cover = cover * ends * weight * edge
-    image += cover[..., None] * (lid - image)
+    shut = float(1 - smoothstep(_CLOSED_RATIO, _CLOSED_RATIO + 0.30 * eye.openness, openness))
+    lowered = float(smoothstep(0.05, 0.7, 1 - openness / max(eye.openness, 0.05)))
+    # A shut lid also covers the moist rim of the lower one.
+    rim = 0.025 * width * shut
 
     ball = _eyeball(eye, placed, u, below, above, window)
-    ball += shut * (lid - ball)
-    # A shut lid also covers the moist rim of the lower one.
-    mask = opening.coverage(u, v, softness, grow=0.025 * width * shut) * weight
+    if lowered > 0:
+        lid, cover = _fallen_lid(eye, placed, image, window, u, v, below)
+        edge = np.clip(0.5 - below / softness, 0, 1)
+        edge += shut * (np.clip(0.5 + (above + rim) / softness, 0, 1) - edge)
+        image += (cover * ends * weight * edge)[..., None] * (lid - image)
+        ball += shut * (lid - ball)
+    mask = opening.coverage(u, below, above + rim, softness) * weight
     image += mask[..., None] * (ball - image)
 
-    # Lashes hang below the edge of a lid that has come down, each a little longer or shorter.
-    lowered = float(smoothstep(0.05, 0.7, 1 - openness / max(eye.openness, 0.05)))
-    length = (0.028 + 0.026 * shut) * width * np.interp(19 * (u / width + 0.5) % 8, np.arange(9), _LASH_CYCLE)
-    # The tracker leaves a slit on shut eyes; the upper lid's edge then lies on the lower one.
-    depth = below - shut * np.clip(below + above, 0, None) - 0.006 * width
-    lash = np.where(depth < 0, np.exp(-((depth / (0.016 * width)) ** 2)), np.exp(-((np.abs(depth) / length) ** 1.5)))
-    lash = 0.72 * lowered * weight * ends * lash
-    image += lash[..., None] * (eye.lash - image)
+    if lowered > 0:
+        # The tracker leaves a slit on shut eyes; the upper lid's edge then lies on the lower one.
+        depth = below - shut * np.clip(below + above, 0, None) - 0.006 * width
+        length = (0.028 + 0.026 * shut) * width * _lash_lengths(u / width)
+        hanging = np.exp(-((np.abs(depth) / length) ** 1.5))
+        lash = np.where(depth < 0, np.exp(-((depth / (0.016 * width)) ** 2)), hanging)
+        image += (0.72 * lowered * weight * ends * lash)[..., None] * (eye.lash - image)
     result[window] = np.rint(np.clip(image, 0, 255)) if frame.dtype == np.uint8 else image
 
 
@@ -160,12 +160,11 @@ def _fallen_lid(
     fold = gaussian_filter1d(np.maximum.reduce(colours), 0.06 * STRIP_COLUMNS, axis=0, mode="nearest")
     skin = 0.75 * fold + 0.25 * (0.6 * eye.upper_lid + 0.4 * eye.lower_lid)
 
-    place = np.clip((u / width + 0.5) * (STRIP_COLUMNS - 1), 0, STRIP_COLUMNS - 1)
-    known = np.arange(STRIP_COLUMNS)
-    t = np.clip(1 + below / np.interp(place, known, height), 0, 1)
+    strength = smoothstep(0.015 * width, 0.12 * width, fallen)
+    found = look_up(u, columns, height, strength)
+    t = np.clip(1 + below / found[..., 0], 0, 1)
     shade = (1.0 + 0.04 * np.sin(np.pi * t) - 0.10 * t**3)[..., None]
-    strength = np.interp(place, known, smoothstep(0.015 * width, 0.12 * width, fallen))
-    return skin[place.astype(int)] * shade, 0.95 * strength * smoothstep(0.0, 0.4, t)
+    return look_up(u, columns, *skin.T) * shade, 0.95 * found[..., 1] * smoothstep(0.0, 0.4, t)
 
 
 def _eyeball(eye: Eyeball, placed: _Placed, u: Array, below: Array, above: Array, window: Window) -> Array:
@@ -181,6 +180,11 @@ def _eyeball(eye: Eyeball, placed: _Placed, u: Array, below: Array, above: Array
     return ball
 
 
+def _lash_lengths(place: Array) -> Array:
+    """Relative length of the lashes along the lid, place in -0.5..0.5: strands of two mixed spacings."""
+    return 1 + 0.2 * np.sin(118 * place) + 0.15 * np.sin(67 * place + 1)
+
+
 def _plane_map(source: Array, target: Array) -> Array:
     """Affine (2, 3) that carries (n, 2+) photo pixels to (n, 2) output pixels in the least squares sense."""
     rows = np.concatenate([source[:, :2], np.ones((len(source), 1), np.float32)], 1)
@@ -194,13 +198,3 @@ def _lay(image: Array, corner: Array, placed: _Placed, window: Window, follow: f
     affine[:, 2] -= (window[1].start, window[0].start)
     size = (window[1].stop - window[1].start, window[0].stop - window[0].start)
     return cv2.warpAffine(image, affine, size, flags=cv2.INTER_LINEAR, borderMode=border)
-
-
-def _window(placed: _Placed, size: tuple[int, int]) -> Window | None:
-    """Rows and columns that hold both the driven and the photo's opening."""
-    windows = [aperture.bounds(size, 3.0 + 0.3 * placed.opening.width) for aperture in (placed.opening, placed.resting)]
-    if windows[0] is None or windows[1] is None:
-        return windows[0]
-    return tuple(  # type: ignore[return-value]
-        slice(min(a.start, b.start), max(a.stop, b.stop)) for a, b in zip(*windows, strict=True)
-    )

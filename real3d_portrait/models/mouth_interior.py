@@ -19,6 +19,7 @@ from real3d_portrait.models.aperture import (
     MOUTH_UPPER,
     Aperture,
     HeadPlacement,
+    look_up,
     smoothstep,
 )
 from real3d_portrait.models.teeth import (
@@ -84,7 +85,7 @@ class MouthInterior:
         self._tongue = luma * np.array([0.80, 0.50, 0.49], np.float32)
         self._tongue = 0.7 * self._tongue + 0.3 * self._light * np.array([0.85, 0.68, 0.70], np.float32)
         self._gum = 0.55 * self._tongue + 0.35 * self._light
-        self._dark = luma * np.array([0.22, 0.105, 0.095], np.float32)
+        self._dark = luma * np.array([0.165, 0.080, 0.072], np.float32)
 
         seed = int(np.abs(self._landmarks).sum()) % 65536
         px_per_mm = max(2.0, 1.5 * self._mm)
@@ -117,8 +118,9 @@ class MouthInterior:
             return frame
         u, v = opening.grid(window)
         softness = float(np.clip(1.2 * scale * self._source.width / 90, 1.0, 2.5))
-        mask = opening.coverage(u, v, softness) * weight * smoothstep(0.6, 2.0, opening.gap)
-        inside = self._inside(opening, u, v, mesh_px, skull_px, linear, offset)
+        below, above = opening.depths(u, v)
+        mask = opening.coverage(u, below, above, softness) * weight * smoothstep(0.6, 2.0, opening.gap)
+        inside = self._inside(opening, u, v, below, above, mesh_px, skull_px, linear, offset)
         patch = frame[window].astype(np.float32)
         blended = patch + mask[..., None] * (inside - patch)
         result = frame.copy()
@@ -138,7 +140,7 @@ class MouthInterior:
         change = float(np.linalg.norm(mesh[lips, :2] - expected, axis=1).mean()) / max(opening.width, 1.0)
         # A closed photo holds nothing to keep, so a small opening suffices; an open one holds its own teeth.
         held = float(smoothstep(0.02, 0.08, self._source_open))
-        return float(smoothstep(0.004 + 0.008 * held, 0.014 + 0.04 * held, change))
+        return float(smoothstep(0.004 + 0.006 * held, 0.014 + 0.014 * held, change))
 
     def _place(
         self, strip: TeethStrip, arch: DentalArch, edge: float, setback: float, upwards: float
@@ -164,6 +166,8 @@ class MouthInterior:
         opening: Aperture,
         u: Array,
         v: Array,
+        below: Array,
+        above: Array,
         mesh: Array,
         skull: Array,
         linear: Array,
@@ -171,7 +175,6 @@ class MouthInterior:
     ) -> Array:
         """Colour (h, w, 3) behind the lips at every pixel of a window."""
         mm = self._mm * float(np.linalg.norm(linear @ self._axes[1]))
-        below, above = opening.depths(u, v)
         jaw = self._jaw_shift(opening, mesh, skull, linear, offset, mm)
         drop = max(0.0, float(opening.axes[1] @ jaw)) / mm
         colour = self._cavity(opening, u, v, below, above, mm)
@@ -202,9 +205,10 @@ class MouthInterior:
     def _cavity(
         self, opening: Aperture, u: Array, v: Array, below: Array, above: Array, mm: float
     ) -> Array:
+        """Dark throat with the moist inside of lips and cheeks at its rim."""
         edge = np.minimum(np.minimum(below, above), 0.5 * opening.width - np.abs(u)) / mm
-        glow = 0.55 + 0.75 * np.exp(-np.clip(edge, 0, None) / 2.5)
-        return self._dark * glow[..., None]
+        rim = 0.55 * np.exp(-np.clip(edge, 0, None) / 3.0)
+        return self._dark + rim[..., None] * (0.42 * self._tongue - self._dark)
 
     def _tongue_at(
         self, opening: Aperture, u: Array, v: Array, linear: Array, offset: Array, mm: float, drop: float
@@ -277,18 +281,18 @@ def _sample_row(
     edge_u, edge_v = opening.local(*(row.curve @ linear.T + offset).T)
     # Beyond the arch's turning points the far side hides behind the near one.
     first, last = int(edge_u.argmin()), int(edge_u.argmax())
-    columns = np.arange(first, last + 1, dtype=np.float32)
-    along = edge_u[first : last + 1]
-    column = np.interp(u, along, columns, left=-9, right=-9).astype(np.float32)
+    along = np.maximum.accumulate(edge_u[first : last + 1])
     # Teeth seen edge-on lie in the dark behind their neighbours.
     facing = np.gradient(along) / ((row.arc[1] - row.arc[0]) * mm)
-    lit = np.interp(u, along, smoothstep(0.10, 0.50, facing)).astype(np.float32)
-    height = row.upwards * (np.interp(u, along, edge_v[first : last + 1]) - v) / mm
-    step = row.heights[1] - row.heights[0]
-    line = ((height - row.heights[0]) / step).astype(np.float32)
+    columns = np.arange(first, last + 1, dtype=np.float32)
+    found = look_up(u, along, columns, edge_v[first : last + 1], smoothstep(0.05, 0.75, facing))
+    height = row.upwards * (found[..., 1] - v) / mm
+    line = ((height - row.heights[0]) / (row.heights[1] - row.heights[0])).astype(np.float32)
+    beyond = (u < along[0]) | (u > along[-1])
+    column, lit = np.where(beyond, np.float32(-9), found[..., 0]), found[..., 2]
     teeth = cv2.remap(row.strip, column, line, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
     teeth[..., :3] *= lit[..., None]
-    return teeth * smoothstep(0.0, 0.25, lit)[..., None]
+    return teeth * smoothstep(0.0, 0.2, lit)[..., None]
 
 
 def _soft_limit(value: float, knee: float, limit: float) -> float:

@@ -53,8 +53,8 @@ class DentalArch:
         )
 
 
-UPPER_ARCH = DentalArch(28.0, 38.0)
-LOWER_ARCH = DentalArch(25.5, 35.0)
+UPPER_ARCH = DentalArch(30.0, 35.0)
+LOWER_ARCH = DentalArch(27.0, 32.5)
 
 
 @dataclass(frozen=True)

@@ -119,7 +119,7 @@ def test_coverage_is_the_area_of_the_opening():
     upper, lower = np.stack([u, -v], 1) + 64, np.stack([u, v], 1) + 64
     lens = Aperture.from_points(upper.astype(np.float32), lower.astype(np.float32), np.eye(2, dtype=np.float32))
     grid_u, grid_v = lens.grid((slice(0, 128), slice(0, 128)))
-    area = lens.coverage(grid_u, grid_v, 1.0).sum()
+    area = lens.coverage(grid_u, *lens.depths(grid_u, grid_v), 1.0).sum()
     assert area == pytest.approx(8 / 3 * half * height, rel=0.02)
 
 
