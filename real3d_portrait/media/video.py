@@ -102,6 +102,7 @@ def read_frames(path: str | os.PathLike[str]) -> Iterator[VideoFrame]:
         zero = start_seconds(container)
         step = float(1 / (stream.average_rate or _FALLBACK_RATE))
         last = -step
+        turn = None
         for frame in _decode(container, stream, path):
             time = last + step if frame.time is None else frame.time - zero
             if time <= last and last >= 0:  # repeated or broken time stamps
@@ -109,8 +110,11 @@ def read_frames(path: str | os.PathLike[str]) -> Iterator[VideoFrame]:
             if time < 0:
                 continue
             last = time
-            size = _square_pixel_size(frame, stream)
-            yield VideoFrame(time, _upright_rgb(frame, size, reformatter))
+            if turn is None:
+                # Once only: PyAV frames whose side data was looked at wait for the garbage collector.
+                turn = _display_matrix(frame)
+            rgb = _to_rgb(frame, _square_pixel_size(frame, stream), reformatter)
+            yield VideoFrame(time, _turned(rgb, turn))
 
 
 def _seconds(container: InputContainer, stream: av.VideoStream) -> float:
@@ -126,7 +130,7 @@ def _seconds(container: InputContainer, stream: av.VideoStream) -> float:
     return max(float(max(ends, default=0) * stream.time_base) - zero, 0.0)
 
 
-def _upright_rgb(frame: av.VideoFrame, size: tuple[int, int], reformatter: VideoReformatter) -> np.ndarray:
+def _to_rgb(frame: av.VideoFrame, size: tuple[int, int], reformatter: VideoReformatter) -> np.ndarray:
     space = frame.colorspace if frame.colorspace in list(Colorspace) else None
     if space is None:
         space = Colorspace.ITU709 if frame.height >= _HD_HEIGHT else Colorspace.ITU601
@@ -139,8 +143,10 @@ def _upright_rgb(frame: av.VideoFrame, size: tuple[int, int], reformatter: Video
         dst_color_range=ColorRange.JPEG,
         interpolation=Interpolation.BICUBIC,
     )
-    pixels = rgb.to_ndarray()
-    matrix = _display_matrix(frame)
+    return rgb.to_ndarray()
+
+
+def _turned(pixels: np.ndarray, matrix: np.ndarray) -> np.ndarray:
     if matrix[0, 0] == 0:
         pixels = pixels.transpose(1, 0, 2)
     flip_x, flip_y = matrix.sum(axis=0) < 0

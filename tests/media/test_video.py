@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Callable
 from fractions import Fraction
@@ -151,3 +152,16 @@ def test_sound_with_a_cover_picture_is_no_video(tmp_path: Path) -> None:
         container.mux(sound.encode(None))
     with pytest.raises(errors.NoVideoStreamError):
         probe(path)
+
+
+def test_frames_are_freed_as_they_pass(make_video: Callable[..., Path]) -> None:
+    path = make_video("a.mp4", [picture()] * 50)
+    gc.collect()
+    gc.disable()  # what only the collector would free has to be kept until it comes
+    try:
+        for _ in read_frames(path):
+            pass
+        kept = sum(isinstance(thing, av.VideoFrame) for thing in gc.get_objects())
+    finally:
+        gc.enable()
+    assert kept <= 3
