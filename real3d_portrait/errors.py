@@ -274,10 +274,6 @@ class ConfigError(InputError):
     message = "The configuration '{path}' is wrong at '{key}' ({reason}); correct that line."
 
 
-class RequirementMissingError(Real3DError):
-    message = "The package '{package}' is needed for {purpose} but not installed; run: pip install {package}"
-
-
 def output_error(error: OSError, path: object) -> InputError:
     """The error to show when writing `path` failed with `error`.
 

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import ast
 import errno
 import inspect
 import pickle
+from pathlib import Path
 from string import Formatter
 
 import pytest
@@ -62,3 +64,17 @@ def test_a_full_disk_has_its_own_error(code: int) -> None:
     other = errors.output_error(OSError(errno.EACCES, "Permission denied"), "a.mp4")
     assert isinstance(other, errors.OutputNotWritableError)
     assert "Permission denied" in str(other)
+
+
+def test_every_raise_in_the_package_gives_the_facts_that_its_message_names() -> None:
+    # A raise on a rarely taken path would else fail with a TypeError in the user's face.
+    fields = {kind.__name__: set(facts_of(kind)) for kind in CAUSES}
+    wrong = []
+    for path in Path(errors.__file__).parent.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and not node.args and all(word.arg for word in node.keywords):
+                name = getattr(node.func, "id", getattr(node.func, "attr", ""))
+                given = {word.arg for word in node.keywords}
+                if name in fields and given != fields[name]:
+                    wrong.append(f"{path.name}:{node.lineno} {name}")
+    assert not wrong
