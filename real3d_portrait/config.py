@@ -26,6 +26,8 @@ class PoseLimits:
 class CompactConfig:
     name: str
     face_model: str  # file names in the weights folder
+    i2p: str
+    ma: str
     a2m: str
     htb_sr: str
     temperature: float

@@ -14,14 +14,16 @@ from ..face.camera import project, rotation_matrix
 from ..face.face_model import FaceModel
 from ..portrait import Portrait
 from .eyes import EyeLayer
-from .i2p import LiftedHead, lift
+from .i2p import LiftedHead
 from .motion_adapter import diff_plane
 from .mouth_interior import MouthInterior
 from .renderer import first_hit
+from .residuals import WINDOW, LearnedMotion, Residuals
 from .torso import COLLARBONE, join, shoulder_track
 from .triplane import TriPlanes
 
 CHIN = 152
+LEARNED = frozenset({"i2p", "ma"})
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,8 @@ class Avatar:
     plate: NDArray[np.uint8]  # (S, S, 3) the background without the person
     head: LiftedHead
     planes: TriPlanes  # canonical: the face at rest
+    share: NDArray[np.float32]  # (N, N) learned share of the head in the join, on top of the ramp
+    motion: LearnedMotion | None
     mouth: MouthInterior
     eyes: EyeLayer
     rotation: NDArray[np.float64]  # (3,) the photo's pose
@@ -43,23 +47,29 @@ class Avatar:
 class CompactModel:
     """I2P, motion adapter, volume renderer and HTB-SR on arrays; immutable after construction."""
 
-    def __init__(self, config: CompactConfig, folder: Path) -> None:
+    def __init__(self, config: CompactConfig, folder: Path, learned: frozenset[str] = LEARNED) -> None:
+        """`learned`: the learned parts to use, of `LEARNED`; one without weights in `folder` is left out."""
         self.config = config
         self.face_model = FaceModel.load(folder / config.face_model)
+        present = frozenset(part for part in learned if (folder / getattr(config, part)).is_file())
+        self._residuals = Residuals.load(folder, config, present)
 
     def reconstruct(self, portrait: Portrait) -> Avatar:
         """Everything that depends on the photo alone."""
         size = portrait.image.shape[0]
         fit = portrait.fit
-        head, planes = lift(self.face_model, fit, size)
-        rest = project(head.neutral, fit.rotation, fit.translation, size)
         matte = np.round(portrait.matte * 255).astype(np.uint8)
+        photo = np.dstack([portrait.foreground, matte])
+        lifted = self._residuals.lift(self.face_model, fit, photo)
+        rest = project(lifted.head.neutral, fit.rotation, fit.translation, size)
         return Avatar(
             size=size,
-            photo=np.dstack([portrait.foreground, matte]),
+            photo=photo,
             plate=portrait.background,
-            head=head,
-            planes=planes,
+            head=lifted.head,
+            planes=lifted.planes,
+            share=lifted.share,
+            motion=lifted.motion,
             mouth=MouthInterior(portrait.image, portrait.landmarks, rest),
             eyes=EyeLayer(portrait.image, portrait.landmarks),
             rotation=fit.rotation,
@@ -84,8 +94,9 @@ class CompactModel:
     ) -> NDArray[np.uint8]:
         """One frame of the person alone: (S, S, 4) straight colour and alpha."""
         size = avatar.size
+        residual = 0.0 if avatar.motion is None else avatar.motion(expression)
         diff, mesh = diff_plane(
-            self.face_model, avatar.head, avatar.planes, expression, rotation_matrix(rotation)
+            self.face_model, avatar.head, avatar.planes, expression, rotation_matrix(rotation), residual
         )
         hit = first_hit(avatar.planes + diff, rotation, translation, size)
         map_x, map_y = np.empty((size, size), np.float32), np.empty((size, size), np.float32)
@@ -97,6 +108,8 @@ class CompactModel:
             chin,
             np.float32(chin - COLLARBONE),
             np.float32(0.75 * size),
+            avatar.share,
+            np.float32(WINDOW),
             map_x,
             map_y,
         )

@@ -67,11 +67,12 @@ def _first_hit(front, half_width, inverse, tx, ty, scale, near, far, output):  #
                 ) * fr
             output[i, j, 0] = t
             output[i, j, 3] = half_width - (row + 0.5) / k
+            output[i, j, 4] = (column + 0.5) / k - half_width
 
 
 def first_hit(planes: TriPlanes, rotation: NDArray[np.floating], translation: NDArray[np.floating], size: int) -> Array:
-    """(size, size, 4): depth towards the viewer, photo u and v, and canonical y of what each pixel sees."""
-    output = np.empty((size, size, 4), np.float32)
+    """(size, size, 5): depth towards the viewer, photo u and v, and canonical y and x of what each pixel sees."""
+    output = np.empty((size, size, 5), np.float32)
     far, near = planes.depth_range
     inverse = np.ascontiguousarray(rotation_matrix(rotation).T, np.float32)
     _first_hit(

@@ -17,8 +17,8 @@ Array = NDArray[np.float32]
 
 NECK = np.array([[0.0, -0.75, -0.25]])  # base of the neck, head frame
 FOLLOW = 0.75  # share of the neck's slow motion that the shoulders make
-SLUGGISH = 10.0  # frames: what is faster than this stays in the neck
-COLLARBONE = 0.55  # head units below the chin where the shoulders' share is whole
+SLUGGISH = 6.0  # frames: what is faster than this stays in the neck
+COLLARBONE = 0.35  # head units below the chin where the shoulders' share is whole
 
 
 def shoulder_track(rotation: Array, translation: Array, source: Array, size: int) -> Array:
@@ -29,19 +29,29 @@ def shoulder_track(rotation: Array, translation: Array, source: Array, size: int
 
 
 @njit(cache=True, nogil=True, fastmath=True, parallel=True)
-def join(hit, shift_x, shift_y, chin, collarbone, fade_from, map_x, map_y):  # type: ignore[no-untyped-def]
+def join(hit, shift_x, shift_y, chin, collarbone, fade_from, share, window, map_x, map_y):  # type: ignore[no-untyped-def]
     """Blend the head's photo coordinates (`first_hit`) with the shifted shoulders' into cv2.remap maps.
 
     `fade_from` is the row from which the shoulders' shift fades to nothing at the picture's lower border, so
-    that a moving body never uncovers what lies below the photo.
+    that a moving body never uncovers what lies below the photo. `share` (N, N) over -window..window of the
+    canonical front is added to the head's share (learned; zeros leave the ramp as it is).
     """
     size = hit.shape[0]
     span = max(size - fade_from, 1.0)
+    places = share.shape[0]
+    k, limit = places / (2 * window), places - 1.001
     for i in prange(size):
         calm = min(max((size - 1 - i) / span, 0.0), 1.0)
         calm = calm * calm * (3 - 2 * calm)
         for j in range(size):
             w = min(max((hit[i, j, 3] - collarbone) / (chin - collarbone), 0.0), 1.0)
             w = w * w * (3 - 2 * w)
+            r = min(max((window - hit[i, j, 3]) * k - 0.5, 0.0), limit)
+            c = min(max((hit[i, j, 4] + window) * k - 0.5, 0.0), limit)
+            a, b = int(r), int(c)
+            r, c = r - a, c - b
+            w += (share[a, b] * (1 - c) + share[a, b + 1] * c) * (1 - r)
+            w += (share[a + 1, b] * (1 - c) + share[a + 1, b + 1] * c) * r
+            w = min(max(w, 0.0), 1.0)
             map_x[i, j] = w * (hit[i, j, 1] - 0.5) + (1 - w) * (j - shift_x * calm)
             map_y[i, j] = w * (hit[i, j, 2] - 0.5) + (1 - w) * (i - shift_y * calm)
