@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from real3d_portrait.errors import FaceIndexError, FaceInProfileError, FaceTooSmallError, NoFaceError
 from real3d_portrait.face.face_model import FaceModel
@@ -27,6 +28,7 @@ LARGEST_SIZE = 1024
 _WHOLE_BELOW = 2.8
 _CROP_SIDE = 2.4
 _FACE_CENTRE = (0.5, 0.46)
+_CRISP = 0.25  # unsharp mask after shrinking: brings the variance of the Laplacian back to that of the photo
 # Mesh points left and right in the picture that mirror each other: cheeks, outer eye corners, mouth corners.
 _MIRRORED = ((234, 454), (93, 323), (33, 263), (61, 291), (127, 356))
 
@@ -151,11 +153,13 @@ def crop_square(landmarks: NDArray[np.floating], width: int, height: int) -> tup
 
 
 def resize_square(image: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
-    """A square picture at another size: area averages down, bicubic up."""
+    """A square picture at another size: bicubic up; Lanczos down with the edge contrast that shrinking takes."""
     if image.shape[0] == size:
         return np.ascontiguousarray(image)
-    interpolation = cv2.INTER_AREA if size < image.shape[0] else cv2.INTER_CUBIC
-    return cv2.resize(image, (size, size), interpolation=interpolation)
+    if size > image.shape[0]:
+        return cv2.resize(image, (size, size), interpolation=cv2.INTER_CUBIC)
+    small = np.asarray(Image.fromarray(image).resize((size, size), Image.Resampling.LANCZOS))
+    return cv2.addWeighted(small, 1 + _CRISP, cv2.GaussianBlur(small, (0, 0), 1.0), -_CRISP, 0)
 
 
 class PasteBack:
