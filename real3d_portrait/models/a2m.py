@@ -1,8 +1,9 @@
 """A2M: generic audio-to-motion, a variational autoencoder with a normalising-flow prior.
 
-After Real3D-Portrait, section 4.3 (Ye et al., ICLR 2024), which takes it from GeneFace, section 3.1 (Ye et al.,
-ICLR 2023). Everything is a convolution over time without normalisation across time: an output frame depends on
-at most `A2M.context` frames to each side, so long recordings run in overlapping windows with the same result.
+After Real3D-Portrait, section 4.3 (Ye et al., ICLR 2024), which takes it from GeneFace, section 3.1 (Ye et
+al., ICLR 2023). Everything is a convolution over time without normalisation across time: an output frame
+depends on at most `A2M.context` frames to each side, so long recordings run in overlapping windows with the
+same result.
 """
 
 from __future__ import annotations
@@ -43,7 +44,8 @@ class A2MOutput(NamedTuple):
 
 
 class ResidualStack(nn.Module):
-    """Dilated residual convolutions with gates (WaveNet, van den Oord et al. 2016, section 2.3), not causal."""
+    """Dilated residual convolutions with gates (WaveNet, van den Oord et al. 2016, section 2.3), not
+    causal."""
 
     def __init__(self, channels: int, layers: int, condition: int = 0, dropout: float = 0.0, kernel: int = 3):
         super().__init__()
@@ -106,7 +108,8 @@ class Posterior(nn.Module):
 
 
 class FlowPrior(nn.Module):
-    """p(z | audio): a normal pushed through mean-only coupling layers (volume-preserving; Glow-TTS/VITS kind)."""
+    """p(z | audio): a normal pushed through mean-only coupling layers (volume-preserving; Glow-TTS/VITS
+    kind)."""
 
     def __init__(self, config: A2MConfig):
         super().__init__()
@@ -144,8 +147,9 @@ class Decoder(nn.Module):
 
     def __init__(self, config: A2MConfig):
         super().__init__()
-        self.lift = nn.ConvTranspose1d(config.latent, config.hidden, 2 * LATENT_STRIDE, LATENT_STRIDE,
-                                       padding=LATENT_STRIDE // 2)
+        self.lift = nn.ConvTranspose1d(
+            config.latent, config.hidden, 2 * LATENT_STRIDE, LATENT_STRIDE, padding=LATENT_STRIDE // 2
+        )
         self.body = ResidualStack(config.hidden, config.decoder_layers, config.hidden, config.dropout)
         self.output = nn.Conv1d(config.hidden, config.expression, 1)
 
@@ -175,7 +179,9 @@ class A2M(nn.Module):
 
     def _context(self, features: Tensor) -> Tensor:
         if features.shape[1] % (AUDIO_RATE * LATENT_STRIDE):
-            raise ValueError(f"{features.shape[1]} feature frames are not a multiple of {AUDIO_RATE * LATENT_STRIDE}")
+            raise ValueError(
+                f"{features.shape[1]} feature frames are not a multiple of {AUDIO_RATE * LATENT_STRIDE}"
+            )
         return self.encoder(features.transpose(1, 2))
 
     def _expression(self, z: Tensor, context: Tensor) -> Tensor:
@@ -196,6 +202,7 @@ class A2M(nn.Module):
         )
 
     def sample(self, features: Tensor, noise: Tensor) -> Tensor:
-        """features: (B, 4 T, F), noise: (B, latent, T / 4) normal times temperature -> expression (B, T, E)."""
+        """features: (B, 4 T, F), noise: (B, latent, T / 4) normal times temperature -> expression (B, T,
+        E)."""
         context = self._context(features)
         return self._expression(self.prior.inverse(noise, context), context)

@@ -23,6 +23,8 @@ _PITCH_RANGE = (65.0, 450.0)  # Hz
 _PITCH_FRAME = 768  # window and longest lag together
 _FLOOR_DB, _DB_PER_UNIT = -60.0, 20.0
 _QUIETEST_SPEECH_DB = -65.0  # below this a recording is noise and is not lifted to speech level
+_SILENCE = 1e-16  # power of the quietest recording that is told from nothing
+_UNHEARD = -2.5  # energy, in features' units, under which voicing means nothing
 _BLOCK = 3000  # frames worked on at once, so that memory does not grow with the recording
 
 Features = NDArray[np.float32]  # (frames, N_FEATURES)
@@ -44,7 +46,8 @@ def _frames(samples: NDArray[np.float32], start: int, stop: int, length: int) ->
 
 
 def yin(frames: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Pitch in Hz and voicing 0..1 of each row of samples at 16 kHz (de Cheveigné & Kawahara 2002, eq. 6-8)."""
+    """Pitch in Hz and voicing 0..1 of each row of samples at 16 kHz (de Cheveigné & Kawahara 2002, eq.
+    6-8)."""
     window = _PITCH_WINDOW
     shortest, longest = (int(SAMPLE_RATE / f) for f in reversed(_PITCH_RANGE))
     size = frames.shape[1]  # head and lags together are no longer than the frame, so nothing wraps round
@@ -55,7 +58,7 @@ def yin(frames: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.fl
     energy = power[:, window : window + longest + 2] - power[:, : longest + 2]
     difference = np.maximum(energy[:, :1] + energy - 2 * correlation, 0)
     mean = np.cumsum(difference[:, 1:], axis=1) / np.arange(1, longest + 2)
-    normalised = difference[:, 1:] / np.maximum(mean, 1e-9)  # column k is lag k + 1
+    normalised = difference[:, 1:] / np.maximum(mean, _SILENCE)  # column k is lag k + 1
     search = normalised[:, shortest - 1 : longest]
     # The first dip under the threshold, not the deepest one, or the pitch falls by octaves.
     dip = (search < 0.2) & (search <= normalised[:, shortest : longest + 1])
@@ -64,16 +67,16 @@ def yin(frames: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.fl
     left, centre, right = normalised[rows, np.maximum(k - 1, 0)], normalised[rows, k], normalised[rows, k + 1]
     bend = left - 2 * centre + right
     shift = np.where(np.abs(bend) > 1e-6, 0.5 * (left - right) / np.where(bend == 0, 1, bend), 0)
-    voicing = np.where(energy[:, 0] > 1e-7 * window, np.clip(1 - centre, 0, 1), 0)
+    voicing = np.where(energy[:, 0] > _SILENCE * window, np.clip(1 - centre, 0, 1), 0)
     return (SAMPLE_RATE / (k + 1 + np.clip(shift, -1, 1))).astype(np.float32), voicing.astype(np.float32)
 
 
 def audio_features(samples: NDArray[np.float32]) -> Features:
     """Features of a recording.
 
-    samples: (N,) mono at 16 kHz. Returns (4 T, N_FEATURES) for T = motion_frames(N): columns are N_MELS log-mel
-    bands and the energy (both in units of 20 dB, 0 at the speech level, floor -3), log2 pitch over its
-    median (0 where unvoiced) and voicing 0..1.
+    samples: (N,) mono at 16 kHz. Returns (4 T, N_FEATURES) for T = motion_frames(N): columns are N_MELS
+    log-mel bands and the energy (both in units of 20 dB, 0 at the speech level, floor -3), log2 pitch over
+    its median (0 where unvoiced) and voicing 0..1.
     """
     total = FRAMES_PER_MOTION_FRAME * motion_frames(len(samples))
     out = np.empty((total, N_FEATURES), np.float32)
@@ -85,12 +88,13 @@ def audio_features(samples: NDArray[np.float32]) -> Features:
         mel = spectrum.astype(np.float32) @ filters.T / _N_FFT
         power = np.square(_frames(samples, start, stop, _WINDOW)).mean(1)
         pitch[start:stop], voicing = yin(_frames(samples, start, stop, _PITCH_FRAME))
-        out[start:stop, :N_MELS] = 10 * np.log10(mel + 1e-12)
-        out[start:stop, N_MELS] = 10 * np.log10(power + 1e-12)
+        out[start:stop, :N_MELS] = 10 * np.log10(mel + _SILENCE)
+        out[start:stop, N_MELS] = 10 * np.log10(power + _SILENCE)
         out[start:stop, N_MELS + 2] = voicing
     level = max(float(np.percentile(out[:, N_MELS], 95)), _QUIETEST_SPEECH_DB)
     bands = out[:, : N_MELS + 1]
     np.clip((bands - level) / _DB_PER_UNIT, _FLOOR_DB / _DB_PER_UNIT, None, out=bands)
+    out[out[:, N_MELS] < _UNHEARD, N_MELS + 2] = 0
     voiced = (out[:, N_MELS + 2] > 0.7) & (out[:, N_MELS] > -1.5)
     median = float(np.median(pitch[voiced])) if voiced.any() else 1.0
     out[:, N_MELS + 1] = np.where(voiced, np.clip(np.log2(pitch / median), -1, 1), 0)

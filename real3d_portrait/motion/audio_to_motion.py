@@ -20,7 +20,7 @@ from real3d_portrait.motion.audio_features import N_MELS, SAMPLE_RATE, audio_fea
 from real3d_portrait.motion.gaze import viewer_gaze
 from real3d_portrait.motion.lids import blink_series, without_blinks
 from real3d_portrait.motion.motion import Motion
-from real3d_portrait.motion.pose_tracks import BROW, ROLL, X, YAW, Z, TrackBank, play_tracks, speech_presence
+from real3d_portrait.motion.pose_tracks import BROW, ROLL, YAW, TrackBank, X, Z, play_tracks, speech_presence
 
 WEIGHTS_FILE = "a2m.safetensors"
 _WINDOW = 752  # motion frames computed at once, a multiple of the latent's stride
@@ -80,7 +80,9 @@ def load_a2m(folder: Path, device: str | torch.device = "cpu") -> AudioToMotion:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         network = A2M(A2MConfig(**json.loads(facts["config"])))
         prefix = "network."
-        network.load_state_dict({k.removeprefix(prefix): v.float() for k, v in tensors.items() if k.startswith(prefix)})
+        network.load_state_dict(
+            {k.removeprefix(prefix): v.float() for k, v in tensors.items() if k.startswith(prefix)}
+        )
         rest = {k: v.float().numpy() for k, v in tensors.items() if not k.startswith((prefix, "bank."))}
         bank = TrackBank(
             tensors["bank.tracks"].float().numpy(),
@@ -105,7 +107,9 @@ def predict_expression(network: A2M, features: Array, temperature: float, seed: 
     features = np.pad(features, ((0, AUDIO_RATE * padded - len(features)), (0, 0)), mode="edge")
     device = network.scale.device
     generator = torch.Generator().manual_seed(seed)
-    noise = temperature * torch.randn(padded // LATENT_STRIDE, network.config.latent, generator=generator).T[None]
+    noise = (
+        temperature * torch.randn(padded // LATENT_STRIDE, network.config.latent, generator=generator).T[None]
+    )
     pieces = []
     for start in range(0, padded, _WINDOW):
         first, last = max(0, start - network.context), min(padded, start + _WINDOW + network.context)
@@ -134,8 +138,8 @@ def audio_to_motion(
         audio: speech at 16 kHz.
         model: from `load_a2m`.
         face_model: the model whose coefficients come out; gaze is computed from its eyes.
-        pose: head motion from real tracks paced by the speech, none, or that of a driver, repeated to and fro.
-        mouth_amplitude: 0…2, factor on lips and jaw; 1 as learned.
+        pose: head motion from real tracks paced by the speech, none, or that of a driver, repeated to and
+        fro. mouth_amplitude: 0…2, factor on lips and jaw; 1 as learned.
         blink: natural, or none.
         temperature: spread of the A2M's prior, 0 for the most likely motion; None for the model's own.
         seed: the same seed and input give the same motion.
@@ -163,7 +167,9 @@ def audio_to_motion(
     tracks = play_tracks(model.bank, energy, presence, int(streams[0].generate_state(1)[0]))
     expression = model.rest + speech + tracks[:, BROW, None] * model.brow
     if blink == "natural":
-        expression = expression + blink_series(len(energy), np.random.default_rng(streams[1]))[:, None] * model.blink
+        expression = (
+            expression + blink_series(len(energy), np.random.default_rng(streams[1]))[:, None] * model.blink
+        )
     rotation, translation = tracks[:, YAW : ROLL + 1], tracks[:, X : Z + 1]
     if isinstance(pose, Motion):
         donor = pose.relative().to_and_fro(len(energy))

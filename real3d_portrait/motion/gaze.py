@@ -1,6 +1,7 @@
 """Where the eyes look: back at the viewer as the head turns, with small saccades.
 
-The last two expression coefficients turn the eyes right and up; their effect on the irises is read from the model.
+The last two expression coefficients turn the eyes right and up; their effect on the irises is read from the
+model.
 """
 
 from __future__ import annotations
@@ -39,13 +40,16 @@ def saccades(frames: int, rng: np.random.Generator) -> NDArray[np.float64]:
 
 def gaze_per_radian(model: FaceModel) -> NDArray[np.float64]:
     """(2,) coefficients that turn the eyes by one radian right and up; zero where the model cannot."""
-    effect = np.array([model.expression[-2, IRIS, 0].mean(), model.expression[-1, IRIS, 1].mean()], np.float64)
+    effect = np.array(
+        [model.expression[-2, IRIS, 0].mean(), model.expression[-1, IRIS, 1].mean()], np.float64
+    )
     able = np.abs(effect) > 1e-5
     return np.where(able, _IRIS_RADIUS / np.where(able, effect, 1), 0.0)
 
 
 def viewer_gaze(model: FaceModel, rotation: Array, rng: np.random.Generator) -> NDArray[np.float32]:
-    """(T, 2) values of the two gaze coefficients for a head that turns by rotation (T, 3), relative to the photo."""
+    """(T, 2) values of the two gaze coefficients for a head that turns by rotation (T, 3), relative to the
+    photo."""
     held = -_HOLD_VIEWER * np.sin(np.asarray(rotation, np.float64)[:, :2])
     turned = held + np.sin(np.radians(saccades(len(rotation), rng)))
     return (turned * gaze_per_radian(model)).astype(np.float32)

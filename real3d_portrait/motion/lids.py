@@ -1,8 +1,8 @@
 """Blinks in expression space: measuring them, taking them out, and drawing a natural series of them.
 
-A blink is a direction b (E,) of the face model; expression + c b has the lids closed by the share c of the way.
-Timing after Bentivoglio et al. 1997 (17 blinks a minute at rest, 26 in conversation, intervals skewed to the
-right) and VanderWerf et al. 2003 (closing is about twice as fast as opening).
+A blink is a direction b (E,) of the face model; expression + c b has the lids closed by the share c of the
+way. Timing after Bentivoglio et al. 1997 (17 blinks a minute at rest, 26 in conversation, intervals skewed
+to the right) and VanderWerf et al. 2003 (closing is about twice as fast as opening).
 """
 
 from __future__ import annotations

@@ -41,7 +41,9 @@ class Motion:
         frames = len(self.expression)
         shapes = self.expression.ndim, self.rotation.shape, self.translation.shape
         if frames == 0 or shapes != (2, (frames, 3), (frames, 3)):
-            raise ValueError(f"expression {self.expression.shape}, rotation and translation {shapes[1:]} do not match")
+            raise ValueError(
+                f"expression {self.expression.shape}, rotation and translation {shapes[1:]} do not match"
+            )
 
     def __len__(self) -> int:
         return len(self.expression)
@@ -53,8 +55,8 @@ class Motion:
     def relative(self) -> Motion:
         """The same motion seen from its own start: the head begins at rotation and translation zero.
 
-        The start is the median pose of the first 0.2 s, so that one noisy frame does not tilt the clip. Rotations
-        are composed as matrices: a driver who sits turned by 20° still nods when he nods.
+        The start is the median pose of the first 0.2 s, so that one noisy frame does not tilt the clip.
+        Rotations are composed as matrices: a driver who sits turned by 20° still nods when he nods.
         """
         start = np.median(self.rotation[:_START], 0)
         # The turn is taken in the camera's frame, where the viewer sees it happen.

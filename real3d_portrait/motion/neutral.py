@@ -1,4 +1,5 @@
-"""A person's own neutral face, read from a whole clip: what is theirs stays theirs, what moves is passed on."""
+"""A person's own neutral face, read from a whole clip: what is theirs stays theirs, what moves is passed
+on."""
 
 from __future__ import annotations
 
@@ -21,7 +22,8 @@ def mouth_direction(model: FaceModel) -> NDArray[np.float64]:
 
 
 def closed_mouth(model: FaceModel) -> NDArray[np.float64]:
-    """(E,) the smallest expression (coefficients have unit variance) that brings the mean face's lips together."""
+    """(E,) the smallest expression (coefficients have unit variance) that brings the mean face's lips
+    together."""
     towards = mouth_direction(model)
     gap = np.mean([model.mean[upper, 1] - model.mean[lower, 1] for upper, lower in LIP_PAIRS]) / FACE_HEIGHT
     return -gap * towards / (towards @ towards)

@@ -1,9 +1,9 @@
 """Head motion for a voice: pieces of real head tracks, joined without seams and paced by the speech.
 
-A piece of track is chosen because the loudness that was heard with it runs like the loudness here, so nods fall on
-stressed words; brows come from the same piece, as they were raised with that nod. Pieces are joined by
-inertialisation: what the new piece departs from the old one in position and speed dies away like a critically
-damped spring (Bollo, Inertialization, GDC 2018).
+A piece of track is chosen because the loudness that was heard with it runs like the loudness here, so nods
+fall on stressed words; brows come from the same piece, as they were raised with that nod. Pieces are joined
+by inertialisation: what the new piece departs from the old one in position and speed dies away like a
+critically damped spring (Bollo, Inertialization, GDC 2018).
 """
 
 from __future__ import annotations
@@ -33,7 +33,8 @@ class TrackBank:
     """Head tracks at 25 fps, one after the other.
 
     Attributes:
-        tracks: (N, 7) yaw, pitch, roll (rad), x, y, z (head units) about each track's median, and brow height in
+        tracks: (N, 7) yaw, pitch, roll (rad), x, y, z (head units) about each track's median, and brow
+            height in
             units of its direction.
         loudness: (N,) energy of the sound heard with it, standardised in each track.
         ends: (K,) frame after each track's last.
@@ -69,7 +70,9 @@ def _decay(offset: Array, speed: Array, frames: int) -> NDArray[np.float64]:
     return (offset + (speed + _STIFFNESS * offset) * time) * np.exp(-_STIFFNESS * time)
 
 
-def _pick(bank: TrackBank, wanted: Array, last: Array, rng: np.random.Generator, previous: int) -> tuple[int, int]:
+def _pick(
+    bank: TrackBank, wanted: Array, last: Array, rng: np.random.Generator, previous: int
+) -> tuple[int, int]:
     """Start and stop of the piece in the bank that follows best."""
     starts = np.r_[0, bank.ends[:-1]]
     best, choice = np.inf, (0, 0)
@@ -89,8 +92,8 @@ def _pick(bank: TrackBank, wanted: Array, last: Array, rng: np.random.Generator,
 def play_tracks(bank: TrackBank, energy: Array, presence: Array, seed: int) -> NDArray[np.float32]:
     """Head and brow motion that goes with a sound.
 
-    energy, presence: (T,) at 25 fps. Returns (T, 7), columns as in TrackBank; starts at rest at zero, rotation
-    within ±10°.
+    energy, presence: (T,) at 25 fps. Returns (T, 7), columns as in TrackBank; starts at rest at zero,
+    rotation within ±10°.
     """
     rng = np.random.default_rng(seed)
     clock = np.concatenate([[0.0], np.cumsum(pace(presence))[:-1]])  # frames of track time

@@ -17,7 +17,8 @@ def frame_times(seconds: float, fps: float) -> NDArray[np.float64]:
 
 
 def resample(times: Array, values: Array, at: Array) -> NDArray[np.float64]:
-    """Linear interpolation of (N, …) values known at increasing `times` (N,), held constant outside; (len(at), …)."""
+    """Linear interpolation of (N, …) values known at increasing `times` (N,), held constant outside;
+    (len(at), …)."""
     flat = np.asarray(values, np.float64).reshape(len(times), -1)
     columns = [np.interp(at, times, column) for column in flat.T]
     return np.stack(columns, -1).reshape(len(at), *values.shape[1:])

@@ -1,7 +1,7 @@
 """Zero-phase smoothing of tracked motion: the tracker's shiver goes, the timing stays.
 
-Frequencies pass by a Butterworth low-pass run forwards and backwards. A talking mouth is fast (a plosive's closure
-lasts two or three frames), a head is slow, so each gets its own cut-off.
+Frequencies pass by a Butterworth low-pass run forwards and backwards. A talking mouth is fast (a plosive's
+closure lasts two or three frames), a head is slow, so each gets its own cut-off.
 """
 
 from __future__ import annotations
@@ -16,24 +16,27 @@ from real3d_portrait.face.topology import EYE_LEFT, EYE_RIGHT, IRIS, LIPS_INNER,
 
 Array = NDArray[np.floating]
 
-LIPS_HZ, FACE_HZ, HEAD_HZ = 9.0, 5.0, 5.0
+LIPS_HZ, FACE_HZ, HEAD_HZ = 8.0, 5.0, 5.0
 
 
 def low_pass(values: Array, cutoff: float, fps: float = 25.0) -> NDArray[np.float64]:
-    """(T, …) with what swings faster than `cutoff` Hz taken out; constant and slow signals stay as they are."""
+    """(T, …) with what swings faster than `cutoff` Hz taken out; constant and slow signals stay as they
+    are."""
     values = np.asarray(values, np.float64)
     if len(values) < 4 or cutoff >= fps / 2:
         return values
-    # Run twice, the filter halves the amplitude's square at the cut-off twice over; the factor restores -3 dB.
-    sections = butter(2, min(cutoff * 1.25, 0.49 * fps), fs=fps, output="sos")
+    # Run forwards and backwards, order 2 has the gain 1 / (1 + (w / wc)^4): this wc makes it -3 dB at the
+    # cut-off.
+    warped = np.tan(np.pi * cutoff / fps) / (np.sqrt(2) - 1) ** 0.25
+    sections = butter(2, np.arctan(warped) * fps / np.pi, fs=fps, output="sos")
     return sosfiltfilt(sections, values, axis=0, padlen=min(3 * round(fps / cutoff), len(values) - 1))
 
 
 def fast_share(model: FaceModel) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Expression directions ordered by how much of their movement is lips, lids and irises.
 
-    Returns (share (E,), directions (E, E)): the columns of `directions` diagonalise both the vertex metric and
-    the metric of the fast vertices, share is the part of a column's energy that lies in the latter.
+    Returns (share (E,), directions (E, E)): the columns of `directions` diagonalise both the vertex metric
+    and the metric of the fast vertices, share is the part of a column's energy that lies in the latter.
     """
     fast = np.zeros(len(model.mean), bool)
     for group in (LIPS_INNER, LIPS_OUTER, EYE_LEFT, EYE_RIGHT, IRIS):
@@ -43,7 +46,9 @@ def fast_share(model: FaceModel) -> tuple[NDArray[np.float64], NDArray[np.float6
     flat = (basis * np.sqrt(weight)).reshape(len(basis), -1)
     everything = flat @ flat.T
     of_fast = flat.reshape(len(basis), -1, 3)[:, fast].reshape(len(basis), -1)
-    share, directions = eigh(of_fast @ of_fast.T, everything + 1e-9 * np.trace(everything) * np.eye(len(basis)))
+    share, directions = eigh(
+        of_fast @ of_fast.T, everything + 1e-9 * np.trace(everything) * np.eye(len(basis))
+    )
     return share.clip(0, 1), directions
 
 

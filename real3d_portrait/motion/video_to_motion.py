@@ -87,7 +87,8 @@ def _check_gaps(times: Iterable[float], end: float, path: str | Path) -> None:
 
 
 def _fit(track: FaceTrack, model: FaceModel) -> ClipFit:
-    """`fit_clip` over any length in bounded memory: the person's shape from a sample, then frames in chunks."""
+    """`fit_clip` over any length in bounded memory: the person's shape from a sample, then frames in
+    chunks."""
     count = len(track.times)
     if count <= _CHUNK:
         return fit_clip(model, track.landmarks, track.size)
@@ -101,7 +102,8 @@ def _fit(track: FaceTrack, model: FaceModel) -> ClipFit:
         for start in range(0, count, _CHUNK)
     ]
     expression, rotation, translation = (
-        np.concatenate([getattr(part, name) for part in parts]) for name in ("expression", "rotation", "translation")
+        np.concatenate([getattr(part, name) for part in parts])
+        for name in ("expression", "rotation", "translation")
     )
     return ClipFit(person.identity, expression, rotation, translation, person.offset)
 

@@ -67,21 +67,30 @@ def load_clips(data: Path, work: Path) -> list[Clip]:
             features = [heard[f"features_{k}"].astype(np.float32) for k in range(len(heard["rates"]))]
             expression = fit["expression"].astype(np.float32)
             clips.append(
-                Clip(name, row["identity"], row["identity"] in heldout, expression, tracked_opening(points),
-                     features, heard["rates"])
+                Clip(
+                    name,
+                    row["identity"],
+                    row["identity"] in heldout,
+                    expression,
+                    tracked_opening(points),
+                    features,
+                    heard["rates"],
+                )
             )
     return clips
 
 
 def windows(features: Array, bands: int, reach: int) -> Array:
-    """(4 T, F) -> (T, (2 reach + 1) bands): log-mel as a ridge regression sees it, `reach` motion frames a side."""
+    """(4 T, F) -> (T, (2 reach + 1) bands): log-mel as a ridge regression sees it, `reach` motion frames a
+    side."""
     frames = features[:, :N_MELS].reshape(-1, FRAMES_PER_MOTION_FRAME, bands, N_MELS // bands).mean((1, 3))
     padded = np.pad(frames, ((reach, reach), (0, 0)), mode="edge")
     return np.concatenate([padded[i : i + len(frames)] for i in range(2 * reach + 1)], 1)
 
 
 class Ridge:
-    """Linear regression from windows of log-mel to standardised mouth opening: the bar that the A2M must pass."""
+    """Linear regression from windows of log-mel to standardised mouth opening: the bar that the A2M must
+    pass."""
 
     def __init__(self, clips: list[Clip], penalty: float = 0.3, bands: int = N_MELS, reach: int = 8):
         self.view = {"bands": bands, "reach": reach}
@@ -101,7 +110,8 @@ class Ridge:
 
 
 def lag_curve(heard: NDArray[np.floating], seen: NDArray[np.floating], reach: int) -> NDArray[np.float64]:
-    """Correlation of what the sound predicts with what is seen `lag` frames later, for lag in -reach…reach."""
+    """Correlation of what the sound predicts with what is seen `lag` frames later, for lag in
+    -reach…reach."""
     frames = min(len(heard), len(seen))
     heard, seen = heard[:frames], seen[:frames]
     curve = []
@@ -128,11 +138,14 @@ def judge_sync(clips: list[Clip], folds: int = 5, reach: int = 3) -> None:
             # A short clip's peak wanders by chance: only a clear gain over zero moves it.
             clip.lag = best - reach if near[best] > near[reach] + 0.05 else 0
             agreement = near[clip.lag + reach]
-            clip.trust = float(np.clip((agreement - 0.1) / 0.3, 0, 1)) if agreement > curve.max() - 0.35 else 0.0
+            clip.trust = (
+                float(np.clip((agreement - 0.1) / 0.3, 0, 1)) if agreement > curve.max() - 0.35 else 0.0
+            )
 
 
 def make_targets(clips: list[Clip], model: FaceModel, blink: Array) -> None:
-    """Smoothed expression about each person's neutral, without blinks and gaze, stretched to each copy of the sound and moved by the lag."""
+    """Smoothed expression about each person's neutral, without blinks and gaze, stretched to each copy of
+    the sound and moved by the lag."""
     for clip in clips:
         smooth = smooth_expression(clip.expression, model)
         smooth -= neutral_expression(smooth, model)
@@ -187,7 +200,8 @@ class Sampler:
         expression[lead : lead + length] = target[start : start + length]
         weight = np.full(self.frames, 0.5 * clip.trust, np.float32)
         weight[lead : lead + length] = clip.trust
-        # Where the recording was cut the face needs time to come to rest: nobody knows how, so it does not count.
+        # Where the recording was cut the face needs time to come to rest: nobody knows how, so it does not
+        # count.
         weight[max(0, lead - 5) : lead] = weight[lead + length : lead + length + 6] = 0
         return self._disguise(sound), expression, weight
 

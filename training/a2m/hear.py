@@ -2,9 +2,9 @@
 
     python -m training.a2m.hear --data DATA --work WORK
 
-Writes WORK/a2m/heard/NAME.npz: `features_K` (4 T, F) float16 and `rates` (K,), seconds of the recording that go
-into one second of copy K. Copy 0 is unaltered. The copies change voice, tempo, room, microphone and noise, so
-that the network cannot lean on any of them.
+Writes WORK/a2m/heard/NAME.npz: `features_K` (4 T, F) float16 and `rates` (K,), seconds of the recording
+that go into one second of copy K. Copy 0 is unaltered. The copies change voice, tempo, room, microphone and
+noise, so that the network cannot lean on any of them.
 """
 
 from __future__ import annotations

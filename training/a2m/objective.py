@@ -1,4 +1,5 @@
-"""What the A2M is trained for: errors weighed by what they do to the mesh, and a mouth as lively as the true one."""
+"""What the A2M is trained for: errors weighed by what they do to the mesh, and a mouth as lively as the
+true one."""
 
 from __future__ import annotations
 
@@ -48,8 +49,8 @@ class Objective:
         return self._distance(error, weight) + VELOCITY * self._distance(error[:, 1:] - error[:, :-1], moving)
 
     def disagreement(self, predicted: Tensor, true: Tensor, weight: Tensor) -> Tensor:
-        """One minus Lin's concordance of mouth opening and width over each window: unlike the squared error it
-        charges an amplitude that is too small as much as a wrong shape."""
+        """One minus Lin's concordance of mouth opening and width over each window: unlike the squared error
+        it charges an amplitude that is too small as much as a wrong shape."""
         a, b = predicted @ self.measures, true @ self.measures  # (B, T, 2)
         share = (weight / weight.sum(1, keepdim=True).clamp(min=1e-6))[..., None]
         mean_a, mean_b = (a * share).sum(1, keepdim=True), (b * share).sum(1, keepdim=True)

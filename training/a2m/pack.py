@@ -1,6 +1,6 @@
 """Step 3: the weights file, with all that the face does beside speaking.
 
-    python -m training.a2m.pack --data DATA --work WORK --output assets/weights/compact/a2m.safetensors
+python -m training.a2m.pack --data DATA --work WORK --output assets/weights/compact/a2m.safetensors
 """
 
 from __future__ import annotations
@@ -55,7 +55,8 @@ def brow_measure(model: FaceModel) -> Array:
 
 
 def brow_direction(model: FaceModel, tracks: list[Array], mouth: Array) -> Array:
-    """(E,) what goes with raised brows once lids and mouth are accounted for, one standard deviation of it."""
+    """(E,) what goes with raised brows once lids and mouth are accounted for, one standard deviation of
+    it."""
     measures = np.stack([brow_measure(model), lid_direction(model), mouth_direction(model)], 1)
     centred = np.concatenate([track - np.median(track, 0) for track in tracks])
     causes = centred @ measures
@@ -65,7 +66,9 @@ def brow_direction(model: FaceModel, tracks: list[Array], mouth: Array) -> Array
     return direction * causes[:, 0].std() / (direction @ measures[:, 0])
 
 
-def track_bank(clips: list[Clip], work: Path, blink: Array, brow: Array, model: FaceModel) -> dict[str, Array]:
+def track_bank(
+    clips: list[Clip], work: Path, blink: Array, brow: Array, model: FaceModel
+) -> dict[str, Array]:
     """Head tracks of the training identities about their own medians, as numbers that show nobody."""
     measure, lids = brow_measure(model), lid_direction(model)
     tracks, loudness = [], []
@@ -99,7 +102,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--work", type=Path, default=Path("work"))
-    parser.add_argument("--face-model", type=Path, default=Path("assets/weights/compact/face_model.safetensors"))
+    parser.add_argument(
+        "--face-model", type=Path, default=Path("assets/weights/compact/face_model.safetensors")
+    )
     parser.add_argument("--name", default="checkpoint")
     parser.add_argument("--temperature", type=float, default=0.5)
     parser.add_argument("--output", type=Path, default=Path("assets/weights/compact/a2m.safetensors"))

@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from real3d_portrait.face.camera import rotation_matrix
+from real3d_portrait.motion.resample import frame_times, resample, resample_rotation
+
+
+def angle_between(a: np.ndarray, b: np.ndarray) -> float:
+    trace = np.trace(rotation_matrix(a) @ rotation_matrix(b).T)
+    return float(np.arccos(np.clip((trace - 1) / 2, -1, 1)))
+
+
+def test_a_steady_turn_at_irregular_times_stays_a_steady_turn() -> None:
+    times = np.array([0.0, 0.03, 0.1, 0.11, 0.25, 0.4])
+    rotation = np.outer(times, [1.5, 0, 0])
+    at = frame_times(0.4, 25)
+    np.testing.assert_allclose(resample_rotation(times, rotation, at), np.outer(at, [1.5, 0, 0]), atol=1e-9)
+
+
+angles = st.tuples(*[st.floats(-1.0, 1.0)] * 3).map(np.array)
+
+
+@given(angles, angles, st.floats(0, 1))
+def test_between_two_poses_the_head_goes_the_shortest_way_at_even_speed(a, b, share) -> None:
+    between = resample_rotation(np.array([0.0, 1.0]), np.stack([a, b]), np.array([share]))[0]
+    whole = angle_between(a, b)
+    # arccos of a trace is exact to about 1e-8 only near zero
+    np.testing.assert_allclose(angle_between(a, between), share * whole, atol=1e-6)
+    np.testing.assert_allclose(angle_between(between, b), (1 - share) * whole, atol=1e-6)
+
+
+def test_values_are_interpolated_inside_and_held_outside() -> None:
+    values = np.array([[0.0, 10.0], [1.0, 20.0]])
+    got = resample(np.array([1.0, 2.0]), values, np.array([0.0, 1.5, 9.0]))
+    np.testing.assert_allclose(got, [[0, 10], [0.5, 15], [1, 20]])
+
+
+def test_a_single_pose_is_held() -> None:
+    got = resample_rotation(np.array([0.3]), np.array([[0.1, 0.2, 0.3]]), frame_times(0.2, 25))
+    np.testing.assert_allclose(got, np.tile([0.1, 0.2, 0.3], (5, 1)))
+
+
+@given(st.floats(0.0, 900.0))
+def test_as_many_frames_as_the_clip_lasts(seconds: float) -> None:
+    times = frame_times(seconds, 25)
+    assert len(times) >= 1
+    assert abs(len(times) / 25 - seconds) <= 1 / 25 + 1e-9

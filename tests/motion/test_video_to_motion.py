@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from real3d_portrait.errors import FaceLostError, VideoWithoutFaceError
+from real3d_portrait.face.camera import project
+from real3d_portrait.face.face_model import FaceModel
+from real3d_portrait.media.video import VideoWriter
+from real3d_portrait.motion import video_to_motion as module
+from real3d_portrait.motion.neutral import closed_mouth, mouth_direction, neutral_expression
+from real3d_portrait.motion.video_to_motion import FaceTrack, track_to_motion, video_to_motion
+
+SIZE = 400
+
+
+def filmed(model: FaceModel, times: np.ndarray, identity: np.ndarray, seconds: float) -> FaceTrack:
+    """A driver who talks at 2 Hz and turns the head at 0.25 Hz, seen at these times."""
+    expression = np.outer(0.5 + 0.5 * np.sin(4 * np.pi * times), -8 * closed_mouth(model))
+    rotation = np.stack([0.2 * np.sin(np.pi / 2 * times), 0 * times, 0 * times], 1)
+    translation = np.zeros((len(times), 3))
+    points = project(model.vertices(identity, expression), rotation, translation, SIZE)
+    return FaceTrack(times, points, (SIZE, SIZE), seconds)
+
+
+def talk(motion, model: FaceModel) -> np.ndarray:
+    return motion.expression @ mouth_direction(model)
+
+
+@pytest.fixture
+def somebody(face_model: FaceModel) -> np.ndarray:
+    return np.random.default_rng(1).normal(0, 0.5, face_model.n_identity)
+
+
+@pytest.mark.parametrize("kind", ["25", "60", "variable"])
+def test_any_frame_rate_comes_to_the_same_motion(face_model, somebody, kind) -> None:
+    rng = np.random.default_rng(0)
+    times = {
+        "25": np.arange(100) / 25,
+        "60": np.arange(240) / 60,
+        "variable": np.cumsum(rng.uniform(0.01, 0.05, 140)),
+    }[kind]
+    times = times[times < 4.0]
+    motion = track_to_motion(filmed(face_model, times, somebody, 4.0), face_model)
+    assert len(motion) == 100
+    at = np.arange(100) / 25
+    inner = slice(6, 94)
+    np.testing.assert_allclose(motion.rotation[inner, 0], 0.2 * np.sin(np.pi / 2 * at)[inner], atol=0.02)
+    assert np.corrcoef(talk(motion, face_model)[inner], np.sin(4 * np.pi * at)[inner])[0, 1] > 0.98
+
+
+def test_a_bridged_gap_leaves_no_jump(face_model, somebody) -> None:
+    times = np.arange(100) / 25
+    seen = np.r_[0:40, 60:100]  # 0.8 s without a face
+    motion = track_to_motion(filmed(face_model, times[seen], somebody, 4.0), face_model)
+    assert len(motion) == 100
+    assert np.abs(np.diff(motion.rotation[:, 0])).max() < 0.04
+
+
+def test_the_drivers_face_shape_stays_behind(face_model, somebody) -> None:
+    times = np.arange(75) / 25
+    one, other = (
+        track_to_motion(filmed(face_model, times, i, 3.0), face_model) for i in (0 * somebody, somebody)
+    )
+    moved = [face_model.displacement(m.expression) for m in (one, other)]
+    assert np.abs(moved[0] - moved[1]).mean() < 0.1 * np.abs(moved[0]).max()
+
+
+def test_long_clips_are_fitted_in_chunks_with_the_same_result(face_model, somebody, monkeypatch) -> None:
+    track = filmed(face_model, np.arange(120) / 25, somebody, 4.8)
+    whole = track_to_motion(track, face_model)
+    monkeypatch.setattr(module, "_CHUNK", 50)
+    chunked = track_to_motion(track, face_model)
+    np.testing.assert_allclose(chunked.rotation, whole.rotation, atol=0.02)
+    np.testing.assert_allclose(talk(chunked, face_model), talk(whole, face_model), atol=0.015)
+
+
+def test_the_neutral_keeps_how_far_the_mouth_is_open(face_model) -> None:
+    rng = np.random.default_rng(0)
+    habit = rng.normal(0, 1, face_model.n_expression)
+    openings = np.outer(np.r_[np.full(30, 3.0), np.full(30, 6.0)], -closed_mouth(face_model))
+    neutral = neutral_expression(habit + openings, face_model)
+    towards = mouth_direction(face_model)
+    assert neutral @ towards == pytest.approx(0, abs=1e-9)
+    left = habit - towards * (habit @ towards) / (towards @ towards)
+    np.testing.assert_allclose(neutral, left, atol=1e-6)
+
+
+def write_video(path: Path, pictures: list[np.ndarray]) -> None:
+    with VideoWriter(path, 160, 160, fps=25) as writer:
+        for picture in pictures:
+            writer.write(picture)
+
+
+def test_a_video_without_a_face_is_refused(tmp_path: Path, face_model: FaceModel) -> None:
+    grey = np.full((160, 160, 3), 90, np.uint8)
+    write_video(tmp_path / "wall.mp4", [grey] * 10)
+    done: list[int] = []
+    with pytest.raises(VideoWithoutFaceError, match=r"wall\.mp4"):
+        video_to_motion(tmp_path / "wall.mp4", face_model, progress=lambda n, total: done.append(n))
+    assert done == list(range(1, 11))
+
+
+@pytest.mark.parametrize(
+    ("times", "end", "start"),
+    [([0.0, 0.04, 1.2], 1.2, 0.04), ([1.5, 1.54], 1.54, 0.0), ([0.0, 0.04], 2.0, 0.04)],
+)
+def test_a_face_lost_for_longer_than_a_second_is_an_error_that_names_the_time(times, end, start) -> None:
+    with pytest.raises(FaceLostError) as caught:
+        module._check_gaps(times, end, "driver.mp4")
+    assert caught.value.facts["start"] == start
+    module._check_gaps([0.0, 0.9, 1.8], 2.7, "driver.mp4")
