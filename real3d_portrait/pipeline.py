@@ -33,6 +33,7 @@ from .media.video import probe
 from .media.writer import VideoWriter, check_output
 from .models.compact import Avatar, CompactModel, over
 from .motion.motion import FPS, Motion
+from .parallel import in_parallel
 from .portrait import PasteBack, Portrait, prepare_portrait
 from .resources import resource
 from .swap import swapped_frames
@@ -369,11 +370,15 @@ class Real3DPortrait:
     def _frames(self, avatar: Avatar, motion: Motion, background: Background) -> Iterator[Frame]:
         shoulders = self.model.shoulders(avatar, motion.rotation, motion.translation)
         backgrounds = background.frames(avatar.plate)
-        for t in range(len(motion)):
-            person = self.model.render(
+
+        def person(t: int) -> Frame:
+            return self.model.render(
                 avatar, motion.expression[t], motion.rotation[t], motion.translation[t], shoulders[t]
             )
-            yield person if background.transparent else over(person, next(backgrounds))
+
+        with closing(in_parallel(person, len(motion))) as people:
+            for frame in people:
+                yield frame if background.transparent else over(frame, next(backgrounds))
 
     def _write(self, job: _Job, output: PathLike, settings: Controls) -> Clip:
         writer = VideoWriter(

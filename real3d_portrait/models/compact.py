@@ -7,6 +7,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
 from ..config import CompactConfig
@@ -121,8 +122,18 @@ class CompactModel:
         return person
 
 
+@njit(cache=True, nogil=True)
+def _over(person, background, output):  # type: ignore[no-untyped-def]
+    for i in range(output.shape[0]):
+        for j in range(output.shape[1]):
+            alpha = np.int32(person[i, j, 3])
+            for c in range(3):
+                mixed = np.int32(person[i, j, c]) * alpha + np.int32(background[i, j, c]) * (255 - alpha)
+                output[i, j, c] = (mixed + 127) // 255
+
+
 def over(person: NDArray[np.uint8], background: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Alpha-blend a person (S, S, 4) over a background (S, S, 3); exact where alpha is 0 or 255."""
-    alpha = person[..., 3:].astype(np.uint16)
-    blended = person[..., :3] * alpha + background * (255 - alpha)
-    return ((blended + 127) // 255).astype(np.uint8)
+    output = np.empty_like(background)
+    _over(person, background, output)
+    return output

@@ -7,9 +7,10 @@ the expected coordinate of the volume renderer lies on neither surface; the firs
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import torch
-from numba import njit, prange
+from numba import njit
 from numpy.typing import NDArray
 from torch.nn.functional import grid_sample
 
@@ -17,6 +18,9 @@ from ..face.camera import rotation_matrix, scale_of
 from .triplane import TriPlanes
 
 Array = NDArray[np.float32]
+
+_ROUGH = 4  # pixels of a frame to one of the rough picture, each way
+_NOWHERE = np.empty((0, 0), np.float32)
 
 
 @njit(cache=True, nogil=True, fastmath=True, inline="always")
@@ -28,14 +32,16 @@ def _height(front, row, column):  # type: ignore[no-untyped-def]
     ) * fr
 
 
-@njit(cache=True, nogil=True, fastmath=True, parallel=True)
-def _first_hit(front, half_width, inverse, tx, ty, scale, near, far, output):  # type: ignore[no-untyped-def]
+@njit(cache=True, nogil=True, fastmath=True)
+def _first_hit(front, half_width, inverse, tx, ty, scale, near, rough, output):  # type: ignore[no-untyped-def]
+    """Fill `output` (n, n, 5); `rough` (m, m) holds depths to start from, or nothing. Scale is of n pixels."""
     size = output.shape[0]
     plane = front.shape[0]
     k = plane / (2 * half_width)
     limit = plane - 1.001
     dx, dy, dz = inverse[0, 2], inverse[1, 2], inverse[2, 2]
-    for i in prange(size):
+    known = rough.shape[0]
+    for i in range(size):
         py = -(i + 0.5 - 0.5 * size) / scale - ty
         for j in range(size):
             px = (j + 0.5 - 0.5 * size) / scale - tx
@@ -43,12 +49,17 @@ def _first_hit(front, half_width, inverse, tx, ty, scale, near, far, output):  #
             oy = inverse[1, 0] * px + inverse[1, 1] * py
             oz = inverse[2, 0] * px + inverse[2, 1] * py
             t = (near - oz) / dz
-            above_t, above_gap, row, column = t, 1.0, 0.0, 0.0
+            if known > 0:
+                t = min(t, rough[i * known // size, j * known // size])
+            above_t, above_gap, row, column = t, -1.0, 0.0, 0.0
             for _ in range(24):
                 column = min(max((ox + t * dx + half_width) * k - 0.5, 0.0), limit)
                 row = min(max((half_width - oy - t * dy) * k - 0.5, 0.0), limit)
                 gap = oz + t * dz - _height(front, row, column)
                 if gap < 0.0:
+                    if above_gap < 0.0:  # the rough depth lies inside: once more from outside
+                        t, above_gap = (near - oz) / dz, 0.0
+                        continue
                     # Crossed: secant between the last point above the surface and this one.
                     t = t + (above_t - t) * (-gap) / (above_gap - gap)
                     column = min(max((ox + t * dx + half_width) * k - 0.5, 0.0), limit)
@@ -72,21 +83,20 @@ def _first_hit(front, half_width, inverse, tx, ty, scale, near, far, output):  #
 
 def first_hit(planes: TriPlanes, rotation: NDArray[np.floating], translation: NDArray[np.floating], size: int) -> Array:
     """(size, size, 5): depth towards the viewer, photo u and v, and canonical y and x of what each pixel sees."""
-    output = np.empty((size, size, 5), np.float32)
-    far, near = planes.depth_range
+    near = np.float32(planes.depth_range[1])
+    half_width = np.float32(planes.half_width)
     inverse = np.ascontiguousarray(rotation_matrix(rotation).T, np.float32)
-    _first_hit(
-        planes.front,
-        np.float32(planes.half_width),
-        inverse,
-        np.float32(translation[0]),
-        np.float32(translation[1]),
-        np.float32(scale_of(translation, size)),
-        np.float32(near),
-        np.float32(far),
-        output,
-    )
-    return output
+    x, y = np.float32(translation[0]), np.float32(translation[1])
+
+    def hit(pixels: int, start: Array) -> Array:
+        output = np.empty((pixels, pixels, 5), np.float32)
+        scale = np.float32(scale_of(translation, pixels))
+        _first_hit(planes.front, half_width, inverse, x, y, scale, near, start, output)
+        return output
+
+    # A rough picture first: the nearest depth around each of its pixels is where the rays of the fine one start.
+    rough = np.ascontiguousarray(hit(size // _ROUGH, _NOWHERE)[..., 0])
+    return hit(size, cv2.dilate(rough, np.ones((3, 3), np.uint8)) + np.float32(0.01))
 
 
 def volume_render(

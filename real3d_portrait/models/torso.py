@@ -7,7 +7,7 @@ and in between by a smooth share of both, so that nothing tears.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
 
@@ -28,7 +28,7 @@ def shoulder_track(rotation: Array, translation: Array, source: Array, size: int
     return (FOLLOW * gaussian_filter1d(neck - rest, SLUGGISH, axis=0, mode="nearest")).astype(np.float32)
 
 
-@njit(cache=True, nogil=True, fastmath=True, parallel=True)
+@njit(cache=True, nogil=True, fastmath=True)
 def join(hit, shift_x, shift_y, chin, collarbone, fade_from, share, window, map_x, map_y):  # type: ignore[no-untyped-def]
     """Blend the head's photo coordinates (`first_hit`) with the shifted shoulders' into cv2.remap maps.
 
@@ -40,7 +40,7 @@ def join(hit, shift_x, shift_y, chin, collarbone, fade_from, share, window, map_
     span = max(size - fade_from, 1.0)
     places = share.shape[0]
     k, limit = places / (2 * window), places - 1.001
-    for i in prange(size):
+    for i in range(size):
         calm = min(max((size - 1 - i) / span, 0.0), 1.0)
         calm = calm * calm * (3 - 2 * calm)
         for j in range(size):
