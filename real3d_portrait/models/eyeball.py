@@ -65,7 +65,8 @@ def take_apart(image: Array, opening: Aperture, pupil: Array, radius: float) -> 
     pupil, radius = _refine_iris(patch @ LUMA, clear, pupil - corner, radius)
     dx, dy = x - corner[0] - pupil[0], y - corner[1] - pupil[1]
     distance = np.hypot(dx, dy) / radius
-    sclera = _fill_sclera(patch, clear & (distance > 1.15), u / width)
+    beneath = (above < -0.08 * width) & (above > -0.25 * width) & (np.abs(u) < 0.4 * width)
+    sclera = _fill_sclera(patch, clear & (distance > 1.15), u / width, patch[beneath])
     within = (below > 0.3 * band) & (above > 0.3 * band)
     iris, glint = _fill_iris(patch, clear, within, distance, dx, dy, radius)
     whole = sclera * (1 - iris[..., 3:]) + iris[..., :3]
@@ -135,11 +136,15 @@ def _refine_iris(luma: Array, clear: Mask, pupil: Array, radius: float) -> tuple
     return found
 
 
-def _fill_sclera(colour: Array, white: Mask, u: Array) -> Array:
-    """The white of the eye everywhere: the photo's pixels where they show, else a smooth continuation."""
+def _fill_sclera(colour: Array, white: Mask, u: Array, skin: Array) -> Array:
+    """The white of the eye everywhere: the photo's pixels where they show, else a smooth continuation.
+
+    skin: (n, 3) pixels under the eye, which tell the light where an eye nearly shut shows no white.
+    """
+    pale = np.median(skin, 0) if len(skin) else np.full(3, 150.0)
+    floor = 0.55 * (0.25 * pale + 0.75 * float(pale @ LUMA)).astype(np.float32)
     if white.sum() < 8:
-        plain = np.percentile(colour.reshape(-1, 3), 80, axis=0).astype(np.float32)
-        return np.broadcast_to(plain, colour.shape).copy()
+        return np.broadcast_to(1.2 * floor, colour.shape).astype(np.float32)
     luma = colour @ LUMA
     bright = white & (luma >= np.percentile(luma[white], 20))
     # A parabola along the eye: an eyeball darkens towards its corners.
@@ -147,8 +152,11 @@ def _fill_sclera(colour: Array, white: Mask, u: Array) -> Array:
     rows, values = terms[bright], colour[bright]
     fit = np.linalg.solve(rows.T @ rows + np.diag([0, 0.02, 0.004]) * len(rows), rows.T @ values)
     smooth = np.clip(terms @ fit, np.percentile(values, 3, axis=0), np.percentile(values, 92, axis=0))
+    shortfall = 1 - float(np.median(smooth[bright] @ LUMA)) / max(float(floor @ LUMA), 1.0)
+    smooth = smooth + float(smoothstep(0.0, 0.3, shortfall)) * (floor - smooth)
     smooth *= 0.95 * (1 - 0.9 * np.clip(np.abs(u) - 0.36, 0, 0.4))[..., None]
     own = cv2.GaussianBlur(cv2.erode(white.astype(np.float32), np.ones((3, 3))), (0, 0), 0.8)[..., None]
+    own *= 1 - smoothstep(0.0, 0.3, shortfall)
     return (smooth + own * (colour - smooth)).astype(np.float32)
 
 

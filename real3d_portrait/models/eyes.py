@@ -182,7 +182,7 @@ def _eyeball(eye: Eyeball, placed: _Placed, u: Array, below: Array, above: Array
 
 def _lash_lengths(place: Array) -> Array:
     """Relative length of the lashes along the lid, place in -0.5..0.5: strands of two mixed spacings."""
-    return 1 + 0.2 * np.sin(118 * place) + 0.15 * np.sin(67 * place + 1)
+    return 1 + 0.10 * np.sin(131 * place) + 0.10 * np.sin(83 * place + 1)
 
 
 def _plane_map(source: Array, target: Array) -> Array:

@@ -75,6 +75,7 @@ class MouthInterior:
         opening = float(np.linalg.norm(rest[13] - rest[14])) / lips
         closed = neutral is not None or opening < 0.05
         self._mm = 0.6 * eyes / 63 + 0.4 * lips / 48 if closed else eyes / 63
+        self._lips_mm = lips / self._mm if closed else 46.0
         line = (rest[13] + rest[14]) / 2 if closed else rest[2] + 22 * self._mm * self._axes[1]
         self._line = line.astype(np.float32)
 
@@ -96,6 +97,7 @@ class MouthInterior:
         self._source_open = self._source.gap / max(self._source.width, 1.0)
         self._upper = self._place(upper, UPPER_ARCH, edge=0.9, setback=2.0, upwards=1.0)
         self._lower_edge = 0.8
+        self._bared = 4.0  # mm of the upper teeth that a lip bares before they follow it
         self._lower = self._place(lower, LOWER_ARCH, edge=self._lower_edge, setback=4.5, upwards=-1.0)
         if self._source_open > 0.08:
             self._use_own_teeth(image, upper)
@@ -180,9 +182,9 @@ class MouthInterior:
         colour = self._cavity(opening, u, v, below, above, mm)
         tongue, cover = self._tongue_at(opening, u, v, linear, offset + jaw, mm, drop)
         colour = colour + cover[..., None] * (tongue - colour)
-        light = self._occlusion(below / mm, above / mm, opening, u)
+        light = self._occlusion(below, above, opening, u, mm)
         lip = float(opening.axes[1] @ (linear @ self._upper_edge + offset - mesh[13, :2])) / mm
-        sunk = (_soft_limit(lip, 6.0, 9.0) - lip) * mm * opening.axes[1]
+        sunk = (_soft_limit(lip, self._bared, self._bared + 3.5) - lip) * mm * opening.axes[1]
         for row, shift in ((self._lower, jaw), (self._upper, sunk)):
             strip = _sample_row(row, opening, u, v, linear, offset + shift, mm)
             dim = light if row.upwards > 0 else 0.9 * light
@@ -217,21 +219,25 @@ class MouthInterior:
         middle = self._line + self._mm * (2.5 * down + 13 * away)
         at_u, at_v = opening.local(*(linear @ middle + offset))
         x = (u - at_u) / (mm * 19)
-        rise = np.float32(2.0 + 0.45 * drop)
+        rise = np.float32(2.0 + 0.55 * drop)
         depth = (v - at_v) / mm + rise - 7 * x**2  # mm below the tongue's outline
-        cover = smoothstep(-1.0, 1.2, depth) * smoothstep(1.05, 0.9, np.abs(x))
+        cover = smoothstep(-1.5, 2.0, depth) * smoothstep(1.05, 0.9, np.abs(x))
         front = smoothstep(0, rise + 3, depth)
         groove = 1 - 0.10 * np.exp(-((x / 0.10) ** 2)) * (1 - front)
         shade = (0.52 + 0.46 * front) * groove * (1 - 0.3 * np.clip(np.abs(x), 0, 1) ** 2)
         return self._tongue * shade[..., None], cover
 
-    def _occlusion(self, below: Array, above: Array, opening: Aperture, u: Array) -> Array:
-        """Light in 0..1 that reaches a point behind the lips; distances to the lips in mm."""
+    def _occlusion(self, below: Array, above: Array, opening: Aperture, u: Array, mm: float) -> Array:
+        """Light in 0..1 that reaches a point behind the lips; below, above: pixels to the lips."""
+        below, above = below / mm, above / mm
+        spread = opening.width / (mm * self._lips_mm)
         upper = 1 - 0.40 * np.exp(-np.clip(below, 0, None) / 1.1)
         lower = 1 - 0.22 * np.exp(-np.clip(above, 0, None) / 0.9)
         corner = np.clip(0.5 * opening.width - np.abs(u), 0, None) / opening.width
         sides = 0.45 + 0.55 * (1 - np.exp(-corner / 0.09))
-        return upper * lower * sides * (0.82 + 0.18 * smoothstep(0.02, 0.14, opening.gap / opening.width))
+        # A slit and a rounded mouth let in less light than a smile.
+        slit = 0.50 + 0.50 * smoothstep(0.01, 0.11, opening.gap / max(opening.width, 1.0))
+        return upper * lower * sides * slit * (0.65 + 0.35 * smoothstep(0.45, 0.85, spread))
 
 
     def _use_own_teeth(self, image: Array, strip: TeethStrip) -> None:
@@ -251,6 +257,7 @@ class MouthInterior:
         shift = -_biting_edge(heights, rows / np.nanmax(rows))
         self._upper = self._place(strip, UPPER_ARCH, edge=0.9 + shift, setback=2.0, upwards=1.0)
         self._lower_edge += max(0.0, shift)
+        self._bared = max(4.0, float(self._axes[1] @ (self._upper_edge - self._landmarks[13])) / self._mm)
         seen, tooth, within = self._look(image, self._upper)
         own = tooth * (self._upper.heights[:, None] > -0.8)
         own = cv2.GaussianBlur(cv2.erode(own.astype(np.float32), np.ones((3, 3))), (0, 0), 1.2)[..., None]
@@ -270,7 +277,7 @@ class MouthInterior:
         greyness = (colour.max(-1) - colour.min(-1)) / np.maximum(colour.max(-1), 1)
         skin = float(np.ptp(self._light) / self._light.max())
         tooth = smoothstep(0.50, 0.70, luma / bright) * smoothstep(1.0, 0.75, greyness / max(skin, 0.2))
-        light = self._occlusion(below / self._mm, above / self._mm, self._source, u)
+        light = self._occlusion(below, above, self._source, u, self._mm)
         return np.clip(colour / np.clip(light, 0.6, 1)[..., None], 0, 250), tooth * inside, inside
 
 
