@@ -28,12 +28,13 @@ Kind = Literal["keep", "transparent", "blur", "colour", "image", "video"]
 BackgroundSource = str | os.PathLike[str] | np.ndarray | Image.Image
 
 FPS = 25
+_WORDS: dict[str, Kind] = {"keep": "keep", "transparent": "transparent", "blur": "blur"}
 BLUR = 0.03  # standard deviation as a part of the plate's longer side: shapes melt, the light stays
 _ROLE = "background image"
 _TIME_ROUNDING = 1e-4  # seconds; containers keep times in whole milliseconds or finer fractions
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Background:
     """One background; make it with `parse`.
 
@@ -69,8 +70,8 @@ class Background:
             return cls._from_picture(spec)
         if isinstance(spec, str):
             word = spec.strip().lower()
-            if word in ("keep", "transparent", "blur"):
-                return cls(word)
+            if word in _WORDS:
+                return cls(_WORDS[word])
             colour = _colour(word)
             if colour is not None:
                 return cls("colour", colour=colour)
@@ -116,18 +117,16 @@ class Background:
         A still background yields one and the same array, so that nothing in it can move.
         """
         height, width = plate.shape[:2]
-        match self.kind:
-            case "keep" | "transparent":
-                still = plate
-            case "blur":
-                sigma = BLUR * max(height, width)
-                still = cv2.GaussianBlur(plate, (0, 0), sigma, borderType=cv2.BORDER_REPLICATE)
-            case "colour":
-                still = np.full_like(plate, self.colour)
-            case "image":
-                still = cover(self.image, width, height)
-            case "video":
-                return _looping(self.video, width, height)
+        if self.video is not None:
+            return _looping(self.video, width, height)
+        still = plate
+        if self.image is not None:
+            still = cover(self.image, width, height)
+        elif self.colour is not None:
+            still = np.full_like(plate, self.colour)
+        elif self.kind == "blur":
+            sigma = BLUR * max(height, width)
+            still = cv2.GaussianBlur(plate, (0, 0), sigma, borderType=cv2.BORDER_REPLICATE)
         return itertools.repeat(still)
 
 
@@ -175,11 +174,13 @@ def _intervals(path: Path) -> Iterator[tuple[np.ndarray, float]]:
 
 def _colour(word: str) -> tuple[int, int, int] | None:
     """RGB of a CSS colour, also of the rgba(…) with fractions that colour pickers give; opaque ones only."""
-    numbers = re.fullmatch(r"rgba?\(([\d.]+), *([\d.]+), *([\d.]+)(?:, *1(?:\.0*)?)?\)", word)
+    number = r"(\d+(?:\.\d*)?)"
+    numbers = re.fullmatch(rf"rgba?\({number}, *{number}, *{number}(?:, *1(?:\.0*)?)?\)", word)
     if numbers:
-        return tuple(min(round(float(number)), 255) for number in numbers.groups())
+        red, green, blue = (min(round(float(part)), 255) for part in numbers.groups())
+        return red, green, blue
     try:
         colour = ImageColor.getrgb(word)
     except ValueError:
         return None
-    return colour if len(colour) == 3 else None
+    return (colour[0], colour[1], colour[2]) if len(colour) == 3 else None

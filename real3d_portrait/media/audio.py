@@ -8,6 +8,7 @@ import wave
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import av
 import numpy as np
@@ -22,7 +23,7 @@ from real3d_portrait.errors import (
     AudioUnreadableError,
     NoAudioStreamError,
 )
-from real3d_portrait.media.demux import open_media, packets, start_seconds
+from real3d_portrait.media.demux import in_seconds, open_media, packets, start_seconds
 
 logger = logging.getLogger(__name__)
 
@@ -97,7 +98,8 @@ def stream_audio(path: str | os.PathLike[str], rate: int, channels: int) -> Iter
         zero = start_seconds(container)
         # Demuxers of the MP4 family know the exact length but leave the codec's padding in the last packet.
         exact = container.format.name.startswith("mov") and stream.duration is not None
-        end = round((stream.duration * stream.time_base + _start(stream) - zero) * rate) if exact else None
+        ticks = (stream.duration or 0) + (stream.start_time or 0)
+        end = round((in_seconds(ticks, stream.time_base) - zero) * rate) if exact else None
         line = _Timeline(rate, channels)
         written = 0
         for frame in _decode(container, stream, path):
@@ -131,7 +133,8 @@ class _Timeline:
 
     def place(self, frame: av.AudioFrame, time: float | None) -> Iterator[np.ndarray]:
         source = (frame.format.name, frame.layout.name, frame.sample_rate)
-        if source != self._source:  # chained Ogg streams may change rate on the way
+        if self._resampler is None or source != self._source:
+            # Chained Ogg streams may change their rate on the way.
             yield from self.flush()
             self._source = source
             # Left and right are averaged below: FFmpeg's own mono would make a stereo voice 3 dB louder.
@@ -171,7 +174,7 @@ def _decode(container: InputContainer, stream: av.AudioStream, path: Path) -> It
     good = bad = 0
     for packet in packets(container, stream):
         try:
-            frames = packet.decode()
+            frames = cast(list[av.AudioFrame], packet.decode())
         except av.error.FFmpegError:
             bad += 1
             continue
@@ -199,11 +202,8 @@ def _open(path: Path) -> InputContainer:
 def _stream(container: InputContainer, path: Path) -> av.AudioStream:
     if not container.streams.audio:
         raise NoAudioStreamError(path=path)
-    stream = container.streams.best("audio") or container.streams.audio[0]
+    best = container.streams.best("audio")
+    stream = best if isinstance(best, av.AudioStream) else container.streams.audio[0]
     if not stream.codec_context.sample_rate or not stream.codec_context.channels:
         raise AudioCorruptError(path=path)
     return stream
-
-
-def _start(stream: av.AudioStream) -> float:
-    return float((stream.start_time or 0) * stream.time_base)

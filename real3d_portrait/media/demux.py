@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -33,6 +34,11 @@ def open_media(path: Path) -> InputContainer:
 def start_seconds(container: InputContainer) -> float:
     """Time stamp that players show as zero, in seconds. Edit lists are already applied by the demuxer."""
     return max(container.start_time or 0, 0) / av.time_base
+
+
+def in_seconds(ticks: int | None, base: Fraction | None) -> float:
+    """A time stamp or length in seconds; 0 where the file states none."""
+    return float((ticks or 0) * (base or 0))
 
 
 def packets(container: InputContainer, stream: av.stream.Stream) -> Iterator[av.Packet]:

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Iterator, Mapping
 from fractions import Fraction
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, cast
 
 import av
 import numpy as np
@@ -77,7 +77,7 @@ class SoundTrack:
         self._rest = np.zeros((self._channels, 0), np.float32)
         self._written = 0
         self._container = container
-        self._stream = container.add_stream(codec, rate=self._rate, layout=self._layout)
+        self._stream = cast(av.AudioStream, container.add_stream(codec, self._rate, layout=self._layout))
         if codec != "pcm_s16le":
             self._stream.bit_rate = _BITS_PER_CHANNEL * self._channels
 
@@ -186,8 +186,11 @@ class PictureEncoder:
         self._text = PngInfo()
         for name, value in tags.items():
             self._text.add_itxt(name.capitalize(), value)
-        self._container = av.open(f"file:{folder / SOUND_NAME}", "w", format="wav") if audio else None
-        self._sound = SoundTrack(self._container, "pcm_s16le", audio) if audio else None
+        self._container: OutputContainer | None = None
+        self._sound: SoundTrack | None = None
+        if audio:
+            self._container = av.open(f"file:{folder / SOUND_NAME}", "w", format="wav")
+            self._sound = SoundTrack(self._container, "pcm_s16le", audio)
 
     def write(self, frame: np.ndarray) -> None:
         name = self._folder / FRAME_NAME.format(self._written)
@@ -197,7 +200,7 @@ class PictureEncoder:
             self._sound.write_until(self._written / self._fps)
 
     def finish(self) -> None:
-        if self._sound:
+        if self._sound and self._container:
             self._sound.finish()
             self._container.close()
 

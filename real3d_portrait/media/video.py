@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import cast
 
 import av
 import numpy as np
@@ -23,7 +24,7 @@ from real3d_portrait.errors import (
     VideoUnreadableError,
     VideoWithoutFramesError,
 )
-from real3d_portrait.media.demux import open_media, packets, start_seconds
+from real3d_portrait.media.demux import in_seconds, open_media, packets, start_seconds
 from real3d_portrait.media.writer import VideoWriter
 
 __all__ = ["VideoFrame", "VideoInfo", "VideoWriter", "probe", "read_frames"]
@@ -120,14 +121,13 @@ def read_frames(path: str | os.PathLike[str]) -> Iterator[VideoFrame]:
 def _seconds(container: InputContainer, stream: av.VideoStream) -> float:
     """Length of the picture track from the file's start, after its first frame was read."""
     if stream.duration:
-        return float(stream.duration * stream.time_base)
+        return in_seconds(stream.duration, stream.time_base)
     zero = start_seconds(container)
     if container.duration:
         return container.duration / av.time_base - zero
     # Browsers' recordings state no length.
-    stamped = (packet for packet in packets(container, stream) if packet.pts is not None)
-    ends = (packet.pts + (packet.duration or 0) for packet in stamped)
-    return max(float(max(ends, default=0) * stream.time_base) - zero, 0.0)
+    ends = ((packet.pts or 0) + (packet.duration or 0) for packet in packets(container, stream))
+    return max(in_seconds(max(ends, default=0), stream.time_base) - zero, 0.0)
 
 
 def _to_rgb(frame: av.VideoFrame, size: tuple[int, int], reformatter: VideoReformatter) -> np.ndarray:
@@ -155,10 +155,10 @@ def _turned(pixels: np.ndarray, matrix: np.ndarray) -> np.ndarray:
 
 def _display_matrix(frame: av.VideoFrame) -> np.ndarray:
     """(2, 2) of -1, 0, 1: row vector (x, y) of the stored picture times this is the shown (x, y)."""
-    data = frame.side_data.get(SideDataType.DISPLAYMATRIX)
+    data = frame.side_data.get(SideDataType.DISPLAYMATRIX.name)
     if data is None:
         return _IDENTITY
-    matrix = np.frombuffer(data, np.int32)[[0, 1, 3, 4]].reshape(2, 2) / 65536
+    matrix = np.frombuffer(cast(bytes, data), np.int32)[[0, 1, 3, 4]].reshape(2, 2) / 65536
     turn = np.where(np.abs(matrix) > 0.7, np.sign(matrix), 0).astype(int)
     return turn if abs(round(np.linalg.det(turn))) == 1 else _IDENTITY
 
@@ -206,4 +206,4 @@ def _stream(container: InputContainer, path: Path) -> av.VideoStream:
         # An MP4 into which nothing was recorded holds no tracks at all.
         raise NoVideoStreamError(path=path) if container.streams else VideoWithoutFramesError(path=path)
     best = container.streams.best("video")
-    return best if best in tracks else tracks[0]
+    return next((track for track in tracks if track is best), tracks[0])

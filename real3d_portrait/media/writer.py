@@ -99,6 +99,8 @@ class VideoWriter:
         expected = (self._size[1], self._size[0], 4 if self._transparent else 3)
         if frame.shape != expected or frame.dtype != np.uint8:
             raise ValueError(f"frame is {frame.shape} {frame.dtype}, expected {expected} uint8")
+        if self._encoder is None:
+            raise ValueError("VideoWriter writes inside its with block only")
         try:
             self._encoder.write(frame)
         except OSError as error:
@@ -109,12 +111,12 @@ class VideoWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
-            if kind is None:
+            if kind is None and self._encoder and self._temporary:
                 if not self._frames:
                     raise ValueError("no frame was written")
                 self._encoder.finish()
                 self._encoder = None
-                self._publish()
+                self._publish(self._temporary)
         except OSError as problem:
             raise output_error(problem, self.path) from problem
         finally:
@@ -153,11 +155,11 @@ class VideoWriter:
             return PictureEncoder(temporary, self._fps, self._audio, self._tags)
         return MovieEncoder(temporary, *self._size, self._fps, self._audio, self._transparent, self._tags)
 
-    def _publish(self) -> None:
+    def _publish(self, temporary: Path) -> None:
         if self._folder:
-            _replace_folder(self._temporary, self.path)
+            _replace_folder(temporary, self.path)
         else:
-            os.replace(self._temporary, self.path)
+            os.replace(temporary, self.path)
         self._temporary = None
 
     def _discard(self) -> None:
@@ -186,9 +188,8 @@ def check_output(path: str | os.PathLike[str], transparent: bool = False) -> Non
         raise OutputIsFolderError(path=path)
     elif transparent and path.suffix.lower() == ".mp4":
         raise TransparencyUnsupportedError(path=path)
-    for place in (parent, path):
-        if place.exists() and not os.access(place, os.W_OK):
-            raise OutputNotWritableError(path=path, reason="Permission denied")
+    if not os.access(parent, os.W_OK) or (path.is_file() and not os.access(path, os.W_OK)):
+        raise OutputNotWritableError(path=path, reason="Permission denied")
 
 
 def _is_folder(path: str | os.PathLike[str]) -> bool:
@@ -196,12 +197,18 @@ def _is_folder(path: str | os.PathLike[str]) -> bool:
 
 
 def _refuse_foreign_files(folder: Path) -> None:
-    if folder.is_dir():
-        found = next((entry.name for entry in os.scandir(folder) if not _OURS.fullmatch(entry.name)), None)
-        if found is not None:
-            raise OutputFolderInUseError(path=folder, found=found)
-    elif folder.exists():
-        raise OutputNotWritableError(path=folder, reason="a file of that name exists")
+    # One look only: another writer may be putting its own sequence there at this moment.
+    try:
+        names = os.listdir(folder)
+    except FileNotFoundError:
+        return
+    except NotADirectoryError:
+        raise OutputNotWritableError(path=folder, reason="a file of that name exists") from None
+    except OSError as error:
+        raise output_error(error, folder) from None
+    found = next((name for name in names if not _OURS.fullmatch(name)), None)
+    if found is not None:
+        raise OutputFolderInUseError(path=folder, found=found)
 
 
 def _replace_folder(new: Path, target: Path) -> None:

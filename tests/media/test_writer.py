@@ -345,10 +345,10 @@ def test_memory_does_not_grow_with_the_length(tmp_path: Path) -> None:
     frames = [rng.integers(0, 256, (160, 160, 3), dtype=np.uint8) for _ in range(10)]
     sizes = []
     with VideoWriter(tmp_path / "a.mp4", 160, 160, audio=tmp_path / "long.wav") as writer:
-        for index in range(700):
+        for index in range(450):
             writer.write(frames[index % 10])
-            if index in (150, 699):
+            if index in (150, 449):
                 pages = int(Path("/proc/self/statm").read_text().split()[1])
                 sizes.append(pages * os.sysconf("SC_PAGE_SIZE"))
-    assert (tmp_path / "a.mp4").stat().st_size > 5_000_000
+    assert (tmp_path / "a.mp4").stat().st_size > 3_000_000
     assert sizes[1] - sizes[0] < 4_000_000
