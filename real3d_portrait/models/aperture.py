@@ -160,5 +160,6 @@ class Aperture:
     def coverage(self, u: Array, below: Array, above: Array, softness: float) -> Array:
         """Soft mask in 0..1 of the opening at places with these depths; its edge is `softness` pixels wide."""
         ends = np.minimum(u - self.u[0], self.u[-1] - u)
-        edges = [np.clip(distance / softness + 0.5, 0, 1) for distance in (below, above, ends)]
-        return edges[0] * edges[1] * edges[2]
+        # Both edges share a pixel where they nearly meet: what each leaves open adds up to nothing at no gap.
+        between = np.clip(below / softness + 0.5, 0, 1) + np.clip(above / softness + 0.5, 0, 1) - 1
+        return np.clip(between, 0, 1) * np.clip(ends / softness + 0.5, 0, 1)

@@ -38,6 +38,7 @@ class Eyeball:
     lash: Array  # (3,) colour of the upper lash line
     width: float  # photo pixels
     openness: float  # height over width
+    visible: float  # 0 behind dark glasses, 1 where white and iris can be told apart
 
 
 def opening_of(mesh: Array, upper: tuple[int, ...], lower: tuple[int, ...]) -> Aperture:
@@ -48,8 +49,8 @@ def opening_of(mesh: Array, upper: tuple[int, ...], lower: tuple[int, ...]) -> A
     return Aperture.from_points(mesh[list(upper), :2], mesh[list(lower), :2], axes)
 
 
-def take_apart(image: Array, opening: Aperture, pupil: Array, radius: float) -> Eyeball:
-    """image: (S, S, 3) float32 RGB; pupil: (2,) and radius: the tracker's iris in pixels."""
+def take_apart(image: Array, opening: Aperture, pupil: Array, radius: float, cheek: float) -> Eyeball:
+    """image: (S, S, 3) float32 RGB; pupil: (2,) and radius: the tracker's iris in pixels; cheek: its luma."""
     width = max(opening.width, 4.0)
     reach = int(np.ceil(0.9 * width))
     corner = np.rint(opening.origin).astype(int) - reach
@@ -110,7 +111,16 @@ def take_apart(image: Array, opening: Aperture, pupil: Array, radius: float) -> 
         lash=lashes[darkest].mean(0),
         width=width,
         openness=opening.gap / width,
+        visible=_visibility((patch @ LUMA)[(below > 0) & (above > 0)], (patch @ LUMA)[beneath], cheek),
     )
+
+
+def _visibility(inside: Array, beneath: Array, cheek: float) -> float:
+    """0 where the eye and the skin under it are as dark and even as glasses for the sun, else 1; lumas."""
+    if len(inside) < 8 or not len(beneath):
+        return 1.0
+    contrast = float(np.ptp(np.percentile(inside, (5, 95)))) / cheek
+    return float(max(smoothstep(0.24, 0.32, contrast), smoothstep(0.45, 0.65, float(np.median(beneath)) / cheek)))
 
 
 def _refine_iris(luma: Array, clear: Mask, pupil: Array, radius: float) -> tuple[Array, float]:

@@ -24,7 +24,7 @@ from real3d_portrait.models.aperture import (
     look_up,
     smoothstep,
 )
-from real3d_portrait.models.eyeball import STRIP_COLUMNS, STRIP_ROWS, Eyeball, opening_of, take_apart
+from real3d_portrait.models.eyeball import LUMA, STRIP_COLUMNS, STRIP_ROWS, Eyeball, opening_of, take_apart
 
 Array = NDArray[np.float32]
 Window = tuple[slice, slice]
@@ -34,6 +34,7 @@ _EYES = (
     (RIGHT_EYE_UPPER, RIGHT_EYE_LOWER, 468, (247, 30, 29, 27, 28, 56, 190)),
     (LEFT_EYE_UPPER, LEFT_EYE_LOWER, 473, (414, 286, 258, 257, 259, 260, 467)),
 )
+_CHEEKS = (50, 280, 205, 425, 101, 330)
 _CLOSED_RATIO = 0.05  # height over width of the tracker's opening on a shut eye
 _GLINT_FOLLOW = 0.35  # how much of the iris's motion a reflection on the cornea shares
 
@@ -69,12 +70,14 @@ class EyeLayer:
         self._landmarks = np.asarray(landmarks, np.float32)
         self._placement = HeadPlacement(self._landmarks)
         image = photo.astype(np.float32)
+        at = np.clip(np.rint(self._landmarks[list(_CHEEKS), :2]).astype(int), 0, np.array(image.shape[1::-1]) - 1)
+        cheek = max(20.0, float(np.median(image[at[:, 1], at[:, 0]] @ LUMA)))
         self._eyeballs = []
         for upper, lower, iris, _ in _EYES:
             pupil, ring = self._landmarks[iris, :2], self._landmarks[iris + 1 : iris + 5, :2]
             radius = float(np.linalg.norm(ring - pupil, axis=1).mean())
             opening = opening_of(self._landmarks, upper, lower)
-            self._eyeballs.append(take_apart(image, opening, pupil, radius))
+            self._eyeballs.append(take_apart(image, opening, pupil, radius, cheek))
 
     def draw(self, frame: NDArray, mesh_px: Array) -> NDArray:
         """The frame with eyeballs between its lids, and skin with a lash line where lids come down.
@@ -94,7 +97,7 @@ class EyeLayer:
             gaze = mesh_px[iris, :2] - home[-1]
             fold = opening.local(*mesh_px[list(ring), :2].T)
             placed = _Placed(opening, resting, plane, gaze, resting.width / eye.width, fold)
-            weight = placed.novelty()
+            weight = placed.novelty() * eye.visible
             if weight > 0:
                 _draw_eye(result, frame, eye, placed, weight)
         return result
@@ -121,7 +124,7 @@ def _draw_eye(result: NDArray, frame: NDArray, eye: Eyeball, placed: _Placed, we
         lid, cover = _fallen_lid(eye, placed, image, window, u, v, below)
         edge = np.clip(0.5 - below / softness, 0, 1)
         edge += shut * (np.clip(0.5 + (above + rim) / softness, 0, 1) - edge)
-        image += (cover * ends * weight * edge)[..., None] * (lid - image)
+        image += (cover * smoothstep(0.5, 0.30, np.abs(u) / width) * weight * edge)[..., None] * (lid - image)
         ball += shut * (lid - ball)
     mask = opening.coverage(u, below, above + rim, softness) * weight
     image += mask[..., None] * (ball - image)
@@ -158,7 +161,7 @@ def _fallen_lid(
         x, y = (np.ascontiguousarray(points[None, :, k], np.float32) for k in (0, 1))
         colours.append(cv2.remap(image, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)[0])
     fold = gaussian_filter1d(np.maximum.reduce(colours), 0.06 * STRIP_COLUMNS, axis=0, mode="nearest")
-    skin = 0.75 * fold + 0.25 * (0.6 * eye.upper_lid + 0.4 * eye.lower_lid)
+    skin = 0.6 * fold + 0.4 * (0.6 * eye.upper_lid + 0.4 * eye.lower_lid)
 
     strength = smoothstep(0.015 * width, 0.12 * width, fallen)
     found = look_up(u, columns, height, strength)

@@ -89,3 +89,10 @@ def test_a_photo_with_closed_eyes_still_gives_eyes():
     drawn = EyeLayer(photo, asleep).draw(photo, points)
     assert np.isfinite(drawn.astype(float)).all()
     assert np.any(drawn != photo)
+
+
+def test_dark_glasses_are_left_alone(scene):
+    points, photo, _ = scene
+    worn = photo.copy()
+    worn[eyes_mask(points, 24)] = (38, 34, 36)
+    assert np.array_equal(EyeLayer(worn, points).draw(worn, close_eyes(points, 0.9)), worn)
