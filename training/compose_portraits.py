@@ -98,7 +98,8 @@ def compose(sources: list[Source], spec: Spec) -> tuple[Array, Array, NDArray, A
     masks = {r: blending.soften(labels == i, 7) for i, r in enumerate(blending.REGIONS)}
     face = blending.polygon(shape[list(blending.OVAL)]).astype(np.float32)
     clothes = np.isin(labels, [blending.REGIONS.index(r) for r in blending.CLOTHES_REGIONS])
-    body = blending.soften(clothes | (labels == blending.REGIONS.index("neck")), 5)
+    neck = labels == blending.REGIONS.index("neck")
+    body = blending.soften(clothes | neck, 5)
     skin = blending.plain_skin(shape)
 
     # One skin tone for all, before the flow compares them.
@@ -133,10 +134,8 @@ def compose(sources: list[Source], spec: Spec) -> tuple[Array, Array, NDArray, A
         picture = align.sample(lab, where)
         if s.neckline is not None:
             sure = (matte > 0.95) & (valid > 0.9)
-            bare = skin | (labels == blending.REGIONS.index("neck"))
-            reach = 7 if "hair_length" in spec else 20
             colour = np.array(spec["clothes_colour"], np.float32)
-            picture = blending.dye(picture, clothes, bare, sure, reach, colour, spec.get("clothes_spread", 6))
+            picture = blending.dye(picture, clothes, neck, skin | neck, sure, colour, spec.get("clothes_spread", 6))
         pictures.append(blending.foreground(picture, matte, valid))
 
     leaders = [
@@ -145,7 +144,9 @@ def compose(sources: list[Source], spec: Spec) -> tuple[Array, Array, NDArray, A
     ]
     lead = [a * np.maximum(i, 0.02) for a, i in zip(leaders, inside)]
     lab, shares = blending.blend(pictures, lead, base, face)
-    ballot = [b * (0.1 + a) + 1e-7 for a, b in zip(leaders, base)]
+    hair = ("hair_top", "hair_l", "hair_r") + (("side_l", "side_r") if "hair_length" in spec else ())
+    lab = blending.natural_hair(lab, sum(masks[r] for r in hair))
+    ballot = [b * (0.002 + a) + 1e-7 for a, b in zip(leaders, base)]
     matte = blending.joint_matte(mattes, [a * np.maximum(i, 1e-3) for a, i in zip(leaders, inside)], ballot)
     return lab, matte, shape, shares
 
@@ -175,7 +176,7 @@ def finish(lab: Array, matte: Array, spec: Spec, seed: int) -> NDArray[np.uint8]
     person, behind = (cv2.cvtColor(np.float32(p), cv2.COLOR_LAB2RGB) for p in (lab, wall))
     picture = to_lab(person * matte[..., None] + behind * (1 - matte[..., None]))
     fine, coarse = (blending.soften(rng.normal(size=(SIDE, SIDE)), s) for s in (0.6, 1.3))
-    grain = 0.9 * fine / fine.std() + 0.5 * coarse / coarse.std()
+    grain = 0.75 * fine / fine.std() + 0.4 * coarse / coarse.std()
     picture[..., 0] += grain * (0.55 + 0.45 * matte) * np.clip(picture[..., 0] / 40, 0.5, 1)
     return (np.clip(cv2.cvtColor(picture, cv2.COLOR_LAB2RGB), 0, 1) * 255 + 0.5).astype(np.uint8)
 
@@ -190,7 +191,7 @@ def details(lightness: Array, points: NDArray, shape: NDArray) -> Array:
     return inner / np.linalg.norm(inner)
 
 
-def resemblance(picture: NDArray[np.uint8], spec: Spec, faces: Faces, finder: FaceFinder, others: int = 150) -> str:
+def resemblance(picture: NDArray[np.uint8], spec: Spec, faces: Faces, finder: FaceFinder, others: int = 100) -> str:
     """Correlation of facial detail between the composite and each source, and unrelated frontal faces."""
     shape = finder.find(picture)[0][:, :2].astype(np.float64)
     own = details(to_lab(picture / 255)[..., 0], shape, shape)

@@ -124,19 +124,21 @@ def match_skin(lab: Array, own: NDArray, wanted: NDArray) -> Array:
     return out
 
 
-def dye(lab: Array, clothes: NDArray[np.bool_], skin: NDArray[np.bool_], sure: NDArray[np.bool_], reach: int,
-        colour: NDArray, spread: float) -> Array:  # fmt: skip
-    """Gives cloth, told from skin by colour within `reach` pixels of the clothes region, one colour and contrast."""
+def dye(lab: Array, clothes: NDArray[np.bool_], neck: NDArray[np.bool_], skin: NDArray[np.bool_],
+        sure: NDArray[np.bool_], colour: NDArray, spread: float) -> Array:  # fmt: skip
+    """Gives cloth, told from skin by its colour on and near the clothes region, one colour and contrast."""
     inner = (cv2.erode(clothes.astype(np.uint8), np.ones((9, 9))) > 0) & sure
     if inner.sum() < 500:
         return lab
     mean, deviation, skin_mean = lab[inner].mean(0), lab[inner].std(0), lab[skin & sure].mean(0)
-    scale = np.array([22, 5, 6])
+    scale = np.array([35, 5, 6])
     nearer = (((lab - skin_mean) / scale) ** 2).sum(-1) - (((lab - mean) / scale) ** 2).sum(-1)
     cloth = 1 / (1 + np.exp(np.clip(-nearer / 4, -20, 20)))
-    wide = 2 * reach + 1
-    near = soften(cv2.dilate(clothes.astype(np.float32), np.ones((wide, wide))), 4)
-    deep = soften(cv2.erode(clothes.astype(np.float32), np.ones((41, 41))), 6)
+    region = clothes.astype(np.float32)
+    # Further up the neck than at the sides, where dark hair would pass for cloth.
+    near = np.maximum(cv2.dilate(region, np.ones((13, 13))), cv2.dilate(region, np.ones((25, 25))) * neck)
+    near = soften(near, 4)
+    deep = soften(cv2.erode(region, np.ones((15, 15))), 3)
     cloth = soften(np.maximum(cloth * near, deep), 1.2)[..., None]
     dyed = np.empty_like(lab)
     dyed[..., 0] = (lab[..., 0] - mean[0]) * np.clip(spread / deviation[0], 0.3, 1.6) + colour[0]
@@ -222,3 +224,11 @@ def joint_matte(mattes: list[Array], lead: list[Array], votes: list[Array]) -> A
     matte = np.clip(own, np.clip((distance - 4) / 3, 0, 1), np.clip((distance + 4) / 3, 0, 1))
     shrunk = cv2.erode(matte.astype(np.float32), cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (3, 3)))
     return np.clip((soften(shrunk, 0.9) - 0.4) / 0.55, 0, 1)
+
+
+def natural_hair(lab: Array, hair: Array) -> Array:
+    """Lab without the green or blue that a former background left in hair; `hair` (SIDE, SIDE) is its mask."""
+    out = lab.copy()
+    out[..., 2] += hair * (np.maximum(lab[..., 2], 2) - lab[..., 2])
+    out[..., 1] += hair * (np.maximum(lab[..., 1], 0.35 * out[..., 2] + 1) - lab[..., 1])
+    return out
