@@ -6,28 +6,16 @@ from typing import Any
 
 import gradio as gr
 from gradio.components import Component
-from gradio.data_classes import ImageData
 from PIL import ImageColor
 
+from real3d_portrait.app.uploads import FileUpload, PhotoUpload
 from real3d_portrait.errors import UnknownBackgroundError
 from real3d_portrait.resources import resource
 
 BACKGROUND_KINDS = ("keep", "blur", "transparent")
 
 
-class PhotoUpload(gr.Image):
-    """A photo handed on as it was uploaded, so that what is wrong with it is said in our words."""
-
-    is_template = True  # drawn as the component it derives from
-
-    def preprocess(self, payload: ImageData | None) -> Any:
-        """The path of the uploaded file; a picture pasted from the clipboard is saved first."""
-        if payload is None or (payload.url or "").startswith("data:"):
-            return super().preprocess(payload)
-        return payload.path
-
-
-def photo(label: str = "Photo") -> gr.Image:
+def photo(label: str = "Photo") -> PhotoUpload:
     return PhotoUpload(
         label=label, type="filepath", image_mode=None, sources=["upload", "clipboard"], height=300
     )
@@ -53,8 +41,8 @@ def consent() -> gr.Checkbox:
     )
 
 
-def motion_file() -> gr.File:
-    return gr.File(label="… or saved motion (.npz)", file_types=[".npz"], height=165)
+def motion_file() -> FileUpload:
+    return FileUpload(label="… or saved motion (.npz)", file_types=[".npz"], height=165)
 
 
 def background(default: str = "keep") -> dict[str, Component]:
@@ -73,7 +61,7 @@ def background(default: str = "keep") -> dict[str, Component]:
             value=default,
             allow_custom_value=True,
         ),
-        "background_file": gr.File(
+        "background_file": FileUpload(
             label="… or a picture or video", file_types=["image", "video"], height=165
         ),
     }
@@ -91,7 +79,7 @@ def settings() -> dict[str, Component]:
                 info="Relative starts at the photo's.",
             )
             blink = gr.Radio(["natural", "none"], value="natural", label="Blinks")
-        pose_video = gr.File(label="Head motion from a video instead", file_types=["video"], height=165)
+        pose_video = FileUpload(label="Head motion from a video instead", file_types=["video"], height=165)
         with gr.Row():
             mouth = gr.Slider(0, 2, value=1.0, step=0.05, label="Mouth amplitude")
             expression = gr.Slider(0, 2, value=1.0, step=0.05, label="Expression scale")
@@ -156,4 +144,6 @@ def example_pairs(photos: str, drivers: str) -> list[list[str]]:
 def example_rows(rows: list[list[str]], inputs: list[Component]) -> None:
     """Thumbnails that fill the inputs, where the installation has examples of this kind."""
     if rows:
+        # Served from where they lie: copies in the cache would be emptied away under the thumbnails.
+        gr.set_static_paths([resource("assets", "examples")])
         gr.Examples(rows, inputs, cache_examples=False)

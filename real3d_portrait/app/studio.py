@@ -88,7 +88,7 @@ class Studio:
                 )
             except Real3DError as error:
                 raise gr.Error(_without_folders(str(error), values), print_exception=False) from None
-            for warning in clip.provenance.get("warnings", ()):
+            for warning in clip.provenance.warnings:
                 gr.Warning(warning)
             return save_file_to_cache(clip.path, cache_dir=get_upload_folder())
 
