@@ -292,7 +292,7 @@ class Real3DPortrait:
         background = Background.parse(settings.background)
         info = probe(video)
         total = max(1, round(info.seconds * FPS))
-        frames = _counted(swapped_frames(Path(video), background), total, settings)
+        frames = _counted(swapped_frames(Path(video), background, total), total, settings)
         sound = Path(video) if info.has_audio else None
         return _Job(frames, info.width, info.height, total, sound, background.transparent, background.warnings)
 

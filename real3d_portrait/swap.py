@@ -23,13 +23,13 @@ _LOOK_FOR_FACE = 25  # frames among which a face must be seen
 _STEADY = 0.5  # share of the last frame's probability that stays where little changed
 
 
-def swapped_frames(video: Path, background: Background) -> Iterator[Frame]:
-    """Frames at 25 fps, (H, W, 3), or (H, W, 4) with straight alpha for a transparent background.
+def swapped_frames(video: Path, background: Background, total: int) -> Iterator[Frame]:
+    """`total` frames at 25 fps, (H, W, 3), or (H, W, 4) with straight alpha for a transparent background.
 
     Raises:
         VideoWithoutFaceError: nobody's face is seen in the first second, or the whole of a shorter video.
     """
-    pixels = _with_face(_at_25_fps(read_frames(video)), video)
+    pixels = _with_face(_at_25_fps(read_frames(video), total), video)
     if background.kind == "keep":
         yield from pixels
         return
@@ -80,19 +80,18 @@ def _steadied(probability: Matte, last: Matte) -> Matte:
     return probability + keep * (last - probability)
 
 
-def _at_25_fps(frames: Iterator[VideoFrame]) -> Iterator[Frame]:
-    """The picture on show at each 25th of a second, from the first frame's time on."""
-    start: float | None = None
+def _at_25_fps(frames: Iterator[VideoFrame], total: int) -> Iterator[Frame]:
+    """The picture on show at each 25th of a second, `total` times; a late first and the last one fill the ends."""
     given = 0
     shown: Frame | None = None
     for frame in frames:
-        start = frame.time if start is None else start
-        while shown is not None and given / FPS < frame.time - start - 1e-4:
+        while shown is not None and given < total and given / FPS < frame.time - 1e-4:
             yield shown
             given += 1
         shown = frame.pixels
-    if shown is not None:
+    while shown is not None and given < total:
         yield shown
+        given += 1
 
 
 def _with_face(frames: Iterator[Frame], video: Path) -> Iterator[Frame]:
