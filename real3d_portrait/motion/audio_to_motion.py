@@ -20,9 +20,11 @@ from real3d_portrait.motion.audio_features import N_MELS, SAMPLE_RATE, audio_fea
 from real3d_portrait.motion.gaze import viewer_gaze
 from real3d_portrait.motion.lids import blink_series, without_blinks
 from real3d_portrait.motion.motion import Motion
+from real3d_portrait.motion.neutral import mouth_direction
 from real3d_portrait.motion.pose_tracks import BROW, ROLL, YAW, TrackBank, X, Z, play_tracks, speech_presence
 
 WEIGHTS_FILE = "a2m.safetensors"
+_PRESSED = 0.003  # of the face height, by which lips are pressed in a p or m
 _WINDOW = 752  # motion frames computed at once, a multiple of the latent's stride
 
 Array = NDArray[np.float32]
@@ -121,6 +123,14 @@ def predict_expression(network: A2M, features: Array, temperature: float, seed: 
     return np.concatenate(pieces)[:frames]
 
 
+def lips_in_contact(expression: NDArray[np.floating], rest: Array, model: FaceModel) -> NDArray[np.floating]:
+    """(T, E) -> what to add to it so that lips which meet stop there: closed a little tighter than at rest."""
+    towards = mouth_direction(model)
+    tightest = rest @ towards - _PRESSED
+    beyond = np.maximum(tightest - expression @ towards, 0)
+    return beyond[:, None] * towards / (towards @ towards)
+
+
 def audio_to_motion(
     audio: Audio,
     model: AudioToMotion,
@@ -164,12 +174,12 @@ def audio_to_motion(
     speech = predict_expression(model.network, features, temperature, seed) - model.rest
     # Louder lips, calm in silence: the network alone would murmur on at a hum or a slammed door.
     speech = (speech + (mouth_amplitude - 1) * speech @ model.mouth.T) * presence[:, None]
+    expression = model.rest + speech
+    expression += lips_in_contact(expression, model.rest, face_model)
     tracks = play_tracks(model.bank, energy, presence, int(streams[0].generate_state(1)[0]))
-    expression = model.rest + speech + tracks[:, BROW, None] * model.brow
+    expression += tracks[:, BROW, None] * model.brow
     if blink == "natural":
-        expression = (
-            expression + blink_series(len(energy), np.random.default_rng(streams[1]))[:, None] * model.blink
-        )
+        expression += blink_series(len(energy), np.random.default_rng(streams[1]))[:, None] * model.blink
     rotation, translation = tracks[:, YAW : ROLL + 1], tracks[:, X : Z + 1]
     if isinstance(pose, Motion):
         donor = pose.relative().to_and_fro(len(energy))

@@ -77,9 +77,16 @@ def test_mouth_amplitude_scales_the_mouth_and_nothing_else(a2m, face_model, spee
     }
     spread = {amplitude: opening(motion, face_model).std() for amplitude, motion in motions.items()}
     assert spread[0.0] < 0.15 * spread[1.0]
-    assert spread[2.0] == pytest.approx(2 * spread[1.0], rel=0.15)
+    assert spread[2.0] == pytest.approx(2 * spread[1.0], rel=0.2)
     brows = [face_model.displacement(m.expression)[:, 105, 1] for m in motions.values()]
     assert np.abs(brows[2] - brows[1]).max() < 0.25 * np.abs(brows[1]).max()
+
+
+def test_lips_that_meet_do_not_pass_through_each_other(a2m, face_model, speech) -> None:
+    motion = audio_to_motion(speech, a2m, face_model=face_model, mouth_amplitude=2.0, temperature=1.0)
+    closed = a2m.rest @ mouth_direction(face_model)
+    brows = 0.002  # raising the brows moves the lips by no more
+    assert opening(motion, face_model).min() >= closed - 0.003 - brows
 
 
 def test_static_holds_the_head_and_a_drivers_pose_can_be_borrowed(a2m, face_model, speech) -> None:
