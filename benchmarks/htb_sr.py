@@ -66,7 +66,8 @@ def inner(crop: Image) -> Image:
 def frames_of(photo: Photo, model: FaceModel, fit: dict, pairs: NDArray[np.int_]) -> Iterator[tuple[int, Image, NDArray, NDArray]]:
     for t in pairs:
         pose = fit["rotation"][t], fit["translation"][t]
-        frame, driven = photo.render(model.displacement(fit["expression"][t]), *pose)
+        shape = model.vertices(photo.fit.identity, fit["expression"][t], photo.fit.offset)
+        frame, driven = photo.render(shape - photo.head.neutral, *pose)
         yield int(t), frame, driven, photo.skull(*pose)
 
 

@@ -177,9 +177,12 @@ def portrait_pairs(image: Image, landmarks: NDArray[np.float32], model: FaceMode
     turn = np.append(rng.uniform(-0.08, 0.08, 2), 0)
     pose = fit.rotation + turn, fit.translation
     closed, driven = shown.render(np.zeros((478, 3), np.float32), *pose)
-    rest = FaceFit(fit.identity, np.zeros_like(fit.expression), *pose, fit.offset)
-    photo = Photo(closed, driven, rest, model, with_eyes=False)
-    frame, driven = photo.render(model.displacement(fit.expression), fit.rotation, fit.translation)
+    offset = shown.head.neutral - model.shape(fit.identity)
+    photo = Photo(
+        closed, driven, FaceFit(fit.identity, 0 * fit.expression, *pose, offset), model, with_eyes=False
+    )
+    again = model.vertices(fit.identity, fit.expression, fit.offset) - photo.head.neutral
+    frame, driven = photo.render(again, fit.rotation, fit.translation)
     pairs = Pairs()
     pairs.add(photo, frame, image, driven, photo.skull(fit.rotation, fit.translation))
     return pairs

@@ -15,6 +15,7 @@ from ..face.camera import project, rotation_matrix
 from ..face.face_model import FaceModel
 from ..portrait import Portrait
 from .eyes import EyeLayer
+from .htb_sr import HtbSr, PhotoFeatures
 from .i2p import LiftedHead
 from .motion_adapter import diff_plane
 from .mouth_interior import MouthInterior
@@ -24,7 +25,7 @@ from .torso import COLLARBONE, join, shoulder_track
 from .triplane import TriPlanes
 
 CHIN = 152
-LEARNED = frozenset({"i2p", "ma"})
+LEARNED = frozenset({"i2p", "ma", "htb_sr"})
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,7 @@ class Avatar:
     motion: LearnedMotion | None
     mouth: MouthInterior
     eyes: EyeLayer
+    features: PhotoFeatures | None  # for HTB-SR's learned part
     rotation: NDArray[np.float64]  # (3,) the photo's pose
     translation: NDArray[np.float64]  # (3,)
     expression: NDArray[np.float64]  # (E,) the photo's expression
@@ -54,6 +56,7 @@ class CompactModel:
         self.face_model = FaceModel.load(folder / config.face_model)
         present = frozenset(part for part in learned if (folder / getattr(config, part)).is_file())
         self._residuals = Residuals.load(folder, config, present)
+        self._htb_sr = HtbSr.load(folder / config.htb_sr) if "htb_sr" in present else None
 
     def reconstruct(self, portrait: Portrait) -> Avatar:
         """Everything that depends on the photo alone."""
@@ -63,6 +66,7 @@ class CompactModel:
         photo = np.dstack([portrait.foreground, matte])
         lifted = self._residuals.lift(self.face_model, fit, photo)
         rest = project(lifted.head.neutral, fit.rotation, fit.translation, size)
+        features = None if self._htb_sr is None else self._htb_sr.features(portrait.image, portrait.landmarks, rest)
         return Avatar(
             size=size,
             photo=photo,
@@ -73,6 +77,7 @@ class CompactModel:
             motion=lifted.motion,
             mouth=MouthInterior(portrait.image, portrait.landmarks, rest),
             eyes=EyeLayer(portrait.image, portrait.landmarks),
+            features=features,
             rotation=fit.rotation,
             translation=fit.translation,
             expression=fit.expression,
@@ -118,7 +123,10 @@ class CompactModel:
         driven = project(mesh, rotation, translation, size)
         skull = project(avatar.head.neutral, rotation, translation, size)
         colour = avatar.eyes.draw(np.ascontiguousarray(person[..., :3]), driven)
-        person[..., :3] = avatar.mouth.draw(colour, driven, skull)
+        colour = avatar.mouth.draw(colour, driven, skull)
+        if self._htb_sr is not None and avatar.features is not None:
+            colour = self._htb_sr.refine(colour, driven, skull, avatar.features)
+        person[..., :3] = colour
         return person
 
 

@@ -1,8 +1,10 @@
 """HTB-SR's learned part: small residual networks where the photo is silent (Real3D-Portrait section 3.3).
 
 Mouth, eyes and head are cut out of the rendered frame by a similarity that moves with the head. Each network
-sees its crop, the photo's crop laid in the same way, and masks of lips or lids; what it adds is gated by soft
+sees its crop, the photo's crop laid in the same way, and masks of lips or lids; what it changes is gated by soft
 geometric masks and by how far the face stands from where the photo has it. All else passes through untouched.
+Eyes get a residual colour. Mouth and head get a smooth gain per colour, which shades teeth, tongue and skin but
+cannot blur them: what a soft training video does not show stays as the photo and the layers drew it.
 No network normalises over its crop, so that a small motion makes a small change.
 """
 
@@ -18,15 +20,19 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .htb_sr_crops import EYE, HEAD, MOUTH, REGIONS, PhotoPlacement, cut, lay, place
+from .htb_sr_crops import EYE, HEAD, MOUTH, REGIONS, Crop, PhotoPlacement, cut, lay, place, shade
 
 Array = NDArray[np.float32]
 
 
-class ResidualNet(nn.Module):
-    """(B, C, N, N) crop and conditions to (B, 3, M, M) residual colour in units of 1 = 255, on two scales.
+GAIN_RANGE = 0.9  # largest logarithm of a gain
+BLACK = 0.03  # of 1 = 255: what a gain adds to black, so that it can be lifted
 
-    Works at N / `fold`; with `detail` the output is unfolded to M = N, else it stays smooth at M = N / fold.
+
+class ResidualNet(nn.Module):
+    """(B, C, N, N) crop and conditions to (B, 3, M, M), on two scales.
+
+    With `detail` a residual colour in units of 1 = 255, M = N; else the logarithm of a gain, M = N / fold.
     """
 
     def __init__(self, channels: int, width: int, fold: int, detail: bool) -> None:
@@ -54,13 +60,13 @@ class ResidualNet(nn.Module):
         fine = F.relu(fine + lifted)
         fine = F.relu(fine + self.last(F.relu(self.join(fine))))
         residual = self.tail(fine)
-        return F.pixel_shuffle(residual, self.fold) if self.detail else residual
+        return F.pixel_shuffle(residual, self.fold) if self.detail else GAIN_RANGE * torch.tanh(residual)
 
 
 def make_nets() -> dict[str, ResidualNet]:
     """The three networks before training, by region."""
     return {
-        MOUTH: ResidualNet(10, 32, 2, True),
+        MOUTH: ResidualNet(10, 32, 4, False),
         EYE: ResidualNet(10, 24, 2, True),
         HEAD: ResidualNet(9, 24, 4, False),
     }
@@ -72,11 +78,16 @@ def network_input(crop: Tensor, reference: Tensor, maps: Tensor) -> Tensor:
 
 
 def gated(net: ResidualNet, inputs: Tensor, gate: Tensor) -> Tensor:
-    """(B, 3, N, N) residual in units of 1 = 255, zero where the gate (B, 1, N, N) is."""
-    residual = net(inputs)
-    if not net.detail:
-        residual = F.interpolate(residual, size=gate.shape[-1], mode="bicubic", align_corners=False)
-    return residual * gate
+    """(B, 3, M, M) residual, or gain less 1, of a network; exactly zero where the gate (B, 1, M, M) is."""
+    change = net(inputs)
+    if net.detail:
+        return change * gate
+    return torch.expm1(F.interpolate(change, size=gate.shape[-1], mode="bicubic", align_corners=False) * gate)
+
+
+def applied(net: ResidualNet, crop: Tensor, change: Tensor) -> Tensor:
+    """Crop (B, 3, N, N) in 0..1 with what `gated` made."""
+    return crop + (change if net.detail else (crop + BLACK) * change)
 
 
 @dataclass(frozen=True)
@@ -115,20 +126,28 @@ class HtbSr:
 
     @torch.inference_mode()
     def refine(self, frame: NDArray[np.uint8], driven: Array, skull: Array, features: PhotoFeatures) -> NDArray[np.uint8]:
-        """The frame with the learned residuals; pixels outside the gates keep their values bit by bit.
+        """The frame with what the networks change; pixels outside the gates keep their values bit by bit.
 
         frame: (S, S, 3) RGB; driven: (478, 3) landmarks in pixels; skull: the neutral face under the same pose.
         """
-        result = frame.copy()
+        jobs: dict[str, list[tuple[Crop, Tensor, Tensor]]] = {}
         for region, reference in zip(REGIONS, features.references, strict=True):
             crop = place(region, driven, skull)
             conditions = features.placement.conditions(region, crop, driven, skull)
-            if not conditions.gate.any():
-                continue
-            maps, gate = (torch.from_numpy(a)[None] for a in (conditions.maps, conditions.gate))
-            inputs = network_input(as_tensor(cut(frame, crop, region.pixels)), reference, maps)
-            residual = gated(self._nets[region.net], inputs, gate[:, None])
-            lay(result, np.ascontiguousarray(255 * residual[0].permute(1, 2, 0).numpy()), crop)
+            if conditions.gate.any():
+                maps, gate = (torch.from_numpy(a)[None] for a in (conditions.maps, conditions.gate[None]))
+                inputs = network_input(as_tensor(cut(frame, crop, region.pixels)), reference, maps)
+                jobs.setdefault(region.net, []).append((crop, inputs, gate))
+        result = frame.copy()
+        for net, parts in jobs.items():
+            crops, inputs, gates = zip(*parts, strict=True)
+            network = self._nets[net]
+            changes = gated(network, torch.cat(inputs), torch.cat(gates)).permute(0, 2, 3, 1).contiguous().numpy()
+            for crop, change in zip(crops, changes, strict=True):
+                if network.detail:
+                    lay(result, 255 * change, crop)
+                else:
+                    shade(result, change, crop, 255 * BLACK)
         return result
 
 

@@ -112,10 +112,11 @@ class PhotoPlacement:
         x, y = _grid(n)
         opening = _opening(region, points)
         along, across = opening.local(x, y)
-        inside = opening.coverage(along, across, 1.5)
+        depths = opening.depths(along, across)
+        inside = opening.coverage(along, *depths, 1.5)
         if region.net == MOUTH:
             around = _star(points[LIPS_OUTER], x, y, 4.0)
-            near = np.clip(2 * opening.coverage(along, across, 6.0), 0, 1)
+            near = np.clip(2 * opening.coverage(along, *depths, 6.0), 0, 1)
             allowed = np.maximum(near, 0.6 * around)
         else:
             around = allowed = _eye_oval(opening, along, across)
@@ -177,14 +178,27 @@ def cut(frame: NDArray[np.uint8], crop: Crop, n: int) -> NDArray[np.uint8]:
 
 def lay(frame: NDArray[np.uint8], residual: Array, crop: Crop) -> None:
     """Add a residual (n, n, 3) in grey levels, zero along its border, to a frame (S, S, 3) in place."""
+    part, added = _spread(frame, residual, crop)
+    if part.size:
+        part[:] = cv2.add(part, added, dtype=cv2.CV_8U)
+
+
+def shade(frame: NDArray[np.uint8], gain: Array, crop: Crop, black: float) -> None:
+    """Multiply a frame (S, S, 3), plus `black` grey levels, by 1 + gain (n, n, 3), zero along its border, in place."""
+    part, added = _spread(frame, gain, crop)
+    if part.size:
+        part[:] = cv2.add(part, added * (part + np.float32(black)), dtype=cv2.CV_8U)
+
+
+def _spread(frame: NDArray[np.uint8], image: Array, crop: Crop) -> tuple[NDArray[np.uint8], Array]:
+    """The part of the frame that holds the crop, and a crop's image (n, n, 3) at its place there."""
     rows, columns = crop.window(frame.shape[:2])
     part = frame[rows, columns]
     if not part.size:
-        return
-    affine = crop.to_frame(residual.shape[0])
+        return part, np.zeros(part.shape, np.float32)
+    affine = crop.to_frame(image.shape[0])
     affine[:, 2] -= [columns.start, rows.start]
-    added = cv2.warpAffine(residual, affine, part.shape[1::-1], flags=cv2.INTER_LINEAR)
-    frame[rows, columns] = cv2.add(part, added, dtype=cv2.CV_8U)
+    return part, cv2.warpAffine(image, affine, part.shape[1::-1], flags=cv2.INTER_LINEAR)
 
 
 def _grid(n: int) -> tuple[Array, Array]:
