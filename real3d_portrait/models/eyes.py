@@ -124,7 +124,7 @@ def _draw_eye(result: NDArray, frame: NDArray, eye: Eyeball, placed: _Placed, we
         lid, cover = _fallen_lid(eye, placed, image, window, u, v, below)
         edge = np.clip(0.5 - below / softness, 0, 1)
         edge += shut * (np.clip(0.5 + (above + rim) / softness, 0, 1) - edge)
-        image += (cover * smoothstep(0.5, 0.30, np.abs(u) / width) * weight * edge)[..., None] * (lid - image)
+        image += (cover * smoothstep(0.5, 0.34, np.abs(u) / width) * weight * edge)[..., None] * (lid - image)
         ball += shut * (lid - ball)
     mask = opening.coverage(u, below, above + rim, softness) * weight
     image += mask[..., None] * (ball - image)

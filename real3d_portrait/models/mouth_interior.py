@@ -22,6 +22,7 @@ from real3d_portrait.models.aperture import (
     look_up,
     smoothstep,
 )
+from real3d_portrait.models.lip_seam import LipSeam
 from real3d_portrait.models.teeth import (
     LOWER_ARCH,
     LOWER_TEETH,
@@ -94,6 +95,7 @@ class MouthInterior:
         upper = draw_teeth(UPPER_TEETH, px_per_mm, seed, blur)
         lower = draw_teeth(LOWER_TEETH, px_per_mm, seed + 1, blur)
         self._source = self._aperture(self._landmarks, np.eye(2, 3, dtype=np.float32))
+        self._seam = LipSeam(image, self._source)
         self._source_open = self._source.gap / max(self._source.width, 1.0)
         self._upper = self._place(upper, UPPER_ARCH, edge=0.9, setback=2.0, upwards=1.0)
         self._lower_edge = 0.8
@@ -113,20 +115,22 @@ class MouthInterior:
         opening = self._aperture(mesh_px, linear)
         scale = opening.width / max(self._source.width, 1.0)
         weight = self._novelty(opening, mesh_px, linear, offset)
-        if weight <= 0 or opening.gap < 0.6:
+        if weight <= 0:
             return frame
-        window = opening.bounds(frame.shape[:2], 2.0)
+        window = opening.bounds(frame.shape[:2], 2.0 + 0.04 * opening.width)
         if window is None:
             return frame
         u, v = opening.grid(window)
-        softness = float(np.clip(1.2 * scale * self._source.width / 90, 1.0, 2.5))
-        below, above = opening.depths(u, v)
-        mask = opening.coverage(u, below, above, softness) * weight * smoothstep(0.6, 2.0, opening.gap)
-        inside = self._inside(opening, u, v, below, above, mesh_px, skull_px, linear, offset)
         patch = frame[window].astype(np.float32)
-        blended = patch + mask[..., None] * (inside - patch)
+        self._seam.draw(patch, opening, u, v, weight)
+        if opening.gap > 0.6:
+            softness = float(np.clip(1.2 * scale * self._source.width / 90, 1.0, 2.5))
+            below, above = opening.depths(u, v)
+            mask = opening.coverage(u, below, above, softness) * weight * smoothstep(0.6, 2.0, opening.gap)
+            inside = self._inside(opening, u, v, below, above, mesh_px, skull_px, linear, offset)
+            patch += mask[..., None] * (inside - patch)
         result = frame.copy()
-        result[window] = np.rint(blended) if frame.dtype == np.uint8 else blended
+        result[window] = np.rint(np.clip(patch, 0, 255)) if frame.dtype == np.uint8 else patch
         return result
 
     def _aperture(self, mesh: Array, linear: Array) -> Aperture:
