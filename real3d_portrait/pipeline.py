@@ -235,7 +235,7 @@ class Real3DPortrait:
     def _audio_job(self, portrait: PortraitSource, audio: PathLike | Audio, settings: Controls) -> _Job:
         from .motion.audio_to_motion import audio_to_motion
 
-        background = Background.parse(settings.background)
+        background = _background(settings)
         sound = audio if isinstance(audio, Audio) else read_audio(audio)
         prepared = self._portrait(portrait, settings)
         settings.report("listening", 0, None)
@@ -253,7 +253,7 @@ class Real3DPortrait:
         return self._job(prepared, motion, background, sound if isinstance(audio, Audio) else Path(audio), settings)
 
     def _video_job(self, portrait: PortraitSource, driving: PathLike | Motion, settings: Controls) -> _Job:
-        background = Background.parse(settings.background)
+        background = _background(settings)
         prepared = self._portrait(portrait, settings)
         motion = self._motion(driving, settings)
         motion = self._a2m.adjust(motion, settings.mouth_amplitude, settings.blink)
@@ -329,8 +329,6 @@ class Real3DPortrait:
     def _job(
         self, portrait: Portrait, motion: Motion, background: Background, audio: Path | Audio | None, settings: Controls
     ) -> _Job:
-        if settings.size == "source" and background.kind != "keep":
-            raise ConflictingInputsError(first="size 'source'", second="a background other than 'keep'")
         avatar = self.model.reconstruct(portrait)
         pose, limited = self._placed(avatar, motion, settings)
         warnings = portrait.warnings + background.warnings
@@ -400,6 +398,13 @@ def _controls(keywords: dict[str, Any]) -> Controls:
         raise ParameterChoiceError(
             name="keyword", value=unknown[0], choices=", ".join(Controls.__dataclass_fields__)
         ) from None
+
+
+def _background(settings: Controls) -> Background:
+    background = Background.parse(settings.background)
+    if settings.size == "source" and background.kind != "keep":
+        raise ConflictingInputsError(first="size 'source'", second="a background other than 'keep'")
+    return background
 
 
 def _transparent(settings: Controls) -> bool:
