@@ -66,8 +66,9 @@ def _large_shapes(image: NDArray[np.uint8], hole: NDArray[np.bool_], depth: Plan
 def _mirrored_at_rim(hole: NDArray[np.bool_]) -> tuple[Plane, Plane]:
     """For each pixel of the hole the place (x, y) on the other side of the hole's rim, (S, S) each."""
     size = hole.shape[0]
-    # A rough rim sends neighbours to far-apart places, so the mirror is a rounded outline round the hole.
-    rounded = shrunk(grown(hole, size / 20), size / 20).astype(np.uint8)
+    # A rough rim sends neighbours to far-apart places, so the mirror is a rounded outline round the hole; it
+    # stands off a little, so that hair's glow next to the rim is not mirrored.
+    rounded = shrunk(grown(hole, size / 20), size / 20 - size / 100).astype(np.uint8)
     _, labels = cv2.distanceTransformWithLabels(rounded, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
     rows, columns = np.nonzero(rounded == 0)
     nearest = np.zeros((labels.max() + 1, 2), np.float32)
@@ -99,7 +100,7 @@ def background_plate(image: NDArray[np.uint8], alpha: Plane) -> NDArray[np.uint8
             nearer ones too unless hair that the matte has missed crosses them.
     """
     size = image.shape[0]
-    hole = grown(alpha > 0, 0.014 * size)
+    hole = grown(alpha > 0, 0.01 * size)
     hole |= loose_strands(image, hole, 0.15)
     if (~hole).mean() < 2e-3:
         rim = np.concatenate([image[0], image[:, 0], image[:, -1]])

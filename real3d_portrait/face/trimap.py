@@ -15,8 +15,8 @@ Plane = NDArray[np.float32]  # (H, W)
 
 _CROWN_LOG_ODDS = 2.0
 _STRAND_CONTRAST = 14  # grey values
-_STRAND_DENSITY = 0.35
-_CALM_DEVIATION = 24  # grey values
+_STRAND_DENSITY = 2.5
+_CALM_DEVIATION = 16  # grey values
 
 
 def shrunk(region: Mask, radius: float) -> Mask:
