@@ -120,8 +120,12 @@ class PhotoPlacement:
             allowed = np.maximum(near, 0.6 * around)
         else:
             around = allowed = _eye_oval(opening, along, across)
-        gate = allowed * _border(n) * smoothstep(0.006, 0.025, moved)
         amounts = (opening.gap / n, self._gaps[region])
+        strength = smoothstep(0.006, 0.025, moved)
+        if region.net == EYE:
+            # An open eye is the photo's own and sharper than any network; lids that come down are not in it.
+            strength = strength * closing(*amounts)
+        gate = allowed * _border(n) * strength
         maps = np.stack([inside, around] + [np.full((n, n), amount) for amount in amounts])
         return Conditions(maps.astype(np.float32), gate.astype(np.float32))
 
@@ -139,6 +143,11 @@ class PhotoPlacement:
         gate = inside * (1 - np.max(parts, 0)) * smoothstep(0.01, 0.12, float(np.linalg.norm(turned)))
         maps = [inside.repeat(2, 0).repeat(2, 1)] + [np.full((2 * n, 2 * n), value) for value in turned]
         return Conditions(np.stack(maps).astype(np.float32), (gate * _border(n)).astype(np.float32))
+
+
+def closing(gap: Array | float, photo_gap: Array | float) -> Array:
+    """0 while an eye is about as open as in the photo, 1 from half shut on."""
+    return smoothstep(0.15, 0.5, 1 - np.asarray(gap) / np.maximum(photo_gap, 1e-3))
 
 
 def place(region: Region, driven: Array, skull: Array) -> Crop:

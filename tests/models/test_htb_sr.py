@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import save_file
 
 from real3d_portrait.models.htb_sr import HtbSr, ResidualNet, make_nets
-from real3d_portrait.models.htb_sr_crops import REGIONS, Crop, PhotoPlacement, cut, lay, place
+from real3d_portrait.models.htb_sr_crops import REGIONS, Crop, PhotoPlacement, cut, lay, place, shade
 from real3d_portrait.resources import resource
 
 from .layer_scene import SIZE, close_eyes, mesh, open_mouth, paint
@@ -72,6 +72,40 @@ def test_what_is_laid_stays_in_its_turned_square_and_saturates() -> None:
     place_in_crop = np.abs(crop.points(np.stack([x, y], -1), 40)).max(-1)
     assert (frame[place_in_crop < 19] == 255).all()
     assert (frame[place_in_crop > 21.5] == 100).all()
+
+
+def test_a_gain_keeps_every_contrast() -> None:
+    frame = np.full((128, 128, 3), 60, np.uint8)
+    frame[::2] = 110
+    crop = turned_square()
+    shade(frame, np.full((40, 40, 3), 0.5, np.float32), crop, black=10)
+    row, column = int(crop.centre[1]), int(crop.centre[0])
+    assert frame[row, column, 0] == round(1.5 * (110 if row % 2 == 0 else 60) + 5)
+    assert frame[row + 1, column, 0] == round(1.5 * (60 if row % 2 == 0 else 110) + 5)
+    assert (frame[:4:2] == 110).all()
+
+
+def test_an_eye_that_only_looks_elsewhere_stays_as_it_was_drawn() -> None:
+    points = mesh()
+    looking = points.copy()
+    looking[468:478, 0] += 6
+    placement = PhotoPlacement(points, points)
+    for region in REGIONS[2:]:
+        conditions = placement.conditions(region, place(region, looking, points), looking, points)
+        assert conditions.gate.max() == 0
+
+
+def test_a_closing_eye_opens_its_gate_step_by_step() -> None:
+    points = mesh()
+    placement = PhotoPlacement(points, points)
+    region = REGIONS[2]
+    strengths = []
+    for share in (0.0, 0.2, 0.4, 0.9):
+        driven = close_eyes(points, share)
+        strengths.append(placement.conditions(region, place(region, driven, points), driven, points).gate.max())
+    assert strengths[0] == 0
+    assert strengths == sorted(strengths)
+    assert strengths[-1] > 0.95
 
 
 def test_a_crop_beyond_the_frame_changes_nothing() -> None:
