@@ -2,9 +2,10 @@
 
     python -m training.compose_portraits --data DATA/faces [--only portrait_2]
 
-DATA/faces holds manifest.csv and the MIT-licensed folders sfhq and sfhq_t2i; composites.yaml says which faces lead
-in which region. The pictures go to assets/examples. An upscaler is trained on the same faces when WORK has none.
-The log states each source's largest share of the face, and how alike the result is to its sources and to others.
+DATA/faces holds manifest.csv and the MIT-licensed folders sfhq and sfhq_t2i; composites.yaml says which faces
+lead in which region. The pictures go to assets/examples. An upscaler is trained on the same faces when WORK
+has none. The log states the largest share of one source in the face, and how alike the result is to its
+sources and to other faces.
 """
 
 from __future__ import annotations
@@ -53,11 +54,15 @@ class Faces:
         group = spec["id"]
         picture, image = self.picture(group), self.enlarged(group)
         points = finder.find(picture)[0][:, :2].astype(np.float64) * 2 + 0.5
-        left, top, right, bottom = (2 * int(self.rows[group]["pad_" + s]) + 2 for s in ("left", "top", "right", "bottom"))
+        left, top, right, bottom = (
+            2 * int(self.rows[group]["pad_" + s]) + 2 for s in ("left", "top", "right", "bottom")
+        )
         inside = np.zeros(image.shape[:2], np.float32)
         inside[top : -bottom or None, left : -right or None] = 1
         neckline = np.array(spec["neckline"], np.float64) * 2 + 0.5 if "neckline" in spec else None
-        return Source(group, image, fine_matte(picture, image), inside, points, neckline, spec.get("shape", 1.0))
+        return Source(
+            group, image, fine_matte(picture, image), inside, points, neckline, spec.get("shape", 1.0)
+        )
 
 
 def mirrored(source: Source, pairs: NDArray[np.int64]) -> Source:
@@ -90,7 +95,7 @@ def to_lab(rgb: Array) -> Array:
 
 
 def compose(sources: list[Source], spec: Spec) -> tuple[Array, Array, NDArray, Array]:
-    """Lab (SIDE, SIDE, 3), matte (SIDE, SIDE), the face's mean shape (478, 2), shares of the face (bands, N)."""
+    """Lab (SIDE, SIDE, 3), matte (SIDE, SIDE), the mean shape (478, 2), shares of the face (bands, N)."""
     mean, _ = align.mean_shape([s.points for s in sources], [s.shapes for s in sources])
     shape = mean * SIDE / spec["frame"] + [SIDE / 2, SIDE * spec["centre"]]
     maps, neckline = align.place(sources, shape, 40 if "hair_length" in spec else 10)
@@ -126,7 +131,9 @@ def compose(sources: list[Source], spec: Spec) -> tuple[Array, Array, NDArray, A
 
     inside, base = votes(maps)
     mattes = [np.clip(align.sample(s.matte, m, cv2.INTER_CUBIC), 0, 1) for s, m in zip(sources, maps)]
-    edge = [align.sample(np.ones_like(s.matte), m, cv2.INTER_LINEAR, border=0.0) for s, m in zip(sources, maps)]
+    edge = [
+        align.sample(np.ones_like(s.matte), m, cv2.INTER_LINEAR, border=0.0) for s, m in zip(sources, maps)
+    ]
     upper = np.arange(SIDE)[:, None] < shape[:, 1].mean()
     mattes = [np.float32(np.where(upper, a * e, a)) for a, e in zip(mattes, edge)]
     pictures = []
@@ -135,11 +142,16 @@ def compose(sources: list[Source], spec: Spec) -> tuple[Array, Array, NDArray, A
         if s.neckline is not None:
             sure = (matte > 0.95) & (valid > 0.9)
             colour = np.array(spec["clothes_colour"], np.float32)
-            picture = blending.dye(picture, clothes, neck, skin | neck, sure, colour, spec.get("clothes_spread", 6))
+            picture = blending.dye(
+                picture, clothes, neck, skin | neck, sure, colour, spec.get("clothes_spread", 6)
+            )
         pictures.append(blending.foreground(picture, matte, valid))
 
     leaders = [
-        sum((masks[r] * shares.get(label(own), 0) for r, shares in spec["lead"].items()), np.zeros((SIDE, SIDE), np.float32))
+        sum(
+            (masks[r] * shares.get(label(own), 0) for r, shares in spec["lead"].items()),
+            np.zeros((SIDE, SIDE), np.float32),
+        )
         for own in spec["sources"]
     ]
     lead = [a * np.maximum(i, 0.02) for a, i in zip(leaders, inside)]
@@ -161,7 +173,7 @@ def region_names(names: list[str]) -> list[str]:
 
 
 def finish(lab: Array, matte: Array, spec: Spec, seed: int) -> NDArray[np.uint8]:
-    """Over a plain studio wall, with a slight tone curve and one film grain over both. (SIDE, SIDE, 3) RGB."""
+    """RGB over a plain studio wall, with a slight tone curve and one film grain over both."""
     rng = np.random.default_rng(seed)
     y, x = np.mgrid[0:SIDE, 0:SIDE] / SIDE
     reach = np.clip(np.hypot(x - 0.42, y - 0.35) / 0.85, 0, 1)[..., None]
@@ -184,14 +196,18 @@ def finish(lab: Array, matte: Array, spec: Spec, seed: int) -> NDArray[np.uint8]
 def details(lightness: Array, points: NDArray, shape: NDArray) -> Array:
     """The face's lightness on the mean shape's oval, low frequencies taken out, mean 0, length 1."""
     matrix = align.similarity(points, shape)
-    placed = cv2.warpAffine(lightness, matrix, (SIDE, SIDE), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    placed = cv2.warpAffine(
+        lightness, matrix, (SIDE, SIDE), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
+    )
     placed = blending.soften(placed, 2) - blending.soften(placed, 24)
     inner = placed[blending.polygon(shape[list(blending.OVAL)])]
     inner = inner - inner.mean()
     return inner / np.linalg.norm(inner)
 
 
-def resemblance(picture: NDArray[np.uint8], spec: Spec, faces: Faces, finder: FaceFinder, others: int = 100) -> str:
+def resemblance(
+    picture: NDArray[np.uint8], spec: Spec, faces: Faces, finder: FaceFinder, others: int = 100
+) -> str:
     """Correlation of facial detail between the composite and each source, and unrelated frontal faces."""
     shape = finder.find(picture)[0][:, :2].astype(np.float64)
     own = details(to_lab(picture / 255)[..., 0], shape, shape)
@@ -207,11 +223,14 @@ def resemblance(picture: NDArray[np.uint8], spec: Spec, faces: Faces, finder: Fa
             found = finder.find(faces.picture(group))
             if found:
                 lightness = to_lab(faces.picture(group) / np.float32(255))[..., 0]
-                values[kind].append(float(own @ details(lightness, found[0][:, :2].astype(np.float64), shape)))
+                values[kind].append(
+                    float(own @ details(lightness, found[0][:, :2].astype(np.float64), shape))
+                )
     s, o = np.array(values["source"]), np.array(values["other"])
     return (
         f"detail correlation with its {len(s)} sources: median {np.median(s):.2f}, largest {s.max():.2f}; "
-        f"with {len(o)} others: median {np.median(o):.2f}, 95 % {np.quantile(o, 0.95):.2f}, largest {o.max():.2f}"
+        f"with {len(o)} others: median {np.median(o):.2f}, "
+        f"95 % {np.quantile(o, 0.95):.2f}, largest {o.max():.2f}"
     )
 
 
@@ -247,7 +266,9 @@ def main() -> None:
             picture = finish(lab, matte, spec, seed)
             path = args.output / f"{name}.jpg"
             cv2.imwrite(str(path), picture[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, 92])
-            log.info("%s: %d sources, largest share of the face in any band %.2f", name, len(sources), shares.max())
+            log.info(
+                "%s: %d sources, largest share of the face in any band %.2f", name, len(sources), shares.max()
+            )
             log.info("%s: %s", name, resemblance(picture, spec, faces, finder))
 
 

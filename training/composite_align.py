@@ -1,4 +1,4 @@
-"""Lays several faces on one canvas so that they can be blended: similarity, thin-plate spline, then optical flow.
+"""Lays faces on one canvas so that they can be blended: similarity, thin-plate spline, then optical flow.
 
 Coordinates are pixels of the canvas or of an enlarged source picture, x right, y down.
 """
@@ -40,7 +40,7 @@ class Source:
 
 
 def similarity(moving: NDArray, fixed: NDArray) -> NDArray[np.float64]:
-    """(2, 3) least-squares rotation, scale and shift that carries moving (N, 2) to fixed (N, 2) (Umeyama 1991)."""
+    """(2, 3) rotation, scale and shift that best carries moving (N, 2) to fixed (N, 2) (Umeyama 1991)."""
     a, b = moving - moving.mean(0), fixed - fixed.mean(0)
     u, s, vt = np.linalg.svd(b.T @ a)
     sign = np.array([1, np.sign(np.linalg.det(u @ vt))])
@@ -75,7 +75,7 @@ def mean_shape(faces: list[NDArray], weights: list[float]) -> tuple[NDArray, NDA
 
 
 def silhouette(matte: Array, inside: Array, shape: NDArray, ray_limit: int) -> dict[tuple[str, int], NDArray]:
-    """Points where rays from between the eyes leave the head, and where columns beside the neck meet the shoulder."""
+    """Where rays from between the eyes leave the head, and columns beside the neck meet the shoulder."""
     found: dict[tuple[str, int], NDArray] = {}
     centre = np.array([SIDE / 2, shape[list(EYE_CORNERS), 1].mean()])
     steps = np.arange(0, SIDE, dtype=np.float64)[:, None]
@@ -122,14 +122,16 @@ def grid() -> Array:
     return np.stack([x, y], -1)
 
 
-def sample(picture: Array, where: Array, interpolation: int = cv2.INTER_LANCZOS4, border: float | None = None) -> Array:
+def sample(
+    picture: Array, where: Array, interpolation: int = cv2.INTER_LANCZOS4, border: float | None = None
+) -> Array:
     mode = cv2.BORDER_REPLICATE if border is None else cv2.BORDER_CONSTANT
     x, y = np.ascontiguousarray(where[..., 0]), np.ascontiguousarray(where[..., 1])
     return cv2.remap(picture, x, y, interpolation, borderMode=mode, borderValue=border or 0)
 
 
 def place(sources: list[Source], shape: NDArray, ray_limit: int) -> tuple[list[Array], NDArray]:
-    """For each source the map (SIDE, SIDE, 2) from canvas to source pixels, and the common neckline (5, 2)."""
+    """Each source's map (SIDE, SIDE, 2) from canvas to source pixels, and the common neckline (5, 2)."""
     matrices = [similarity(s.points, shape) for s in sources]
     outlines = []
     for source, matrix in zip(sources, matrices):
@@ -163,11 +165,13 @@ def place(sources: list[Source], shape: NDArray, ray_limit: int) -> tuple[list[A
     return maps, neckline
 
 
-def refine(maps: list[Array], pictures: list[Array], weights: list[Array], limit: Array, rounds: int = 3) -> list[Array]:
+def refine(
+    maps: list[Array], pictures: list[Array], weights: list[Array], limit: Array, rounds: int = 3
+) -> list[Array]:
     """Draws each source towards the mean of all by optical flow (DIS, Kroeger et al. 2016).
 
-    `pictures` are single-channel source pictures, `weights` and `limit` (SIDE, SIDE) say where a source counts and
-    how many pixels a round may move it. This is what keeps the mean of many hairlines and lids from going soft.
+    `pictures` are single-channel source pictures, `weights` and `limit` (SIDE, SIDE) say where a source
+    counts and how many pixels a round may move it. This keeps the mean of many hairlines and lids from going soft.
     """
     half = SIDE // 2
     flow_of = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
@@ -178,7 +182,7 @@ def refine(maps: list[Array], pictures: list[Array], weights: list[Array], limit
         shares = [cv2.resize(w, (half, half), interpolation=cv2.INTER_AREA) + 1e-4 for w in weights]
         mean = sum(s * w for s, w in zip(seen, shares)) / sum(shares)
         moved = []
-        for where, own, share, weight in zip(maps, seen, shares, weights):
+        for where, own, share in zip(maps, seen, shares):
             flow = flow_of.calc(mean.astype(np.uint8), own.astype(np.uint8), None)
             certain = np.maximum(cv2.GaussianBlur(share, (0, 0), 5), 0.2)[..., None]
             flow = cv2.GaussianBlur(flow * share[..., None], (0, 0), 5) / certain
@@ -191,7 +195,7 @@ def refine(maps: list[Array], pictures: list[Array], weights: list[Array], limit
 
 
 def level_contrast(lightness: Array) -> Array:
-    """Lightness 0..100 with local mean and contrast evened out, 0..255, so that flow sees form and not light."""
+    """Lightness 0..100 to 0..255 with local mean and contrast evened out: flow shall see form, not light."""
     mean = cv2.GaussianBlur(lightness, (0, 0), 10)
     spread = np.sqrt(np.maximum(cv2.GaussianBlur((lightness - mean) ** 2, (0, 0), 10), 4))
     return np.clip(128 + 45 * (lightness - mean) / spread, 0, 255)

@@ -1,7 +1,7 @@
 """Joins aligned faces into one: regions, common tone, and a Laplacian-pyramid blend (Burt and Adelson 1983).
 
 Fine bands come from one or two sources in each region, coarse bands from all: a plain mean would be a blur, a
-plain cut-and-paste would leave a source recognisable. All pictures are CIE Lab on the canvas of composite_align.
+plain cut-and-paste would leave a source recognisable. Pictures are CIE Lab on the canvas of composite_align.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from scipy.interpolate import PchipInterpolator
 
 from training.composite_align import CHIN, EYE_CORNERS, FOREHEAD, SIDE, Array
 
-OVAL = (10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377, 152, 148, 176, 149,
-        150, 136, 172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109)  # fmt: skip
+OVAL = (10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377, 152, 148,
+        176, 149, 150, 136, 172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109)  # fmt: skip
 EYES = ((33, 246, 161, 160, 159, 158, 157, 173, 133, 155, 154, 153, 145, 144, 163, 7),
         (466, 388, 387, 386, 385, 384, 398, 362, 382, 381, 380, 374, 373, 390, 249, 263))  # fmt: skip
 BROWS = ((70, 63, 105, 66, 107, 55, 65, 52, 53, 46), (300, 293, 334, 296, 336, 285, 295, 282, 283, 276))
@@ -56,7 +56,7 @@ def plain_skin(shape: NDArray) -> NDArray[np.bool_]:
 
 
 def label_regions(shape: NDArray, neckline: NDArray, hair_length: float | None) -> NDArray[np.int8]:
-    """(SIDE, SIDE) indices into REGIONS. `hair_length`: pixels below the chin where hair at the sides ends."""
+    """(SIDE, SIDE) indices into REGIONS. `hair_length`: pixels below the chin where side hair ends."""
     y, x = np.mgrid[0:SIDE, 0:SIDE]
     name = {region: i for i, region in enumerate(REGIONS)}
     shape = shape.astype(np.float64)
@@ -110,7 +110,7 @@ def label_regions(shape: NDArray, neckline: NDArray, hair_length: float | None) 
 
 
 def match_skin(lab: Array, own: NDArray, wanted: NDArray) -> Array:
-    """Lab of one source with its skin's (mean, spread) (2, 3) brought to the wanted one; black stays black."""
+    """Lab of a source, its skin's (mean, spread) (2, 3) brought to the wanted one; black stays black."""
     lightness = lab[..., 0]
     bright = np.clip(lightness / own[0, 0], 0, 1)
     contrast = np.clip(wanted[1, 0] / own[1, 0], 0.75, 1.35)
@@ -147,7 +147,7 @@ def dye(lab: Array, clothes: NDArray[np.bool_], neck: NDArray[np.bool_], skin: N
 
 
 def extend(lab: Array, known: NDArray) -> Array:
-    """Fills where `known` (SIDE, SIDE) is 0 from the nearest known colours (pull-push, Gortler et al. 1996)."""
+    """Fills where `known` (SIDE, SIDE) is 0 from the nearest colours (pull-push, Gortler et al. 1996)."""
     pyramid = [(lab * known[..., None], np.asarray(known, np.float32))]
     while min(pyramid[-1][1].shape) > 4:
         colour, weight = pyramid[-1]
@@ -182,8 +182,8 @@ def laplacian(picture: Array) -> list[Array]:
 def blend(pictures: list[Array], lead: list[Array], base: list[Array], face: Array) -> tuple[Array, Array]:
     """One Lab picture from many, and each source's share of the face in each band, (LEVELS + 1, N).
 
-    `lead` are the weights of the leading sources, `base` those of the mean, (SIDE, SIDE) each. Colour follows the
-    mean sooner than lightness, so that no region keeps a tint of its own.
+    `lead` are the weights of the leading sources, `base` those of the mean, (SIDE, SIDE) each. Colour follows
+    the mean sooner than lightness, so that no region keeps a tint of its own.
     """
     bands = [laplacian(p) for p in pictures]
     inner = soften(face, 9)
@@ -201,9 +201,13 @@ def blend(pictures: list[Array], lead: list[Array], base: list[Array], face: Arr
         w = weights(LEAD_FACE[level] * inner + outside)
         band = (w[..., None] * stack).sum(0)
         if level:
-            band[..., 1:] = (weights(0.5 * LEAD_FACE[level] * inner + outside)[..., None] * stack[..., 1:]).sum(0)
+            band[..., 1:] = (
+                weights(0.5 * LEAD_FACE[level] * inner + outside)[..., None] * stack[..., 1:]
+            ).sum(0)
         if level < LEVELS:
-            energy = soften((w * stack[..., 0] ** 2).sum(0), 3) / np.maximum(soften(band[..., 0] ** 2, 3), 1e-4)
+            energy = soften((w * stack[..., 0] ** 2).sum(0), 3) / np.maximum(
+                soften(band[..., 0] ** 2, 3), 1e-4
+            )
             band *= SHARPEN[level] * np.clip(np.sqrt(energy), 1, MOST_GAIN[level])[..., None]
         blended.append(band)
         mask = cv2.resize(face, size, interpolation=cv2.INTER_AREA)
@@ -215,7 +219,7 @@ def blend(pictures: list[Array], lead: list[Array], base: list[Array], face: Arr
 
 
 def joint_matte(mattes: list[Array], lead: list[Array], votes: list[Array]) -> Array:
-    """Matte of the composite: the leading source's, held within some pixels of the outline on which all agree."""
+    """Matte of the composite: the leading source's, held near the outline on which all agree."""
     weight = np.array([soften(w + 1e-6, 6) for w in lead])
     own = (weight * np.array(mattes)).sum(0) / weight.sum(0)
     agreed = soften((np.array(votes) * np.array(mattes)).sum(0) / np.sum(votes, 0), 10) > 0.5
@@ -227,7 +231,7 @@ def joint_matte(mattes: list[Array], lead: list[Array], votes: list[Array]) -> A
 
 
 def natural_hair(lab: Array, hair: Array) -> Array:
-    """Lab without the green or blue that a former background left in hair; `hair` (SIDE, SIDE) is its mask."""
+    """Lab without the green or blue that an old background left in hair; `hair` (SIDE, SIDE) is its mask."""
     out = lab.copy()
     out[..., 2] += hair * (np.maximum(lab[..., 2], 2) - lab[..., 2])
     out[..., 1] += hair * (np.maximum(lab[..., 1], 0.35 * out[..., 2] + 1) - lab[..., 1])
