@@ -60,7 +60,8 @@ def _fits(model: FaceModel, points: Array, size: tuple[int, int], chosen: NDArra
     names = ("identity", "expression", "rotation", "translation", "offset")
     data = {f"still_{name}": np.stack([getattr(s, name) for s in stills]).astype(np.float32) for name in names}
     moving = {name: getattr(clip, name).astype(np.float32) for name in ("expression", "rotation", "translation")}
-    return data | moving
+    landmarks = (points[chosen] * (SIDE / size[0])).astype(np.float32)
+    return data | moving | {"landmarks": landmarks}
 
 
 def pack_clip(video: Path, track: Path, output: Path, model: FaceModel) -> None:
@@ -101,6 +102,7 @@ class Person:
     identity: str
     images: NDArray[np.uint8]  # (n, SIDE, SIDE, 4) colour and matte
     holes: NDArray[np.uint8]  # (n, SIDE, SIDE)
+    landmarks: Array  # (n, 478, 3) pixels of SIDE
     chosen: NDArray[np.int64]  # (n,) places in the clip
     stills: list[FaceFit]  # fit of each chosen frame alone, as a photo is fitted
     expression: Array  # (T, E) of the whole clip's fit
@@ -139,6 +141,7 @@ def load(path: Path, flip: bool = False) -> Person:
         identity=str(data["identity"]),
         images=np.ascontiguousarray(images),
         holes=np.ascontiguousarray(masks),
+        landmarks=data[f"{prefix}landmarks"],
         chosen=data["chosen"],
         stills=[FaceFit(*row) for row in zip(*parts, strict=True)],
         expression=data[f"{prefix}expression"].astype(np.float64),

@@ -57,6 +57,7 @@ class Target:
     translation: Array
     shoulders: Array  # (2,) pixels
     picture: Tensor  # (5, SIDE, SIDE)
+    landmarks: Array  # (478, 3) pixels
 
 
 def _picture(person: Person, index: int) -> Tensor:
@@ -77,7 +78,7 @@ def target(model: FaceModel, person: Person, photo: Source, a: int, b: int) -> T
     change, rotation, translation = person.driven(a, b)
     sheet = photo.head.deform(photo.shift + model.displacement(change), rotation_matrix(rotation))
     shoulders = torso.FOLLOW * person.neck(a, b, torso.SLUGGISH)
-    return Target(sheet, photo.expression + change, rotation, translation, shoulders, _picture(person, b))
+    return Target(sheet, photo.expression + change, rotation, translation, shoulders, _picture(person, b), person.landmarks[b])
 
 
 def coverage(sheet: Array, half_width: float, size: int = PLANE) -> tuple[Tensor, Tensor]:
@@ -180,6 +181,19 @@ def distance(drawn: Tensor, true: Tensor) -> Tensor:
         for d in (difference[:, 1:] - difference[:, :-1], difference[:, :, 1:] - difference[:, :, :-1]):
             total = total + d.abs().sum() / area
     return total
+
+
+def drift(goal: Target, motion: Tensor) -> Tensor:
+    """Mean distance of the drawn mesh points from the true landmarks, in face heights.
+
+    A photo's point that MA takes from further right is drawn further left by as much.
+    """
+    turn = torch.from_numpy(rotation_matrix(goal.rotation)).float()
+    point = torch.from_numpy(goal.sheet[:468]).float() - torch.nn.functional.pad(motion[:468, :2], (0, 1))
+    point = point @ turn[:2].T + torch.from_numpy(np.asarray(goal.translation[:2])).float()
+    drawn = SIDE / 2 + point * float(scale_of(goal.translation, SIDE)) * point.new_tensor([1.0, -1.0])
+    true = torch.from_numpy(goal.landmarks[:468, :2]).float()
+    return (drawn - true).norm(dim=1).mean() / float(np.ptp(goal.landmarks[:, 1]))
 
 
 def contact(photo: Source, goal: Target, drawn: list[Tensor]) -> NDArray[np.uint8]:

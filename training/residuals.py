@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import math
 import time
 from pathlib import Path
 
@@ -25,13 +26,15 @@ from real3d_portrait.models.i2p_residual import I2PResidual
 from real3d_portrait.models.ma_residual import MAResidual
 from real3d_portrait.models.residuals import WINDOW, canonical_view, depth_at, motion_basis
 from training.residual_data import Person, load, training_clips
-from training.residual_render import Source, Target, contact, distance, render, source, target
+from training.residual_render import Source, Target, contact, distance, drift, render, source, target
 
 log = logging.getLogger(__name__)
 
 PHOTOS, TARGETS = 2, 2  # a step
 LEARNING_RATE = 3e-3
 MEASURE_EVERY = 4  # steps
+COLOURLESS = 0.3  # share of the photos
+LANDMARKS = 8.0  # weight of the landmarks' distance: pixels alone shrink what they cannot tell
 WIDEST = np.radians([40.0, 25.0])  # of the photo's yaw; of the turn between photo and target
 AVERAGE = 0.99  # of the weights that are kept, a step
 
@@ -48,10 +51,14 @@ def view_of(photo: Source) -> Tensor:
 
 
 def jittered(view: Tensor, rng: np.random.Generator) -> Tensor:
-    """Another light: gain, gamma-like contrast and tint on the colour channels (B, 9, H, W)."""
+    """Another light: gain and tint on the colour channels (B, 9, H, W), or no colour at all.
+
+    There are few people to learn from: without colour only the outline tells what is hair and what is neck.
+    """
     gain = torch.from_numpy(rng.uniform(0.7, 1.3, (len(view), 1, 1, 1))).float()
     tint = torch.from_numpy(rng.uniform(-0.15, 0.15, (len(view), 3, 1, 1))).float()
-    return torch.cat([view[:, :3] * gain + tint * view[:, 3:4], view[:, 3:]], 1)
+    gain = gain * torch.from_numpy(rng.random((len(view), 1, 1, 1)) > COLOURLESS).float()
+    return torch.cat([view[:, :3] * gain + tint * view[:, 3:4] * (gain > 0), view[:, 3:]], 1)
 
 
 def roughness(planes: Tensor) -> Tensor:
@@ -97,20 +104,21 @@ def residuals_of(
 
 
 def step_loss(networks: Residuals, pairs: Pairs, measure: bool) -> tuple[Tensor, list[float]]:
-    """Loss of one step and [distance with, distance without, depth, share, motion] for the log.
+    """Loss of one step and [distance with, distance without, depth, share, motion, landmarks] for the log.
 
     The distances are those of each photo's first target, which is also rendered without residuals.
     """
     batch = [pairs.draw() for _ in range(PHOTOS)]
     views = jittered(torch.stack([view_of(photo) for photo, _ in batch]), pairs.rng)
     planes, fields = networks.i2p(views), networks.ma.fields(views)
-    total, distances, moved = views.new_zeros(()), [], []
+    total, distances, moved, drifts = views.new_zeros(()), [], [], []
     for (photo, goals), plane, field in zip(batch, planes, fields, strict=True):
         depth, motions = residuals_of(networks, photo, goals, plane, field)
         losses = []
         for goal, motion in zip(goals, motions, strict=True):
             losses.append(distance(render(photo, goal, depth, plane[1], motion, WINDOW), goal.picture))
             moved.append(motion.square().mean())
+            drifts.append(drift(goal, motion))
         total = total + torch.stack(losses).sum() / (PHOTOS * TARGETS)
         nothing = torch.zeros_like(depth), torch.zeros_like(plane[1]), torch.zeros_like(motions[0])
         if measure:
@@ -118,9 +126,10 @@ def step_loss(networks: Residuals, pairs: Pairs, measure: bool) -> tuple[Tensor,
                 plain = distance(render(photo, goals[0], *nothing, WINDOW), goals[0].picture)
             distances.append((losses[0].item(), plain.item()))
     motion_size = torch.stack(moved).mean()
-    prior = 0.3 * planes[:, 0].square().mean() + 0.02 * planes[:, 1].square().mean() + 20.0 * motion_size
-    smooth = 3.0 * roughness(planes[:, 0]) + 0.3 * roughness(planes[:, 1]) + 20.0 * roughness(fields)
-    sizes = [planes[:, 0].abs().mean(), planes[:, 1].abs().mean(), motion_size.sqrt()]
+    prior = LANDMARKS * torch.stack(drifts).mean()
+    prior = prior + planes[:, 0].square().mean() + 0.02 * planes[:, 1].square().mean() + 20.0 * motion_size
+    smooth = 10.0 * roughness(planes[:, 0]) + 0.3 * roughness(planes[:, 1]) + 20.0 * roughness(fields)
+    sizes = [planes[:, 0].abs().mean(), planes[:, 1].abs().mean(), motion_size.sqrt(), torch.stack(drifts).mean()]
     return total + prior + smooth, [*np.mean(distances, 0), *(s.item() for s in sizes)] if measure else []
 
 
@@ -134,7 +143,7 @@ def train(work: Path, minutes: float, output: Path, model: FaceModel) -> None:
     checkpoint = work / "residuals.pt"
     torch.manual_seed(0)
     networks = Residuals()
-    optimizer = torch.optim.AdamW(networks.parameters(), LEARNING_RATE, betas=(0.9, 0.98), weight_decay=0.01)
+    optimizer = torch.optim.AdamW(networks.parameters(), LEARNING_RATE, betas=(0.9, 0.98), weight_decay=0.05)
     average = {k: v.clone() for k, v in networks.state_dict().items()}
     step, spent = 0, 0.0
     if checkpoint.exists():
@@ -147,7 +156,7 @@ def train(work: Path, minutes: float, output: Path, model: FaceModel) -> None:
     start = saved = time.monotonic()
     facts: list[list[float]] = []
     while (elapsed := spent + time.monotonic() - start) < 60 * minutes:
-        rate = LEARNING_RATE * min(1, (step + 1) / 30) * (0.5 + 0.5 * np.cos(np.pi * elapsed / (60 * minutes)))
+        rate = LEARNING_RATE * min(1, (step + 1) / 30) * (0.5 + 0.5 * math.cos(math.pi * elapsed / (60 * minutes)))
         for group in optimizer.param_groups:
             group["lr"] = rate
         loss, row = step_loss(networks, pairs, measure=step % MEASURE_EVERY == 0)
@@ -160,10 +169,10 @@ def train(work: Path, minutes: float, output: Path, model: FaceModel) -> None:
         for key, value in networks.state_dict().items():
             average[key].lerp_(value, 1 - keep)
         facts += [row] if row else []
-        if step % 20 == 0:
+        if step % 20 == 0 and facts:
             values = np.mean(facts[-100:], 0)
             log.info(
-                "step %d  %.1f min  with %.4f without %.4f (%+.2f %%)  depth %.4f share %.4f motion %.5f",
+                "step %d  %.1f min  with %.4f without %.4f (%+.2f %%)  depth %.4f share %.4f motion %.5f landmarks %.5f",
                 step, elapsed / 60, values[0], values[1], 100 * (values[0] / values[1] - 1), *values[2:],
             )  # fmt: skip
         if time.monotonic() - saved > 60:

@@ -19,9 +19,9 @@ Array = NDArray[np.float32]
 _STEPS = np.array([0.035, 0.08, 0.14, 0.22, 0.34, 0.55, 1.0])  # from the oval to the outer circle
 _BEND = np.array([0.22, 0.45, 0.68, 0.86, 0.97, 1.0, 1.0])  # how far z has gone to that of the back
 _RADIUS = 2.4  # outer circle, head units
-_BACK_Z = -0.30  # of hair and ears
+_BACK_Z = -0.20  # of hair and ears
 _NECK_Z = -0.3  # of the neck below the chin
-_REACH = 0.20  # distance over which the oval drags what is around it
+_REACH = 0.14  # distance over which the oval drags what is around it
 
 # Upper and lower vertices that meet when lips and lids close, outer corners left out.
 LIP_PAIRS = [(13, 14), (82, 87), (81, 178), (80, 88), (191, 95), (312, 317), (311, 402), (310, 318), (415, 324)]

@@ -18,7 +18,7 @@ Array = NDArray[np.float32]
 NECK = np.array([[0.0, -0.75, -0.25]])  # base of the neck, head frame
 FOLLOW = 0.75  # share of the neck's slow motion that the shoulders make
 SLUGGISH = 6.0  # frames: what is faster than this stays in the neck
-COLLARBONE = 0.35  # head units below the chin where the shoulders' share is whole
+COLLARBONE = 0.3  # head units below the chin where the shoulders' share is whole
 
 
 def shoulder_track(rotation: Array, translation: Array, source: Array, size: int) -> Array:
