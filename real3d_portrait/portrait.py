@@ -16,9 +16,11 @@ from real3d_portrait.errors import FaceIndexError, FaceInProfileError, FaceTooSm
 from real3d_portrait.face.face_model import FaceModel
 from real3d_portrait.face.fitting import FaceFit, fit_still
 from real3d_portrait.face.matting import portrait_matte
+from real3d_portrait.face.occlusion import OcclusionJudge
 from real3d_portrait.face.tracking import FaceFinder
 from real3d_portrait.inpaint import background_plate, foreground_colours
 from real3d_portrait.media.images import Photo
+from real3d_portrait.resources import resource
 
 SMALLEST_FACE = 64
 LARGEST_YAW = 60.0
@@ -84,8 +86,11 @@ def prepare_portrait(
     left, top, side = crop_square(landmarks, source.shape[1], source.shape[0])
     size = min(side, LARGEST_SIZE) if size is None else size
     crop = source[top : top + side, left : left + side]
+    landmarks = landmarks - np.float32([left, top, 0])
+    covered = OcclusionJudge.load(resource("assets", "weights", "compact", "occlusion.safetensors"))
+    warnings += covered.warnings(crop, landmarks)
     image = resize_square(crop, size)
-    landmarks = ((landmarks - [left, top, 0]) * (size / side)).astype(np.float32)
+    landmarks = landmarks * np.float32(size / side)
     matte = portrait_matte(image, landmarks)
     return Portrait(
         image=image,
@@ -153,7 +158,7 @@ def crop_square(landmarks: NDArray[np.floating], width: int, height: int) -> tup
 
 
 def resize_square(image: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
-    """A square picture at another size: bicubic up; Lanczos down with the edge contrast that shrinking takes."""
+    """A square picture at another size: bicubic up; Lanczos down, with the contrast that shrinking takes."""
     if image.shape[0] == size:
         return np.ascontiguousarray(image)
     if size > image.shape[0]:

@@ -41,9 +41,7 @@ def test_a_cloth_over_the_mouth_is_seen(judge, finder, face, colour):
     image, points = face[0].copy(), face[1][:, :2]
     hull = points[[227, 137, 172, 149, 152, 378, 397, 366, 447, 4]].astype(np.int32)
     cv2.fillConvexPoly(image, cv2.convexHull(hull), colour)
-    warning = told(judge, finder, image)
-    assert "mouth" in warning
-    assert "eyes" not in warning
+    assert "mouth" in told(judge, finder, image)
 
 
 def test_dark_glasses_are_seen(judge, finder, face):

@@ -1,0 +1,97 @@
+"""Is the mouth or an eye of a photo covered? A linear judge of edges and colours on mesh-aligned patches.
+
+The tracker guesses lips and lids under hands, masks and dark glasses as calmly as it sees them, so it cannot
+be asked. What it guesses there looks unlike a mouth or an eye, and that a linear classifier sees. The right
+eye is mirrored onto the left one, so there are two sets of weights. Learned by `training/occlusion.py`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from safetensors.numpy import load_file
+
+Array = NDArray[np.float32]
+
+PARTS = ("mouth", "left_eye", "right_eye")  # left and right as the viewer sees them
+N_FEATURES = 15 * 36 + 2 * 24 * 3
+
+_FACE_HEIGHT = 144  # pixels at which faces are looked at
+_PATCH = (48, 32)
+_CENTRES = {"mouth": (61, 291, 0, 17), "left_eye": (33, 133), "right_eye": (263, 362)}
+_WIDTHS = {"mouth": 0.5, "left_eye": 0.36, "right_eye": 0.36}  # of the face height
+_OUTER_EYE_CORNERS = (33, 263)
+_BARE_SKIN = (205, 425, 50, 280, 9, 151, 108, 337, 101, 330, 6, 197)  # cheeks, nose bridge, forehead
+
+
+@dataclass(frozen=True)
+class OcclusionJudge:
+    """Weights (F,) and bias on standardised features; a score above 0 means covered."""
+
+    mouth: Array  # (F + 1,) the bias last
+    eye: Array  # (F + 1,)
+
+    @classmethod
+    def load(cls, path: Path) -> OcclusionJudge:
+        tensors = load_file(path)
+        return cls(tensors["mouth"].astype(np.float32), tensors["eye"].astype(np.float32))
+
+    def scores(self, image: NDArray[np.uint8], landmarks: NDArray[np.floating]) -> dict[str, float]:
+        """One score a part of `PARTS` for a picture (H, W, 3) and its mesh (478, 3) in pixels."""
+        found = patch_features(image, landmarks)
+        return {
+            part: float(found[part] @ weights[:-1] + weights[-1])
+            for part, weights in zip(PARTS, (self.mouth, self.eye, self.eye), strict=True)
+        }
+
+    def warnings(self, image: NDArray[np.uint8], landmarks: NDArray[np.floating]) -> tuple[str, ...]:
+        """What to tell the photo's owner, one sentence each; empty where mouth and eyes are free."""
+        scores = self.scores(image, landmarks)
+        told = []
+        if scores["mouth"] > 0:
+            told.append(
+                "The mouth seems to be covered and may move wrongly; use a photo with the mouth free."
+            )
+        if max(scores["left_eye"], scores["right_eye"]) > 0:
+            told.append(
+                "The eyes seem to be covered or shut and may move wrongly; use a photo with both eyes open."
+            )
+        return tuple(told)
+
+
+def patch_features(image: NDArray[np.uint8], landmarks: NDArray[np.floating]) -> dict[str, Array]:
+    """Features (F,) of each part of `PARTS`: oriented gradients, and colour against the bare skin."""
+    points = landmarks[:, :2]
+    scale = min(1.0, _FACE_HEIGHT / max(float(np.ptp(points[:, 1])), 1.0))
+    small = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    points = points * scale
+    height = float(np.ptp(points[:, 1]))
+    lab = cv2.cvtColor(small, cv2.COLOR_RGB2LAB).astype(np.float32)
+    columns, rows = np.clip(points[list(_BARE_SKIN)].astype(int), 0, np.array(lab.shape[1::-1]) - 1).T
+    skin = np.median(lab[rows, columns], axis=0)
+    first, second = points[list(_OUTER_EYE_CORNERS)]
+    across = (second - first) / max(float(np.linalg.norm(second - first)), 1e-6)
+    gradients = cv2.HOGDescriptor(_PATCH, (16, 16), (8, 8), (8, 8), 9)
+    features = {}
+    for part in PARTS:
+        step = across * _WIDTHS[part] * height / _PATCH[0]
+        turn = np.array([[step[0], -step[1]], [step[1], step[0]]])
+        origin = points[list(_CENTRES[part])].mean(axis=0) - turn @ (np.array(_PATCH) / 2)
+        patch = cv2.warpAffine(
+            small,
+            np.column_stack([turn, origin]),
+            _PATCH,
+            flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+            borderMode=cv2.BORDER_REPLICATE,
+        )
+        if part == "right_eye":
+            patch = np.ascontiguousarray(patch[:, ::-1])
+        edges = gradients.compute(cv2.cvtColor(patch, cv2.COLOR_RGB2GRAY)).ravel()
+        colour = cv2.cvtColor(patch, cv2.COLOR_RGB2LAB).astype(np.float32) - skin
+        colour = np.clip(cv2.resize(colour, (6, 4), interpolation=cv2.INTER_AREA) / 40, -2, 2).ravel()
+        features[part] = np.concatenate([edges, colour, np.abs(colour)]).astype(np.float32)
+    return features
