@@ -2,9 +2,9 @@
 
     python -m benchmarks.a2m --data DATA --work WORK
 
-WORK holds what the training recipe left there (tracks, fits, heard features). The ridge is trained on log-mel of
-the training identities, the same ones that the A2M saw. Truth is the tracked landmarks' inner lip gap over face
-height, the prediction the same measure on the mean mesh under the predicted expression.
+WORK holds what the training recipe left there (tracks, fits, heard features). The ridge is trained on
+log-mel of the training identities, the same ones that the A2M saw. Truth is the tracked landmarks' inner
+lip gap over face height, the prediction the same measure on the mean mesh under the predicted expression.
 """
 
 from __future__ import annotations
@@ -27,7 +27,12 @@ def row(predicted: np.ndarray, clip: Clip) -> list[float]:
     frames = min(len(predicted), len(clip.opening))
     predicted, true = predicted[:frames], clip.opening[:frames]
     curve = lag_curve(predicted, true, REACH)
-    return [curve[REACH], curve.argmax() - REACH, predicted.std() / true.std(), predicted.mean() / true.mean()]
+    return [
+        curve[REACH],
+        curve.argmax() - REACH,
+        predicted.std() / true.std(),
+        predicted.mean() / true.mean(),
+    ]
 
 
 def report(name: str, rows: list[list[float]]) -> None:
@@ -64,7 +69,10 @@ def main() -> None:
                 by_identity[clip.identity].append(rows[-1][0])
         report(f"A2M, temperature {temperature:.1f}", rows)
         altered = [
-            row(opening_of(model, predict_expression(a2m.network, clip.features[k], temperature, 0)), stretched)
+            row(
+                opening_of(model, predict_expression(a2m.network, clip.features[k], temperature, 0)),
+                stretched,
+            )
             for clip in held_out
             for k, stretched in _altered(clip)
         ]

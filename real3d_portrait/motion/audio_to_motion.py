@@ -18,9 +18,9 @@ from real3d_portrait.media.audio import Audio
 from real3d_portrait.models.a2m import A2M, AUDIO_RATE, LATENT_STRIDE, A2MConfig
 from real3d_portrait.motion.audio_features import N_MELS, SAMPLE_RATE, audio_features
 from real3d_portrait.motion.gaze import viewer_gaze
-from real3d_portrait.motion.lids import blink_series, without_blinks
+from real3d_portrait.motion.lids import blink_series, lid_gap, without_blinks
 from real3d_portrait.motion.motion import Motion
-from real3d_portrait.motion.neutral import mouth_direction
+from real3d_portrait.motion.neutral import closed_mouth, mouth_direction
 from real3d_portrait.motion.pose_tracks import BROW, ROLL, YAW, TrackBank, X, Z, play_tracks, speech_presence
 
 WEIGHTS_FILE = "a2m.safetensors"
@@ -63,6 +63,21 @@ class AudioToMotion:
             expression = without_blinks(expression, self.blink, self.lids)
         if mouth_amplitude != 1:
             expression = expression + (mouth_amplitude - 1) * (expression - self.rest) @ self.mouth.T
+        return replace(motion, expression=expression.astype(np.float32))
+
+    def suit(self, motion: Motion, shape: NDArray[np.floating], face_model: FaceModel) -> Motion:
+        """The motion for one person's face: lips that meet on the mean face meet here, and so do the lids.
+
+        Args:
+            motion: of any driver.
+            shape: (478, 3) the portrait's neutral vertices, `face_model.shape(identity, offset)`.
+            face_model: the model of the coefficients.
+        """
+        nothing = np.zeros(face_model.n_expression)
+        mean_gap, own_gap = lid_gap(face_model, nothing), lid_gap(face_model, nothing, shape)
+        expression = motion.expression + closed_mouth(face_model, shape) - closed_mouth(face_model)
+        shut = np.clip(-motion.expression @ self.lids / mean_gap, 0, 1)
+        expression += (shut * (own_gap / mean_gap - 1))[:, None] * self.blink
         return replace(motion, expression=expression.astype(np.float32))
 
 
@@ -124,7 +139,8 @@ def predict_expression(network: A2M, features: Array, temperature: float, seed: 
 
 
 def lips_in_contact(expression: NDArray[np.floating], rest: Array, model: FaceModel) -> NDArray[np.floating]:
-    """(T, E) -> what to add to it so that lips which meet stop there: closed a little tighter than at rest."""
+    """(T, E) -> what to add to it so that lips which meet stop there: closed a little tighter than at
+    rest."""
     towards = mouth_direction(model)
     tightest = rest @ towards - _PRESSED
     beyond = np.maximum(tightest - expression @ towards, 0)

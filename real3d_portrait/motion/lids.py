@@ -28,10 +28,14 @@ def lid_direction(model: FaceModel) -> NDArray[np.float64]:
     return np.mean([basis[:, upper, 1] - basis[:, lower, 1] for upper, lower in _LIDS], 0)
 
 
-def lid_gap(model: FaceModel, expression: Array) -> NDArray[np.float64]:
-    """(…, E) -> (…) distance of the lids in head units on the mean face; zero or less is closed."""
-    mean = np.mean([model.mean[upper, 1] - model.mean[lower, 1] for upper, lower in _LIDS])
-    return expression @ lid_direction(model) + mean
+def lid_gap(model: FaceModel, expression: Array, shape: Array | None = None) -> NDArray[np.float64]:
+    """(…, E) -> (…) distance of the lids in head units; zero or less is closed.
+
+    shape: (478, 3) neutral vertices of a person; None for the mean face.
+    """
+    shape = model.mean if shape is None else shape
+    still = np.mean([shape[upper, 1] - shape[lower, 1] for upper, lower in _LIDS])
+    return expression @ lid_direction(model) + still
 
 
 def closure(gap: Array, full: float) -> NDArray[np.float64]:

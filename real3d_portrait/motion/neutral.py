@@ -21,11 +21,14 @@ def mouth_direction(model: FaceModel) -> NDArray[np.float64]:
     return np.mean([basis[:, upper, 1] - basis[:, lower, 1] for upper, lower in LIP_PAIRS], 0) / FACE_HEIGHT
 
 
-def closed_mouth(model: FaceModel) -> NDArray[np.float64]:
-    """(E,) the smallest expression (coefficients have unit variance) that brings the mean face's lips
-    together."""
+def closed_mouth(model: FaceModel, shape: Array | None = None) -> NDArray[np.float64]:
+    """(E,) the smallest expression (coefficients have unit variance) that brings the lips together.
+
+    shape: (478, 3) neutral vertices of a person; None for the mean face.
+    """
+    shape = model.mean if shape is None else shape
     towards = mouth_direction(model)
-    gap = np.mean([model.mean[upper, 1] - model.mean[lower, 1] for upper, lower in LIP_PAIRS]) / FACE_HEIGHT
+    gap = np.mean([shape[upper, 1] - shape[lower, 1] for upper, lower in LIP_PAIRS]) / FACE_HEIGHT
     return -gap * towards / (towards @ towards)
 
 

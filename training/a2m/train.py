@@ -81,7 +81,7 @@ def main() -> None:
     )
     parser.add_argument("--name", default="checkpoint")
     parser.add_argument("--minutes", type=float, default=40)
-    parser.add_argument("--steps", type=int, default=4000)
+    parser.add_argument("--steps", type=int, default=2000)
     parser.add_argument("--batch", type=int, default=12)
     parser.add_argument("--frames", type=int, default=128)
     parser.add_argument("--learning-rate", type=float, default=1.2e-3)
