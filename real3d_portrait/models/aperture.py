@@ -43,7 +43,8 @@ def look_up(u: Array, knots: Array, *values: Array) -> Array:
     """
     fine = np.linspace(knots[0], knots[-1], _TABLE, dtype=np.float32)
     table = np.stack([np.interp(fine, knots, curve) for curve in values], -1).astype(np.float32)[None]
-    column = ((u - knots[0]) * np.float32((_TABLE - 1) / max(float(knots[-1] - knots[0]), 1e-3))).astype(np.float32)
+    per_cell = (_TABLE - 1) / max(float(knots[-1] - knots[0]), 1e-3)
+    column = ((u - knots[0]) * per_cell).astype(np.float32)
     found = cv2.remap(table, column, np.zeros_like(column), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     return found.reshape(*u.shape, len(values))
 
@@ -126,7 +127,7 @@ class Aperture:
     def bounds(
         self, size: tuple[int, int], margin: float, also: Array | None = None
     ) -> tuple[slice, slice] | None:
-        """Rows and columns of an image (height, width) around the opening and other points (k, 2) of its frame.
+        """Rows and columns of an image (height, width) around the opening and `also`, (k, 2) in its frame.
 
         None where they lie outside the image.
         """
@@ -158,7 +159,7 @@ class Aperture:
         return (v - curves[..., 0]) * curves[..., 2], (curves[..., 1] - v) * curves[..., 3]
 
     def coverage(self, u: Array, below: Array, above: Array, softness: float) -> Array:
-        """Soft mask in 0..1 of the opening at places with these depths; its edge is `softness` pixels wide."""
+        """Soft mask in 0..1 at places with these depths, with an edge `softness` pixels wide."""
         ends = np.minimum(u - self.u[0], self.u[-1] - u)
         # Both edges share a pixel where they nearly meet: what each leaves open adds up to nothing at no gap.
         between = np.clip(below / softness + 0.5, 0, 1) + np.clip(above / softness + 0.5, 0, 1) - 1

@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
 
 from real3d_portrait.models.aperture import Aperture, smoothstep
+from real3d_portrait.models.photo_light import LUMA
 
 Array = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 
-LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 STRIP_COLUMNS, STRIP_ROWS = 48, 12
 
 
@@ -85,7 +85,7 @@ def take_apart(image: Array, opening: Aperture, pupil: Array, radius: float, che
 
     def sample(source: Array, heights: Array) -> Array:
         u2 = np.broadcast_to(columns[None], heights.shape)
-        points = opening.origin + u2[..., None] * opening.axes[0] + heights[..., None] * opening.axes[1] - corner
+        points = opening.origin - corner + np.stack([u2, heights], -1) @ opening.axes
         sx, sy = (np.ascontiguousarray(points[..., k], np.float32) for k in (0, 1))
         return cv2.remap(source, sx, sy, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
 
@@ -93,7 +93,7 @@ def take_apart(image: Array, opening: Aperture, pupil: Array, radius: float, che
     lower_shade = gaussian_filter1d(sample(ratio, bottom - depths), along, axis=1)
     skin_depth = np.linspace(0.07, 0.20, 9, dtype=np.float32)[:, None] * width
     # The brighter part: creases, lashes and brows are no skin.
-    lids = [np.percentile(sample(patch, edge), 65, axis=0) for edge in (top - skin_depth, bottom + skin_depth)]
+    lids = [np.percentile(sample(patch, v), 65, axis=0) for v in (top - skin_depth, bottom + skin_depth)]
     lids = [gaussian_filter1d(lid, 3 * along, axis=0).astype(np.float32) for lid in lids]
     lashes = sample(patch, top + np.linspace(-0.03, 0.03, 5, dtype=np.float32)[:, None] * width)
     lashes = lashes[:, 8:-8].reshape(-1, 3)
@@ -120,13 +120,15 @@ def _visibility(inside: Array, beneath: Array, cheek: float) -> float:
     if len(inside) < 8 or not len(beneath):
         return 1.0
     contrast = float(np.ptp(np.percentile(inside, (5, 95)))) / cheek
-    return float(max(smoothstep(0.24, 0.32, contrast), smoothstep(0.45, 0.65, float(np.median(beneath)) / cheek)))
+    skin = float(np.median(beneath)) / cheek
+    return float(max(smoothstep(0.24, 0.32, contrast), smoothstep(0.45, 0.65, skin)))
 
 
 def _refine_iris(luma: Array, clear: Mask, pupil: Array, radius: float) -> tuple[Array, float]:
     """The circle near the tracker's with the steepest step from iris to white, where both show."""
     angles = np.deg2rad(np.concatenate([np.arange(-35, 56, 7), np.arange(125, 216, 7)])).astype(np.float32)
-    shifts = np.array([(a, b) for a in np.linspace(-0.15, 0.15, 7) for b in np.linspace(-0.1, 0.1, 5)], np.float32)
+    across, down = np.meshgrid(np.linspace(-0.15, 0.15, 7), np.linspace(-0.1, 0.1, 5))
+    shifts = np.stack([across.ravel(), down.ravel()], -1).astype(np.float32)
     best, found = -np.inf, (pupil, radius)
     visible = clear.astype(np.float32)
     for factor in np.linspace(0.86, 1.14, 8):
@@ -136,10 +138,10 @@ def _refine_iris(luma: Array, clear: Mask, pupil: Array, radius: float) -> tuple
         for part in (0.85, 1.15):
             px = (centres[:, :1] + part * r * np.cos(angles)).astype(np.float32)
             py = (centres[:, 1:] + part * r * np.sin(angles)).astype(np.float32)
-            edge.append((cv2.remap(luma, px, py, cv2.INTER_LINEAR), cv2.remap(visible, px, py, cv2.INTER_LINEAR)))
+            edge.append([cv2.remap(values, px, py, cv2.INTER_LINEAR) for values in (luma, visible)])
         seen = edge[0][1] * edge[1][1]
         step = ((edge[1][0] - edge[0][0]) * seen).sum(1) / (seen.sum(1) + 3)
-        score = step * (1 - 0.6 * (factor - 1) ** 2 / 0.02 * 0.1) - 20 * (shifts**2).sum(1)
+        score = step * (1 - 3 * (factor - 1) ** 2) - 20 * (shifts**2).sum(1)
         k = int(score.argmax())
         if score[k] > best:
             best, found = float(score[k]), (centres[k], float(r))
@@ -194,8 +196,9 @@ def _fill_iris(
     radial = np.stack([np.interp(distance, rings, profile[:, c]) for c in range(3)], -1).astype(np.float32)
 
     excess = (colour - radial) @ LUMA
-    spot = (distance < 0.8) & within & (excess > max(25.0, 0.5 * float((radial @ LUMA)[distance < 0.8].mean())))
-    if spot.sum() > 0.2 * (distance < 0.8).sum():
+    core = distance < 0.8
+    spot = core & within & (excess > max(25.0, 0.5 * float((radial @ LUMA)[core].mean())))
+    if spot.sum() > 0.2 * core.sum():
         spot[:] = False  # no reflection is that large: the lids or glasses are in the way
     soft = cv2.GaussianBlur(cv2.dilate(spot.astype(np.float32), np.ones((3, 3))), (0, 0), 0.7)[..., None]
     glint = np.clip(colour - radial, 0, None) * soft

@@ -24,7 +24,8 @@ from real3d_portrait.models.aperture import (
     look_up,
     smoothstep,
 )
-from real3d_portrait.models.eyeball import LUMA, STRIP_COLUMNS, STRIP_ROWS, Eyeball, opening_of, take_apart
+from real3d_portrait.models.eyeball import STRIP_COLUMNS, STRIP_ROWS, Eyeball, opening_of, take_apart
+from real3d_portrait.models.photo_light import LUMA, cheek_colour
 
 Array = NDArray[np.float32]
 Window = tuple[slice, slice]
@@ -34,7 +35,6 @@ _EYES = (
     (RIGHT_EYE_UPPER, RIGHT_EYE_LOWER, 468, (247, 30, 29, 27, 28, 56, 190)),
     (LEFT_EYE_UPPER, LEFT_EYE_LOWER, 473, (414, 286, 258, 257, 259, 260, 467)),
 )
-_CHEEKS = (50, 280, 205, 425, 101, 330)
 _CLOSED_RATIO = 0.05  # height over width of the tracker's opening on a shut eye
 _GLINT_FOLLOW = 0.35  # how much of the iris's motion a reflection on the cornea shares
 
@@ -48,7 +48,7 @@ class _Placed:
     plane: Array  # (2, 3) photo pixels to output pixels near this eye
     gaze: Array  # (2,) how far the iris went from its place in the photo
     scale: float
-    fold: tuple[Array, Array]  # (u, v) of the mesh's ring above the upper lid, (k,) each, in the opening's frame
+    fold: tuple[Array, Array]  # (u, v) in the opening's frame of the mesh's ring above the upper lid, (k,) each
 
     def novelty(self) -> float:
         """How far lids and iris stand from where the photo has them: 0 (keep the photo) to 1."""
@@ -70,8 +70,7 @@ class EyeLayer:
         self._landmarks = np.asarray(landmarks, np.float32)
         self._placement = HeadPlacement(self._landmarks)
         image = photo.astype(np.float32)
-        at = np.clip(np.rint(self._landmarks[list(_CHEEKS), :2]).astype(int), 0, np.array(image.shape[1::-1]) - 1)
-        cheek = max(20.0, float(np.median(image[at[:, 1], at[:, 0]] @ LUMA)))
+        cheek = max(20.0, float(cheek_colour(image, self._landmarks) @ LUMA))
         self._eyeballs = []
         for upper, lower, iris, _ in _EYES:
             pupil, ring = self._landmarks[iris, :2], self._landmarks[iris + 1 : iris + 5, :2]
@@ -160,7 +159,7 @@ def _fallen_lid(
         points -= (window[1].start, window[0].start)
         x, y = (np.ascontiguousarray(points[None, :, k], np.float32) for k in (0, 1))
         colours.append(cv2.remap(image, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)[0])
-    fold = gaussian_filter1d(np.maximum.reduce(colours), 0.06 * STRIP_COLUMNS, axis=0, mode="nearest")
+    fold = gaussian_filter1d(np.maximum.reduce(colours), 0.11 * STRIP_COLUMNS, axis=0, mode="nearest")
     skin = 0.6 * fold + 0.4 * (0.6 * eye.upper_lid + 0.4 * eye.lower_lid)
 
     strength = smoothstep(0.015 * width, 0.12 * width, fallen)

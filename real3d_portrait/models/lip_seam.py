@@ -25,11 +25,12 @@ class LipSeam:
     def __init__(self, image: Array, opening: Aperture) -> None:
         self._width = max(opening.width, 4.0)
         u = np.linspace(opening.u[0], opening.u[-1], _COLUMNS, dtype=np.float32)
-        top, bottom = (np.interp(u, opening.u, edge).astype(np.float32) for edge in (opening.top, opening.bottom))
+        top = np.interp(u, opening.u, opening.top).astype(np.float32)
+        bottom = np.interp(u, opening.u, opening.bottom).astype(np.float32)
         depth = np.linspace(-_REACH, _REACH, _ROWS, dtype=np.float32)[:, None] * self._width
         parted = float(smoothstep(0.02, 0.05, opening.gap / self._width))
         middle = (top + bottom) / 2
-        # With parted lips each half of the strip starts at its own lip's rim, and the line between is made dark.
+        # With parted lips each half of the strip starts at its own lip's rim; the line between is made dark.
         v = middle + depth + parted * (np.where(depth < 0, top, bottom) - middle)
         points = opening.origin + u[None, :, None] * opening.axes[0] + v[..., None] * opening.axes[1]
         x, y = (np.ascontiguousarray(points[..., k], np.float32) for k in (0, 1))

@@ -23,6 +23,7 @@ from real3d_portrait.models.aperture import (
     smoothstep,
 )
 from real3d_portrait.models.lip_seam import LipSeam
+from real3d_portrait.models.photo_light import LUMA, cheek_colour, photo_blur, teeth_colour
 from real3d_portrait.models.teeth import (
     LOWER_ARCH,
     LOWER_TEETH,
@@ -30,6 +31,7 @@ from real3d_portrait.models.teeth import (
     UPPER_TEETH,
     DentalArch,
     TeethStrip,
+    biting_edge,
     draw_teeth,
 )
 
@@ -37,12 +39,8 @@ Array = NDArray[np.float32]
 
 _LIPS = MOUTH_LOWER + MOUTH_UPPER[-2:0:-1]
 _JAW = (152, 148, 377, 176, 400, 149, 378)
-_CHEEKS = ((50, 101, 36, 205), (280, 330, 266, 425))
-_LUMA = np.array([0.299, 0.587, 0.114], np.float32)
-
-# log teeth RGB = W log cheek RGB + b: ridge regression over 411 smiling portraits (residual 0.15 to 0.20).
-_TEETH_WEIGHT = np.array([[0.561, 0.289, -0.194], [0.303, 0.522, -0.149], [0.200, 0.333, 0.126]], np.float32)
-_TEETH_BIAS = np.array([1.818, 1.677, 1.741], np.float32)
+_UPPER_EDGE, _LOWER_EDGE = 0.9, -0.8  # mm below the lips' line at rest: upper teeth bite over the lower ones
+_FLESH_LIGHT = np.array([0.94, 1.06, 1.12], np.float32)  # what comes past lips and gums is reddish
 
 
 @dataclass(frozen=True)
@@ -64,9 +62,7 @@ class MouthInterior:
     is guessed from the nose.
     """
 
-    def __init__(
-        self, photo: NDArray[np.uint8], landmarks: Array, neutral: Array | None = None
-    ) -> None:
+    def __init__(self, photo: NDArray[np.uint8], landmarks: Array, neutral: Array | None = None) -> None:
         self._landmarks = np.asarray(landmarks, np.float32)
         rest = self._landmarks if neutral is None else np.asarray(neutral, np.float32)
         self._placement = HeadPlacement(rest)
@@ -81,9 +77,9 @@ class MouthInterior:
         self._line = line.astype(np.float32)
 
         image = photo.astype(np.float32)
-        self._light = _cheek_colour(image, self._landmarks)
-        luma = float(self._light @ _LUMA)
-        self._teeth = _teeth_colour(self._light)
+        self._light = cheek_colour(image, self._landmarks)
+        luma = float(self._light @ LUMA)
+        self._teeth = teeth_colour(self._light)
         self._tongue = luma * np.array([0.80, 0.50, 0.49], np.float32)
         self._tongue = 0.7 * self._tongue + 0.3 * self._light * np.array([0.85, 0.68, 0.70], np.float32)
         self._gum = 0.55 * self._tongue + 0.35 * self._light
@@ -91,18 +87,18 @@ class MouthInterior:
 
         seed = int(np.abs(self._landmarks).sum()) % 65536
         px_per_mm = max(2.0, 1.5 * self._mm)
-        blur = 1.5 * _photo_blur(image, self._landmarks)
+        blur = 1.5 * photo_blur(image, self._landmarks)
         upper = draw_teeth(UPPER_TEETH, px_per_mm, seed, blur)
         lower = draw_teeth(LOWER_TEETH, px_per_mm, seed + 1, blur)
         self._source = self._aperture(self._landmarks, np.eye(2, 3, dtype=np.float32))
         self._seam = LipSeam(image, self._source)
         self._source_open = self._source.gap / max(self._source.width, 1.0)
-        self._upper = self._place(upper, UPPER_ARCH, edge=0.9, setback=2.0, upwards=1.0)
-        self._lower_edge = 0.8
+        self._upper = self._place(upper, UPPER_ARCH, edge=_UPPER_EDGE, setback=2.0, upwards=1.0)
+        self._lower_edge = _LOWER_EDGE
         self._bared = 4.0  # mm of the upper teeth that a lip bares before they follow it
-        self._lower = self._place(lower, LOWER_ARCH, edge=self._lower_edge, setback=4.5, upwards=-1.0)
         if self._source_open > 0.08:
             self._use_own_teeth(image, upper)
+        self._lower = self._place(lower, LOWER_ARCH, edge=self._lower_edge, setback=4.5, upwards=-1.0)
 
     def draw(self, frame: NDArray, mesh_px: Array, skull_px: Array) -> NDArray:
         """The frame with the mouth's inside between its lips.
@@ -192,7 +188,7 @@ class MouthInterior:
         for row, shift in ((self._lower, jaw), (self._upper, sunk)):
             strip = _sample_row(row, opening, u, v, linear, offset + shift, mm)
             dim = light if row.upwards > 0 else 0.9 * light
-            colour = colour * (1 - strip[..., 3:]) + strip[..., :3] * dim[..., None]
+            colour = colour * (1 - strip[..., 3:]) + strip[..., :3] * dim[..., None] ** _FLESH_LIGHT
         return np.clip(colour, 0, 255)
 
     def _jaw_shift(
@@ -243,23 +239,22 @@ class MouthInterior:
         slit = 0.50 + 0.50 * smoothstep(0.01, 0.11, opening.gap / max(opening.width, 1.0))
         return upper * lower * sides * slit * (0.65 + 0.35 * smoothstep(0.45, 0.85, spread))
 
-
     def _use_own_teeth(self, image: Array, strip: TeethStrip) -> None:
         """Replace the drawn upper teeth by the photo's own wherever its open lips show them."""
         seen, tooth, within = self._look(image, self._upper)
         front = np.abs(self._upper.arc)[None] < 12
         visible = within & front
-        luma = seen @ _LUMA
+        luma = seen @ LUMA
         if visible.sum() < 50 or (tooth * visible).sum() < 0.25 * visible.sum():
             return
         bright = (tooth > 0.8) & front
-        if np.median(luma[bright]) < 0.55 * float(self._teeth @ _LUMA):
+        if np.median(luma[bright]) < 0.55 * float(self._teeth @ LUMA):
             return  # a dark mouth: what looks like teeth there is tongue or shade
         self._teeth = np.percentile(seen[bright], 60, axis=0).astype(np.float32)
-        heights = self._upper.heights
-        rows = np.where(visible.any(1), np.nan_to_num(_masked_mean(luma, visible)), np.nan)
-        shift = -_biting_edge(heights, rows / np.nanmax(rows))
-        self._upper = self._place(strip, UPPER_ARCH, edge=0.9 + shift, setback=2.0, upwards=1.0)
+        count = visible.sum(1)
+        rows = np.where(count > 0, (luma * visible).sum(1) / np.maximum(count, 1), np.nan)
+        shift = -biting_edge(self._upper.heights, rows / np.nanmax(rows))
+        self._upper = self._place(strip, UPPER_ARCH, edge=_UPPER_EDGE + shift, setback=2.0, upwards=1.0)
         self._lower_edge += max(0.0, shift)
         self._bared = max(4.0, float(self._axes[1] @ (self._upper_edge - self._landmarks[13])) / self._mm)
         seen, tooth, within = self._look(image, self._upper)
@@ -269,14 +264,14 @@ class MouthInterior:
         self._upper = replace(self._upper, strip=self._upper.strip * (1 - own) + opaque * own)
 
     def _look(self, image: Array, row: _Row) -> tuple[Array, Array, NDArray[np.bool_]]:
-        """The photo laid onto a row's strip: unshaded colour, likeness to a tooth, and where lips are open."""
+        """The photo laid onto a row's strip: unshaded colour, likeness to a tooth, where lips are open."""
         points = row.curve[None] - row.heights[:, None, None] * self._mm * row.upwards * self._axes[1]
         x, y = (np.ascontiguousarray(points[..., k]) for k in (0, 1))
         colour = cv2.remap(image, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
         u, v = self._source.local(x, y)
         below, above = self._source.depths(u, v)
         inside = (np.minimum(below, above) > 0.6) & (np.abs(u) < 0.5 * self._source.width)
-        luma = colour @ _LUMA
+        luma = colour @ LUMA
         bright = np.percentile(luma[inside], 85) if inside.any() else 255.0
         greyness = (colour.max(-1) - colour.min(-1)) / np.maximum(colour.max(-1), 1)
         skin = float(np.ptp(self._light) / self._light.max())
@@ -321,63 +316,3 @@ def _head_axes(landmarks: Array) -> Array:
     down = down - across * (down @ across)
     down = down / np.linalg.norm(down)
     return np.stack([across, down, np.cross(across, down)]).astype(np.float32)
-
-
-def _cheek_colour(image: Array, landmarks: Array) -> Array:
-    """Colour of the better lit cheek, (3,)."""
-    colours = []
-    for corners in _CHEEKS:
-        mask = np.zeros(image.shape[:2], np.uint8)
-        cv2.fillConvexPoly(mask, np.rint(landmarks[list(corners), :2]).astype(np.int32), 1)
-        pixels = image[mask > 0]
-        if len(pixels):
-            colours.append(np.median(pixels, 0))
-    if not colours:
-        return np.array([180, 140, 120], np.float32)
-    return np.mean(colours, 0).astype(np.float32)
-
-
-def _teeth_colour(light: Array) -> Array:
-    """Plausible tooth colour under the light that falls on the cheeks."""
-    colour = np.exp(_TEETH_WEIGHT @ np.log(np.maximum(light, 8)) + _TEETH_BIAS)
-    limit = 1.25 * float(light @ _LUMA)
-    # The portraits' teeth were seen under their lips' shade, which draw() adds.
-    return np.minimum(1.10 * colour * min(1.0, limit / float(colour @ _LUMA)), 240).astype(np.float32)
-
-
-def _photo_blur(image: Array, landmarks: Array) -> float:
-    """Standard deviation in pixels of the blur that a face's texture shows, 0.4 to 2.
-
-    The ratio of two neighbouring bands falls with blur in a known way for textures of natural spectrum.
-    """
-    low = np.clip(landmarks[:, :2].min(0), 0, None).astype(int)
-    high = landmarks[:, :2].max(0).astype(int)
-    luma = np.ascontiguousarray(image[low[1] : high[1], low[0] : high[0]] @ _LUMA)
-    if min(luma.shape) < 16:
-        return 0.8
-    fine, coarse = cv2.GaussianBlur(luma, (0, 0), 1.0), cv2.GaussianBlur(luma, (0, 0), 2.0)
-    ratio = float(np.abs(luma - fine).mean() / max(np.abs(fine - coarse).mean(), 1e-3))
-    ratios = (0.46, 0.525, 0.60, 0.72, 0.85, 1.08, 1.54)
-    return float(np.interp(ratio, ratios, (2.0, 1.6, 1.3, 1.0, 0.8, 0.6, 0.4)))
-
-
-def _masked_mean(values: Array, mask: NDArray[np.bool_]) -> Array:
-    """Mean over each row's masked entries, 0 where there are none."""
-    return (values * mask).sum(1) / np.maximum(mask.sum(1), 1)
-
-
-def _biting_edge(heights: Array, brightness: Array) -> float:
-    """Height in mm at which the upper teeth end, from the brightness (1 at most) of each height.
-
-    Going down from the brightest row it is the first dark row or the first dip (the line where closed teeth
-    meet); where the lower lip hides it, the lowest row that shows, if that is below the expected 0.
-    """
-    known = np.flatnonzero(~np.isnan(brightness) & (np.abs(heights) < 7))
-    peak = int(known[np.argmax(brightness[known])])
-    for row in range(peak, known[0], -1):
-        lowest = brightness[row]
-        ahead = brightness[max(known[0], row - int(1.5 / (heights[1] - heights[0]))) : row]
-        dips = lowest <= brightness[row + 1] and len(ahead) and np.nanmax(ahead) > lowest + 0.05
-        if lowest < 0.68 or (dips and lowest < 0.92):
-            return float(np.clip(heights[row], -4, 4))
-    return float(np.clip(min(0.0, heights[known[0]]), -4, 0))

@@ -16,9 +16,9 @@ Array = NDArray[np.float32]
 
 # From the midline outwards: width, crown height, how far the edge stands back, edge rounding (mm, exponent).
 UPPER_TEETH = (
-    (8.5, 10.2, 0.0, 0.8, 5.0),
-    (6.6, 8.9, 0.7, 1.0, 3.5),
-    (7.6, 9.8, 0.1, 1.5, 1.8),
+    (8.5, 10.2, 0.0, 0.6, 6.0),
+    (6.6, 8.9, 0.5, 0.8, 4.5),
+    (7.6, 9.8, 0.1, 1.2, 2.0),
     (7.0, 8.4, 0.6, 1.1, 2.0),
     (6.8, 8.0, 0.9, 1.0, 2.2),
     (10.0, 7.5, 1.2, 0.7, 3.0),
@@ -97,7 +97,7 @@ def draw_teeth(
             edge = setback + rounding * inside**exponent
             tooth = 1 / (1 + np.exp(-(h - edge) / 0.12))
             # Neighbours touch at two thirds of the height and part towards the biting edge.
-            parting = 0.10 + 0.16 * np.exp(-np.clip(h - edge, 0, None) / 1.3)
+            parting = 0.10 + 0.11 * np.exp(-np.clip(h - edge, 0, None) / 1.3)
             seam = np.exp(-(((1 - np.abs(u)) * half) ** 2) / (2 * parting**2))
             shade = (1 - 0.10 * inside**3.0) * (1 - 0.42 * seam)
             shade = shade * (1 - 0.10 * np.exp(-np.clip(h - edge, 0, None) / 0.9))
@@ -124,3 +124,22 @@ def draw_teeth(
     return TeethStrip(
         shrink(colour), shrink(gum), shrink(cover), heights[step // 2 :: step], arc[step // 2 :: step]
     )
+
+
+def biting_edge(heights: Array, brightness: Array) -> float:
+    """Height in mm at which the upper teeth end, from the brightness (1 at most) of each height.
+
+    Going down from the brightest row it is the first dark row or the first dip (the line where closed teeth
+    meet); where the lower lip hides it, the lowest row that shows, if that is below the expected 0.
+    """
+    known = np.flatnonzero(~np.isnan(brightness) & (np.abs(heights) < 7))
+    if not len(known):
+        return 0.0
+    peak = int(known[np.argmax(brightness[known])])
+    for row in range(peak, known[0], -1):
+        lowest = brightness[row]
+        ahead = brightness[max(known[0], row - int(1.5 / (heights[1] - heights[0]))) : row]
+        dips = lowest <= brightness[row + 1] and len(ahead) and np.nanmax(ahead) > lowest + 0.05
+        if lowest < 0.68 or (dips and lowest < 0.92):
+            return float(np.clip(heights[row], -4, 4))
+    return float(np.clip(min(0.0, heights[known[0]]), -4, 0))

@@ -12,7 +12,10 @@ from real3d_portrait.resources import resource
 
 SIZE = 512
 SKIN, LIP, WHITE, IRIS, LASH = (205, 155, 135), (170, 85, 85), (215, 210, 205), (70, 95, 120), (45, 30, 28)
-EYES = ((aperture.RIGHT_EYE_UPPER, aperture.RIGHT_EYE_LOWER, 468), (aperture.LEFT_EYE_UPPER, aperture.LEFT_EYE_LOWER, 473))
+EYES = (
+    (aperture.RIGHT_EYE_UPPER, aperture.RIGHT_EYE_LOWER, 468),
+    (aperture.LEFT_EYE_UPPER, aperture.LEFT_EYE_LOWER, 473),
+)
 OUTER_LIPS = (61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291, 409, 270, 269, 267, 0, 37, 39, 40, 185)
 
 
@@ -40,7 +43,8 @@ def paint(points: np.ndarray) -> np.ndarray:
         cv2.fillPoly(mask, [np.rint(outline(points, upper, lower)).astype(np.int32)], 1)
         eye = np.full_like(image, WHITE)
         radius = np.linalg.norm(points[iris + 1 : iris + 5, :2] - points[iris, :2], axis=1).mean()
-        cv2.circle(eye, tuple(np.rint(points[iris, :2]).astype(int).tolist()), round(float(radius)), IRIS, -1, cv2.LINE_AA)
+        centre = np.rint(points[iris, :2]).astype(int).tolist()
+        cv2.circle(eye, centre, round(float(radius)), IRIS, -1, cv2.LINE_AA)
         image[mask > 0] = eye[mask > 0]
         cv2.polylines(image, [np.rint(points[list(upper), :2]).astype(np.int32)], False, LASH, 2, cv2.LINE_AA)
     return image

@@ -5,7 +5,7 @@ import pytest
 
 from real3d_portrait.models.aperture import MOUTH_LOWER, MOUTH_UPPER, Aperture, HeadPlacement
 from real3d_portrait.models.mouth_interior import MouthInterior
-from real3d_portrait.models.teeth import LOWER_ARCH, UPPER_ARCH, UPPER_TEETH, draw_teeth
+from real3d_portrait.models.teeth import LOWER_ARCH, UPPER_ARCH, UPPER_TEETH, biting_edge, draw_teeth
 
 from .layer_scene import LIP, SIZE, mesh, mouth_mask, open_mouth, paint
 
@@ -98,6 +98,30 @@ def test_the_photos_own_open_mouth_is_kept():
         assert np.abs(drawn.astype(int) - photo).mean(axis=-1)[mouth_mask(points, 0)].mean() < 2
 
 
+def test_the_photos_own_teeth_are_used_when_the_lips_move_on():
+    points = open_mouth(mesh(), 18)
+    photo = paint(points)
+    teeth = np.array([160, 190, 155])  # a green that no tooth is drawn in
+    upper_half = mouth_mask(open_mouth(mesh(), 9), 0)
+    photo[upper_half] = teeth
+    driven = open_mouth(mesh(), 30)
+    drawn = MouthInterior(photo, points, mesh()).draw(photo, driven, mesh())
+    x, y = np.rint(driven[13, :2]).astype(int)
+    patch = drawn[y + 3 : y + 7, x - 10 : x + 11].reshape(-1, 3).mean(0)
+    assert patch[1] > 1.08 * max(patch[0], patch[2])
+
+
+def test_the_biting_edge_is_the_first_dark_row_or_dip_below_the_brightest():
+    heights = np.arange(-3, 15, 0.25, dtype=np.float32)
+    dark_below = np.where(heights > -1.2, 1.0, 0.3)
+    assert biting_edge(heights, dark_below) == pytest.approx(-1.25)
+    closed_bite = 1 - 0.2 * np.exp(-(((heights - 1) / 0.4) ** 2)) - 0.02 * np.abs(heights - 4)
+    assert biting_edge(heights, closed_bite) == pytest.approx(1, abs=0.3)
+    hidden = np.where(heights > -2, 1 - 0.01 * np.abs(heights - 3), np.nan)
+    assert biting_edge(heights, hidden) == pytest.approx(-1.75)
+    assert biting_edge(heights, np.full_like(heights, np.nan)) == 0
+
+
 def test_float_and_byte_frames_agree(scene):
     points, photo, mouth = scene
     driven = open_mouth(points, 22)
@@ -129,10 +153,10 @@ def test_placement_recovers_an_affine_camera():
 def test_coverage_is_the_area_of_the_opening():
     # A lens between two parabolas v = ±h (1 - (u/w)²) has area 8/3 · w · h... of half-width w, height 2h.
     half, height = 40.0, 9.0
-    u = np.linspace(-half, half, 11)
+    u = np.linspace(-half, half, 11, dtype=np.float32)
     v = height * (1 - (u / half) ** 2)
     upper, lower = np.stack([u, -v], 1) + 64, np.stack([u, v], 1) + 64
-    lens = Aperture.from_points(upper.astype(np.float32), lower.astype(np.float32), np.eye(2, dtype=np.float32))
+    lens = Aperture.from_points(upper, lower, np.eye(2, dtype=np.float32))
     grid_u, grid_v = lens.grid((slice(0, 128), slice(0, 128)))
     area = lens.coverage(grid_u, *lens.depths(grid_u, grid_v), 1.0).sum()
     assert area == pytest.approx(8 / 3 * half * height, rel=0.02)
