@@ -171,7 +171,7 @@ def refine(
     """Draws each source towards the mean of all by optical flow (DIS, Kroeger et al. 2016).
 
     `pictures` are single-channel source pictures, `weights` and `limit` (SIDE, SIDE) say where a source
-    counts and how many pixels a round may move it. This keeps the mean of many hairlines and lids from going soft.
+    counts and how many pixels a round may move it. This keeps the mean of many hairlines and lids sharp.
     """
     half = SIDE // 2
     flow_of = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
