@@ -34,6 +34,7 @@ class A2MConfig:
 
 
 AUDIO_RATE = 4  # feature frames to a motion frame
+_FLOW_LAYERS = 2
 LATENT_STRIDE = 4  # motion frames to a latent frame
 
 
@@ -60,8 +61,9 @@ class ResidualStack(nn.Module):
         )
         self.dropout = nn.Dropout(dropout)
         self.reach = sum(d * (kernel // 2) for d in self.dilations)
-        for mix in self.mixes:
-            nn.init.normal_(mix.weight, std=1 / math.sqrt(channels * layers))
+        for name, parameter in self.mixes.named_parameters():
+            if name.endswith("weight"):
+                nn.init.normal_(parameter, std=1 / math.sqrt(channels * layers))
 
     def forward(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
         """x: (B, C, T), condition: (B, K, T) -> (B, C, T)."""
@@ -113,15 +115,17 @@ class FlowPrior(nn.Module):
 
     def __init__(self, config: A2MConfig):
         super().__init__()
-        self.half = config.latent // 2
+        self.kept = config.latent // 2
         width = config.flow_hidden
         self.context = nn.Conv1d(config.hidden, width, LATENT_STRIDE, stride=LATENT_STRIDE)
-        self.inputs = nn.ModuleList(nn.Conv1d(self.half, width, 1) for _ in range(config.flow_steps))
-        self.bodies = nn.ModuleList(ResidualStack(width, 2, width) for _ in range(config.flow_steps))
-        self.shifts = nn.ModuleList(nn.Conv1d(width, self.half, 1) for _ in range(config.flow_steps))
-        for shift in self.shifts:
-            nn.init.zeros_(shift.weight)
-            nn.init.zeros_(shift.bias)
+        self.inputs = nn.ModuleList(nn.Conv1d(self.kept, width, 1) for _ in range(config.flow_steps))
+        self.bodies = nn.ModuleList(
+            ResidualStack(width, _FLOW_LAYERS, width) for _ in range(config.flow_steps)
+        )
+        self.shifts = nn.ModuleList(nn.Conv1d(width, self.kept, 1) for _ in range(config.flow_steps))
+        self.reach = config.flow_steps * ResidualStack(1, _FLOW_LAYERS).reach
+        for parameter in self.shifts.parameters():
+            nn.init.zeros_(parameter)
 
     def _shift(self, step: int, kept: Tensor, context: Tensor) -> Tensor:
         return self.shifts[step](self.bodies[step](self.inputs[step](kept), context))
@@ -130,14 +134,14 @@ class FlowPrior(nn.Module):
         """Latent (B, latent, T / 4) -> base noise of the same shape; the Jacobian's determinant is 1."""
         context = self.context(context)
         for step in range(len(self.shifts)):
-            kept, moved = z.split(self.half, dim=1)
+            kept, moved = z.split(self.kept, dim=1)
             z = torch.cat([moved - self._shift(step, kept, context), kept], dim=1)
         return z
 
     def inverse(self, noise: Tensor, context: Tensor) -> Tensor:
         context = self.context(context)
         for step in reversed(range(len(self.shifts))):
-            moved, kept = noise.split(self.half, dim=1)
+            moved, kept = noise.split(self.kept, dim=1)
             noise = torch.cat([kept, moved + self._shift(step, kept, context)], dim=1)
         return noise
 
@@ -160,6 +164,9 @@ class Decoder(nn.Module):
 class A2M(nn.Module):
     """Audio features -> expression coefficients at 25 fps."""
 
+    scale: Tensor  # (E,) spread and mean of the coefficients in training
+    mean: Tensor
+
     def __init__(self, config: A2MConfig):
         super().__init__()
         self.config = config
@@ -173,7 +180,7 @@ class A2M(nn.Module):
     @property
     def context(self) -> int:
         """Motion frames to each side that an output frame can depend on, a multiple of LATENT_STRIDE."""
-        latent = 1 + sum(body.reach for body in self.prior.bodies)
+        latent = 1 + self.prior.reach
         reach = 2 + self.encoder.body.reach + self.decoder.body.reach + LATENT_STRIDE * (latent + 1)
         return -(-reach // LATENT_STRIDE) * LATENT_STRIDE
 

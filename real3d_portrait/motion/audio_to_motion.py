@@ -58,7 +58,7 @@ class AudioToMotion:
 
     def adjust(self, motion: Motion, mouth_amplitude: float = 1.0, blink: str = "natural") -> Motion:
         """A driver's motion with lips and jaw scaled by 0…2 and, for blink "none", the blinks taken out."""
-        expression = motion.expression
+        expression: NDArray[np.floating] = motion.expression
         if blink == "none":
             expression = without_blinks(expression, self.blink, self.lids)
         if mouth_amplitude != 1:

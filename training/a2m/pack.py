@@ -124,8 +124,8 @@ def main() -> None:
     )
     parser.add_argument("--name", default="checkpoint")
     parser.add_argument("--temperature", type=float, default=0.3)
-    parser.add_argument("--gain", type=float, default=1.25, help="about one over the spread that training
-    clips get") parser.add_argument("--output", type=Path, default=Path("assets/weights/compact/a2m.safetensors"))
+    parser.add_argument("--gain", type=float, default=1.25, help="of the mouth, see `louder`")
+    parser.add_argument("--output", type=Path, default=Path("assets/weights/compact/a2m.safetensors"))
     args = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
 
