@@ -184,7 +184,9 @@ class MouthInterior:
         colour = colour + cover[..., None] * (tongue - colour)
         light = self._occlusion(below, above, opening, u, mm)
         lip = float(opening.axes[1] @ (linear @ self._upper_edge + offset - mesh[13, :2])) / mm
-        sunk = (_soft_limit(lip, self._bared, self._bared + 3.5) - lip) * mm * opening.axes[1]
+        # Even a wide laugh bares little more than the crowns.
+        limit = max(min(self._bared + 3.5, 9.0), self._bared + 1.0)
+        sunk = (_soft_limit(lip, self._bared, limit) - lip) * mm * opening.axes[1]
         for row, shift in ((self._lower, jaw), (self._upper, sunk)):
             strip = _sample_row(row, opening, u, v, linear, offset + shift, mm)
             dim = light if row.upwards > 0 else 0.9 * light
@@ -251,8 +253,11 @@ class MouthInterior:
         if np.median(luma[bright]) < 0.55 * float(self._teeth @ LUMA):
             return  # a dark mouth: what looks like teeth there is tongue or shade
         self._teeth = np.percentile(seen[bright], 60, axis=0).astype(np.float32)
-        count = visible.sum(1)
-        rows = np.where(count > 0, (luma * visible).sum(1) / np.maximum(count, 1), np.nan)
+        middle = visible & (np.abs(self._upper.arc)[None] < 7)
+        count = middle.sum(1)
+        if not count.any():
+            return
+        rows = np.where(count > 0, (luma * middle).sum(1) / np.maximum(count, 1), np.nan)
         shift = -biting_edge(self._upper.heights, rows / np.nanmax(rows))
         self._upper = self._place(strip, UPPER_ARCH, edge=_UPPER_EDGE + shift, setback=2.0, upwards=1.0)
         self._lower_edge += max(0.0, shift)

@@ -139,7 +139,7 @@ def biting_edge(heights: Array, brightness: Array) -> float:
     for row in range(peak, known[0], -1):
         lowest = brightness[row]
         ahead = brightness[max(known[0], row - int(1.5 / (heights[1] - heights[0]))) : row]
-        dips = lowest <= brightness[row + 1] and len(ahead) and np.nanmax(ahead) > lowest + 0.05
-        if lowest < 0.68 or (dips and lowest < 0.92):
-            return float(np.clip(heights[row], -4, 4))
-    return float(np.clip(min(0.0, heights[known[0]]), -4, 0))
+        dips = lowest <= brightness[row + 1] and len(ahead) and np.nanmax(ahead) > lowest + 0.035
+        if lowest < 0.68 or (dips and lowest < 0.95):
+            return float(np.clip(heights[row], -3, 3))
+    return float(np.clip(min(0.0, heights[known[0]]), -3, 0))
