@@ -330,6 +330,7 @@ class Real3DPortrait:
         self, portrait: Portrait, motion: Motion, background: Background, audio: Path | Audio | None, settings: Controls
     ) -> _Job:
         avatar = self.model.reconstruct(portrait)
+        motion = self._a2m.suit(motion, avatar.head.neutral, self.model.face_model)
         pose, limited = self._placed(avatar, motion, settings)
         warnings = portrait.warnings + background.warnings
         if limited:
