@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -22,6 +23,7 @@ from gradio_client.exceptions import AppError
 from real3d_portrait.motion.motion import Motion
 from real3d_portrait.pipeline import Controls
 from real3d_portrait.resources import resource
+from tests.browser import Browser
 from tests.example_inputs import PORTRAIT, speech
 
 ROOT = Path(__file__).parents[1]
@@ -97,8 +99,10 @@ def test_the_endpoints_have_the_names_and_defaults_of_python(server: Server) -> 
     for name in ENDPOINTS:
         defaults = {p["parameter_name"]: p["parameter_default"] for p in endpoints[name]["parameters"]}
         assert defaults["consent"] is False
+        assert 0 < defaults["temperature"] < 2
         for field in fields(Controls):
-            if field.name != "progress" and (field.name, name) != ("background", "/background_swap"):
+            differs = ("progress", "temperature", *(["background"] if name == "/background_swap" else []))
+            if field.name not in differs:
                 assert defaults[field.name] == field.default, (name, field.name)
 
 
@@ -123,6 +127,30 @@ def test_progress_is_shown(server: Server, voice: Any) -> None:
         time.sleep(0.02)
     assert Path(job.result()).is_file()
     assert "rendering" in seen
+
+
+def test_a_person_with_a_phone_gets_a_video(server: Server, tmp_path: Path) -> None:
+    program = shutil.which("chromium")
+    if program is None:
+        pytest.skip("no chromium")
+    voice = speech(tmp_path / "voice.wav", 0.3)
+    start = (
+        "[...document.querySelectorAll('button')].find(b => b.innerText == 'Make it talk' && b.offsetParent)"
+    )
+    with Browser(program, tmp_path / "profile", width=390) as browser:
+        browser.send("Page.navigate", url=server.client.src)
+        browser.wait_for(start)
+        browser.wait_for("document.querySelectorAll('input[type=file]').length >= 3")
+        assert browser.evaluate("document.documentElement.scrollWidth") <= 390
+        browser.upload("input[type=file][accept*=image]", PORTRAIT)
+        browser.wait_for("document.querySelector('.image-container img, .image-frame img')")
+        browser.upload("input[type=file][accept*=audio]", voice)
+        browser.wait_for("document.querySelector('audio')")
+        browser.evaluate(f"{start}.click()")
+        browser.wait_for("document.body.innerText.includes('Consent is missing')")
+        browser.evaluate("document.querySelector('input[type=checkbox]').click()")
+        browser.evaluate(f"{start}.click()")
+        browser.wait_for("document.querySelector('video')?.duration > 0.2", 120)
 
 
 def test_saved_motion_drives_a_photo_and_alpha_comes_back(server: Server, tmp_path: Path) -> None:

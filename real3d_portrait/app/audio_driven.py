@@ -17,7 +17,7 @@ def build(studio: Studio) -> gr.Video:
             controls.example_rows(controls.example_pairs("portrait_*.jpg", "speech_*.wav"), [photo, speech])
             with gr.Row():
                 background = controls.background()
-            settings = controls.settings()
+            settings = controls.settings(studio.temperature)
         with gr.Column():
             consent = controls.consent()
             start = gr.Button("Make it talk", variant="primary")

@@ -19,7 +19,7 @@ def build(studio: Studio) -> gr.Video:
                 with gr.Row():
                     photo, speech = controls.photo(), controls.speech()
                 driving, motion = controls.video("Driving video"), controls.motion_file()
-            settings = controls.settings()
+            settings = controls.settings(studio.temperature)
         with gr.Column():
             consent = controls.consent()
             start = gr.Button("Swap the background", variant="primary")

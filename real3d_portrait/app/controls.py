@@ -42,7 +42,7 @@ def consent() -> gr.Checkbox:
 
 
 def motion_file() -> FileUpload:
-    return FileUpload(label="… or saved motion (.npz)", file_types=[".npz"], height=165)
+    return FileUpload(label="… or saved motion (.npz)", file_types=[".npz"], height=180)
 
 
 def background(default: str = "keep") -> dict[str, Component]:
@@ -62,13 +62,17 @@ def background(default: str = "keep") -> dict[str, Component]:
             allow_custom_value=True,
         ),
         "background_file": FileUpload(
-            label="… or a picture or video", file_types=["image", "video"], height=165
+            label="… or a picture or video", file_types=["image", "video"], height=180
         ),
     }
 
 
-def settings() -> dict[str, Component]:
-    """The remaining settings, folded away; names and defaults are the pipeline's."""
+def settings(temperature: float) -> dict[str, Component]:
+    """The remaining settings, folded away; names and defaults are the pipeline's.
+
+    Args:
+        temperature: the model's own.
+    """
     with gr.Accordion("Motion and size", open=False):
         with gr.Row():
             pose = gr.Radio(["natural", "static"], value="natural", label="Head motion")
@@ -79,7 +83,7 @@ def settings() -> dict[str, Component]:
                 info="Relative starts at the photo's.",
             )
             blink = gr.Radio(["natural", "none"], value="natural", label="Blinks")
-        pose_video = FileUpload(label="Head motion from a video instead", file_types=["video"], height=165)
+        pose_video = FileUpload(label="Head motion from a video instead", file_types=["video"], height=180)
         with gr.Row():
             mouth = gr.Slider(0, 2, value=1.0, step=0.05, label="Mouth amplitude")
             expression = gr.Slider(0, 2, value=1.0, step=0.05, label="Expression scale")
@@ -93,15 +97,13 @@ def settings() -> dict[str, Component]:
                 value=512,
                 label="Size (pixels)",
             )
-            face = gr.Number(label="Face", value=None, precision=0, minimum=1, placeholder="the largest")
-            temperature = gr.Number(
-                label="Temperature", value=None, minimum=0, step=0.1, placeholder="the model's"
-            )
+            face = gr.Number(label="Face (0 = the largest)", value=None, precision=0, minimum=0)
+            variety = gr.Slider(0, 2, value=temperature, step=0.05, label="Variety of speech motion")
             seed = gr.Number(label="Seed", value=0, precision=0, minimum=0)
     return {
         "pose": pose, "pose_video": pose_video, "pose_mode": pose_mode, "mouth_amplitude": mouth,
         "expression_scale": expression, "blink": blink, "yaw": yaw, "pitch": pitch, "roll": roll,
-        "temperature": temperature, "seed": seed, "size": size, "face": face,
+        "temperature": variety, "seed": seed, "size": size, "face": face,
     }  # fmt: skip
 
 
@@ -119,6 +121,7 @@ def pipeline_arguments(values: dict[str, Any]) -> dict[str, Any]:
     pose = arguments.pop("pose_video", None)
     arguments["background"] = uploaded or _kind_or_colour(arguments["background"])
     arguments["pose"] = pose or arguments["pose"]
+    arguments["face"] = arguments["face"] or None  # a browser sends 0 for a number left empty
     if motion:
         arguments["driving"] = motion
     return arguments

@@ -34,6 +34,11 @@ class Studio:
         self._pipeline = pipeline
         self._gpu = gpu
 
+    @property
+    def temperature(self) -> float:
+        """The model's own variety of motion made from speech."""
+        return self._pipeline.model.config.temperature
+
     def connect(
         self,
         button: gr.Button,

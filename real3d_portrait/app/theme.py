@@ -23,6 +23,9 @@ def theme() -> gr.themes.Base:
         font=["system-ui", "sans-serif"],
         font_mono=["ui-monospace", "monospace"],
     ).set(
+        body_background_fill="*neutral_50",
+        block_border_width="1px",
+        block_border_color="*neutral_200",
         button_primary_background_fill="*primary_700",
         button_primary_background_fill_hover="*primary_800",
         block_label_text_color="*neutral_700",

@@ -18,7 +18,7 @@ def build(studio: Studio) -> gr.Video:
             controls.example_rows(controls.example_pairs("portrait_*.jpg", "driving*.mp4"), [photo, driving])
             with gr.Row():
                 background = controls.background()
-            settings = controls.settings()
+            settings = controls.settings(studio.temperature)
         with gr.Column():
             consent = controls.consent()
             start = gr.Button("Repeat the motion", variant="primary")
