@@ -1,10 +1,10 @@
-"""HTB-SR's learned part: small residual networks where the photo is silent (Real3D-Portrait section 3.3).
+"""HTB-SR's learned part: small networks where the photo is silent (Real3D-Portrait section 3.3).
 
 Mouth, eyes and head are cut out of the rendered frame by a similarity that moves with the head. Each network
-sees its crop, the photo's crop laid in the same way, and masks of lips or lids; what it changes is gated by soft
-geometric masks and by how far the face stands from where the photo has it. All else passes through untouched.
-Eyes get a residual colour. Mouth and head get a smooth gain per colour, which shades teeth, tongue and skin but
-cannot blur them: what a soft training video does not show stays as the photo and the layers drew it.
+sees its crop, the photo's crop laid in the same way, and masks of lips or lids, and makes a smooth gain per
+colour: the light in a mouth, on a lid that comes down, on a turned cheek. A gain cannot blur: edges and texture,
+which soft training videos do not teach, stay as the photo and the layers drew them. It is gated by soft geometric
+masks and by how far the face stands from where the photo has it; all else passes through untouched.
 No network normalises over its crop, so that a small motion makes a small change.
 """
 
@@ -20,24 +20,24 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .htb_sr_crops import EYE, HEAD, MOUTH, REGIONS, Crop, PhotoPlacement, cut, lay, place, shade
+from .htb_sr_crops import EYE, HEAD, MOUTH, REGIONS, Crop, PhotoPlacement, cut, place, shade
 
 Array = NDArray[np.float32]
 
 
-GAIN_RANGE = 0.9  # largest logarithm of a gain
 BLACK = 0.03  # of 1 = 255: what a gain adds to black, so that it can be lifted
+TINT = 0.4  # share of a gain that may differ between colours
 
 
-class ResidualNet(nn.Module):
-    """(B, C, N, N) crop and conditions to (B, 3, M, M), on two scales.
+class ShadingNet(nn.Module):
+    """(B, C, N, N) crop and conditions to the logarithm of a gain (B, 3, N / fold, N / fold), on two scales.
 
-    With `detail` a residual colour in units of 1 = 255, M = N; else the logarithm of a gain, M = N / fold.
+    No gain leaves exp(-reach)..exp(reach).
     """
 
-    def __init__(self, channels: int, width: int, fold: int, detail: bool) -> None:
+    def __init__(self, channels: int, width: int, fold: int, reach: float) -> None:
         super().__init__()
-        self.fold, self.detail = fold, detail
+        self.fold, self.reach = fold, reach
         wide = width * 3 // 2
         self.stem = nn.Conv2d(channels * fold**2, width, 3, padding=1)
         self.fine = nn.Conv2d(width, width, 3, padding=1)
@@ -46,7 +46,7 @@ class ResidualNet(nn.Module):
         self.up = nn.Conv2d(wide, width, 1)
         self.join = nn.Conv2d(width, width, 3, padding=1)
         self.last = nn.Conv2d(width, width, 3, padding=1)
-        self.tail = nn.Conv2d(width, 3 * fold**2 if detail else 3, 3, padding=1)
+        self.tail = nn.Conv2d(width, 3, 3, padding=1)
         nn.init.zeros_(self.tail.weight)
         nn.init.zeros_(self.tail.bias)
 
@@ -59,16 +59,17 @@ class ResidualNet(nn.Module):
         lifted = F.interpolate(self.up(coarse), scale_factor=2.0, mode="bilinear", align_corners=False)
         fine = F.relu(fine + lifted)
         fine = F.relu(fine + self.last(F.relu(self.join(fine))))
-        residual = self.tail(fine)
-        return F.pixel_shuffle(residual, self.fold) if self.detail else GAIN_RANGE * torch.tanh(residual)
+        gain = torch.tanh(self.tail(fine))
+        grey = gain.mean(1, keepdim=True)
+        return self.reach * (grey + TINT * (gain - grey))
 
 
-def make_nets() -> dict[str, ResidualNet]:
+def make_nets() -> dict[str, ShadingNet]:
     """The three networks before training, by region."""
     return {
-        MOUTH: ResidualNet(10, 32, 4, False),
-        EYE: ResidualNet(10, 24, 2, True),
-        HEAD: ResidualNet(9, 24, 4, False),
+        MOUTH: ShadingNet(10, 32, 4, 0.45),
+        EYE: ShadingNet(10, 24, 2, 0.6),
+        HEAD: ShadingNet(9, 24, 4, 0.4),
     }
 
 
@@ -77,17 +78,10 @@ def network_input(crop: Tensor, reference: Tensor, maps: Tensor) -> Tensor:
     return torch.cat([crop - 0.5, reference - 0.5, maps], 1)
 
 
-def gated(net: ResidualNet, inputs: Tensor, gate: Tensor) -> Tensor:
-    """(B, 3, M, M) residual, or gain less 1, of a network; exactly zero where the gate (B, 1, M, M) is."""
-    change = net(inputs)
-    if net.detail:
-        return change * gate
-    return torch.expm1(F.interpolate(change, size=gate.shape[-1], mode="bicubic", align_corners=False) * gate)
-
-
-def applied(net: ResidualNet, crop: Tensor, change: Tensor) -> Tensor:
-    """Crop (B, 3, N, N) in 0..1 with what `gated` made."""
-    return crop + (change if net.detail else (crop + BLACK) * change)
+def gated(net: ShadingNet, inputs: Tensor, gate: Tensor) -> Tensor:
+    """Gain less 1, (B, 3, M, M), exactly zero where the gate (B, 1, M, M) is."""
+    gain = F.interpolate(net(inputs), size=gate.shape[-1], mode="bicubic", align_corners=False)
+    return torch.expm1(gain * gate)
 
 
 @dataclass(frozen=True)
@@ -101,7 +95,7 @@ class PhotoFeatures:
 class HtbSr:
     """The learned part of HTB-SR on numpy frames; immutable after construction."""
 
-    def __init__(self, nets: dict[str, ResidualNet]) -> None:
+    def __init__(self, nets: dict[str, ShadingNet]) -> None:
         self._nets = {name: net.eval().to(memory_format=torch.channels_last) for name, net in nets.items()}
 
     @classmethod
@@ -141,13 +135,9 @@ class HtbSr:
         result = frame.copy()
         for net, parts in jobs.items():
             crops, inputs, gates = zip(*parts, strict=True)
-            network = self._nets[net]
-            changes = gated(network, torch.cat(inputs), torch.cat(gates)).permute(0, 2, 3, 1).contiguous().numpy()
-            for crop, change in zip(crops, changes, strict=True):
-                if network.detail:
-                    lay(result, 255 * change, crop)
-                else:
-                    shade(result, change, crop, 255 * BLACK)
+            gains = gated(self._nets[net], torch.cat(inputs), torch.cat(gates)).permute(0, 2, 3, 1)
+            for crop, gain in zip(crops, gains.contiguous().numpy(), strict=True):
+                shade(result, gain, crop, 255 * BLACK)
         return result
 
 

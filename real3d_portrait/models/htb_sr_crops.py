@@ -78,7 +78,7 @@ class Crop:
 
 @dataclass(frozen=True)
 class Conditions:
-    """What a network is told of its crop, and where its residual may act."""
+    """What a network is told of its crop, and where it may act."""
 
     maps: Array  # (K, N, N)
     gate: Array  # (M, M) 0..1, 0 along the border
@@ -185,29 +185,16 @@ def cut(frame: NDArray[np.uint8], crop: Crop, n: int) -> NDArray[np.uint8]:
     return cv2.warpAffine(frame, affine, (n, n), flags=flags, borderMode=cv2.BORDER_REPLICATE)
 
 
-def lay(frame: NDArray[np.uint8], residual: Array, crop: Crop) -> None:
-    """Add a residual (n, n, 3) in grey levels, zero along its border, to a frame (S, S, 3) in place."""
-    part, added = _spread(frame, residual, crop)
-    if part.size:
-        part[:] = cv2.add(part, added, dtype=cv2.CV_8U)
-
-
 def shade(frame: NDArray[np.uint8], gain: Array, crop: Crop, black: float) -> None:
     """Multiply a frame (S, S, 3), plus `black` grey levels, by 1 + gain (n, n, 3), zero along its border, in place."""
-    part, added = _spread(frame, gain, crop)
-    if part.size:
-        part[:] = cv2.add(part, added * (part + np.float32(black)), dtype=cv2.CV_8U)
-
-
-def _spread(frame: NDArray[np.uint8], image: Array, crop: Crop) -> tuple[NDArray[np.uint8], Array]:
-    """The part of the frame that holds the crop, and a crop's image (n, n, 3) at its place there."""
     rows, columns = crop.window(frame.shape[:2])
     part = frame[rows, columns]
     if not part.size:
-        return part, np.zeros(part.shape, np.float32)
-    affine = crop.to_frame(image.shape[0])
+        return
+    affine = crop.to_frame(gain.shape[0])
     affine[:, 2] -= [columns.start, rows.start]
-    return part, cv2.warpAffine(image, affine, part.shape[1::-1], flags=cv2.INTER_LINEAR)
+    spread = cv2.warpAffine(gain, affine, part.shape[1::-1], flags=cv2.INTER_LINEAR)
+    part[:] = cv2.add(part, spread * (part + np.float32(black)), dtype=cv2.CV_8U)
 
 
 def _grid(n: int) -> tuple[Array, Array]:

@@ -7,8 +7,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from real3d_portrait.models.htb_sr import HtbSr, ResidualNet, make_nets
-from real3d_portrait.models.htb_sr_crops import REGIONS, Crop, PhotoPlacement, cut, lay, place, shade
+from real3d_portrait.models.htb_sr import HtbSr, ShadingNet, make_nets
+from real3d_portrait.models.htb_sr_crops import REGIONS, Crop, PhotoPlacement, cut, place, shade
 from real3d_portrait.resources import resource
 
 from .layer_scene import SIZE, close_eyes, mesh, open_mouth, paint
@@ -20,7 +20,7 @@ def loud() -> HtbSr:
     """Networks that change whatever their gates allow."""
     nets = make_nets()
     for net in nets.values():
-        torch.nn.init.constant_(net.tail.bias, 0.2)
+        torch.nn.init.constant_(net.tail.bias, 0.7)
     return HtbSr(nets)
 
 
@@ -30,7 +30,7 @@ def allowed(placement: PhotoPlacement, driven: np.ndarray, skull: np.ndarray) ->
     for region in REGIONS:
         crop = place(region, driven, skull)
         gate = placement.conditions(region, crop, driven, skull).gate
-        lay(mask, np.repeat((gate > 0)[..., None] * np.float32(250), 3, 2), crop)
+        shade(mask, np.repeat((gate > 0)[..., None] * np.float32(1), 3, 2), crop, black=250)
     return mask[..., 0] > 0
 
 
@@ -64,10 +64,10 @@ def test_a_large_crop_is_averaged_before_it_is_sampled() -> None:
     assert np.ptp(cut(stripes, crop, 50)) <= 2
 
 
-def test_what_is_laid_stays_in_its_turned_square_and_saturates() -> None:
+def test_shading_stays_in_its_turned_square_and_saturates() -> None:
     frame = np.full((128, 128, 3), 100, np.uint8)
     crop = turned_square()
-    lay(frame, np.full((40, 40, 3), 500, np.float32), crop)
+    shade(frame, np.full((40, 40, 3), 5, np.float32), crop, black=0)
     x, y = np.meshgrid(np.arange(128) + 0.5, np.arange(128) + 0.5)
     place_in_crop = np.abs(crop.points(np.stack([x, y], -1), 40)).max(-1)
     assert (frame[place_in_crop < 19] == 255).all()
@@ -111,7 +111,7 @@ def test_a_closing_eye_opens_its_gate_step_by_step() -> None:
 def test_a_crop_beyond_the_frame_changes_nothing() -> None:
     frame = np.full((64, 64, 3), 9, np.uint8)
     away = Crop(np.array([500.0, -300.0], np.float32), np.eye(2, dtype=np.float32), 40.0)
-    lay(frame, np.full((40, 40, 3), 90, np.float32), away)
+    shade(frame, np.full((40, 40, 3), 1, np.float32), away, black=9)
     assert (frame == 9).all()
     assert cut(frame, away, 8).shape == (8, 8, 3)
 
@@ -166,8 +166,8 @@ def test_a_small_motion_makes_a_small_change() -> None:
     assert np.abs(first.astype(int) - second).mean() < 0.05
 
 
-def test_an_untrained_network_adds_nothing() -> None:
-    net = ResidualNet(10, 8, 2, True)
+def test_an_untrained_network_changes_nothing() -> None:
+    net = ShadingNet(10, 8, 2, 0.5)
     assert net(torch.rand(1, 10, 32, 32)).abs().max() == 0
 
 
