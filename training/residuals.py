@@ -86,8 +86,11 @@ class Pairs:
             if abs(person.stills[a].rotation[0]) > WIDEST[0]:
                 continue
             turns = {b: np.abs(person.driven(a, b)[1] - person.stills[a].rotation).max() for b in others}
-            fitting = [b for b in others if turns[b] < WIDEST[1]][:TARGETS]
-            if len(fitting) == TARGETS:
+            fitting = [b for b in others if turns[b] < WIDEST[1]]
+            if len(fitting) >= TARGETS:
+                # The further the head turns, the more its depth shows.
+                odds = np.array([turns[b] + 0.02 for b in fitting])
+                fitting = self.rng.choice(fitting, TARGETS, replace=False, p=odds / odds.sum()).tolist()
                 photo = source(self.model, person, a)
                 return photo, [target(self.model, person, photo, a, b) for b in fitting]
 
