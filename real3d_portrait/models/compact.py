@@ -100,10 +100,9 @@ class CompactModel:
     ) -> NDArray[np.uint8]:
         """One frame of the person alone: (S, S, 4) straight colour and alpha."""
         size = avatar.size
+        turn = rotation_matrix(rotation)
         residual = 0.0 if avatar.motion is None else avatar.motion(expression)
-        diff, mesh = diff_plane(
-            self.face_model, avatar.head, avatar.planes, expression, rotation_matrix(rotation), residual
-        )
+        diff, mesh = diff_plane(self.face_model, avatar.head, avatar.planes, expression, turn, residual)
         hit = first_hit(avatar.planes + diff, rotation, translation, size)
         map_x, map_y = np.empty((size, size), np.float32), np.empty((size, size), np.float32)
         chin = np.float32(avatar.head.neutral[CHIN, 1] - 0.03)
@@ -121,7 +120,8 @@ class CompactModel:
         )
         person = cv2.remap(avatar.photo, map_x, map_y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
         driven = project(mesh, rotation, translation, size)
-        skull = project(avatar.head.neutral, rotation, translation, size)
+        still = avatar.head.deform(np.zeros_like(avatar.head.neutral), turn)[: len(mesh)]
+        skull = project(still, rotation, translation, size)
         colour = avatar.eyes.draw(np.ascontiguousarray(person[..., :3]), driven)
         colour = avatar.mouth.draw(colour, driven, skull)
         if self._htb_sr is not None and avatar.features is not None:
