@@ -19,7 +19,7 @@ from .htb_sr import HtbSr, PhotoFeatures
 from .i2p import LiftedHead
 from .motion_adapter import diff_plane
 from .mouth_interior import MouthInterior
-from .renderer import first_hit
+from .renderer import first_hit, soften_steps
 from .residuals import WINDOW, LearnedMotion, Residuals
 from .torso import COLLARBONE, join, shoulder_track
 from .triplane import TriPlanes
@@ -119,6 +119,7 @@ class CompactModel:
             map_y,
         )
         person = cv2.remap(avatar.photo, map_x, map_y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+        person = soften_steps(person, map_x, map_y)
         driven = project(mesh, rotation, translation, size)
         still = avatar.head.deform(np.zeros_like(avatar.head.neutral), turn)[: len(mesh)]
         skull = project(still, rotation, translation, size)

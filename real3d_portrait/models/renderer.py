@@ -99,6 +99,34 @@ def first_hit(planes: TriPlanes, rotation: NDArray[np.floating], translation: ND
     return hit(size, cv2.dilate(rough, np.ones((3, 3), np.uint8)) + np.float32(0.01))
 
 
+@njit(cache=True, nogil=True)
+def _soften(picture, map_x, map_y, step, output):  # type: ignore[no-untyped-def]
+    height, width, channels = picture.shape
+    for i in range(1, height - 1):
+        for j in range(1, width - 1):
+            if (
+                abs(map_x[i, j + 1] - map_x[i, j - 1] - 2) < step
+                and abs(map_y[i, j + 1] - map_y[i, j - 1]) < step
+                and abs(map_x[i + 1, j] - map_x[i - 1, j]) < step
+                and abs(map_y[i + 1, j] - map_y[i - 1, j] - 2) < step
+            ):
+                continue
+            for c in range(channels):
+                total = np.int32(8)
+                for a in range(-1, 2):
+                    for b in range(-1, 2):
+                        total += np.int32(picture[i + a, j + b, c]) * ((2 - abs(a)) * (2 - abs(b)))
+                output[i, j, c] = total // 16
+
+
+def soften_steps(picture: NDArray[np.uint8], map_x: Array, map_y: Array, step: float = 4.0) -> NDArray[np.uint8]:
+    """Antialias a remapped picture (H, W, C) where one surface hides another: neighbours come from places of the
+    photo that lie more than `step` pixels further apart than they do, which leaves a staircase."""
+    output = picture.copy()
+    _soften(picture, map_x, map_y, np.float32(step), output)
+    return output
+
+
 def volume_render(
     front: torch.Tensor,  # (3, P, P) z, u, v
     side: torch.Tensor,  # (R, R) ramp of the side planes

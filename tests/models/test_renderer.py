@@ -13,7 +13,7 @@ from real3d_portrait.face.topology import OVAL
 from real3d_portrait.models.head_sheet import LIP_PAIRS, extend, keep_apart, sheet_faces
 from real3d_portrait.models.i2p import LiftedHead, lift
 from real3d_portrait.models.motion_adapter import diff_plane
-from real3d_portrait.models.renderer import first_hit, volume_render
+from real3d_portrait.models.renderer import first_hit, soften_steps, volume_render
 from real3d_portrait.models.triplane import TriPlanes
 from real3d_portrait.resources import resource
 
@@ -122,3 +122,14 @@ def test_the_jaw_drags_the_neck_less_and_less(model: FaceModel) -> None:
     assert pull.max() <= 1
     assert pull[reach < 0.1].min() > 0.5
     assert pull[reach > 0.6].max() < 0.01
+
+
+def test_only_steps_in_the_correspondence_are_softened() -> None:
+    picture = np.random.default_rng(0).integers(0, 255, (20, 30, 4), np.uint8)
+    map_x, map_y = np.meshgrid(np.arange(30, dtype=np.float32), np.arange(20, dtype=np.float32))
+    assert (soften_steps(picture, map_x, map_y) == picture).all()
+    map_x[:, 15:] += 9  # from column 15 on, another surface
+    changed = (soften_steps(picture, map_x, map_y) != picture).any((0, 2))
+    assert changed[14:16].all()
+    assert not changed[:14].any()
+    assert not changed[16:].any()
