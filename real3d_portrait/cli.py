@@ -51,7 +51,7 @@ def _size(text: str) -> int | str:
 def _add_controls(parser: argparse.ArgumentParser, background: str | None) -> None:
     add = parser.add_argument
     add("--model", default="compact", metavar="NAME",
-        help="compact, a folder or owner/repo (default: compact)")
+        help="compact, or a folder with the files of a model (default: compact)")
     add("--device", default="auto", choices=("auto", "cpu", "cuda"),
         help="where to compute (default: auto)")
     add("--background", default=background, required=background is None, metavar="KIND_OR_FILE",

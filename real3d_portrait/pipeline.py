@@ -144,16 +144,18 @@ class Real3DPortrait:
         portraits.audio_driven("me.jpg", "speech.wav", background="office.jpg", output="out.mp4")
     """
 
-    def __init__(self, model: CompactModel, folder: Path) -> None:
+    def __init__(self, model: CompactModel, folder: Path, device: str = "cpu") -> None:
         from .motion.audio_to_motion import load_a2m
 
         self.model = model
         self.name = model.config.name
-        self._a2m = load_a2m(folder)
+        self._a2m = load_a2m(folder, device)
 
     @classmethod
     def from_pretrained(cls, model: PathLike = "compact", device: str = "auto") -> Real3DPortrait:
         """Load a model: `compact` (bundled) or a folder with the same files.
+
+        The compact model renders on the CPU whatever the device; with "cuda" its audio-to-motion network runs there.
 
         Raises:
             ModelMissingError: no such model. DeviceUnavailableError: no such device here.
@@ -163,7 +165,7 @@ class Real3DPortrait:
         config = read_config(resource("configs", "compact.yaml"), CompactConfig)
         if not (folder / config.face_model).is_file():
             raise ModelMissingError(model=model, where=f"the bundled models or the folder '{folder}'")
-        return cls(CompactModel(config, folder), folder)
+        return cls(CompactModel(config, folder), folder, "cuda" if device == "cuda" else "cpu")
 
     def audio_driven(self, portrait: PortraitSource, audio: PathLike | Audio, *, output: PathLike, **controls: Any) -> Clip:
         """Make a photo speak. Keywords: see `Controls`.
