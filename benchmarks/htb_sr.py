@@ -2,8 +2,8 @@
 
     python -m benchmarks.htb_sr --data DATA --work WORK [--clips 15] [--frames 10] [--sheet SHEET.png]
 
-The photo is a frame of a held-out clip, the driver that clip's own fitted motion. Each line is the mean over clips;
-`better` counts the clips that gain. Also prints the time of one refined frame on one core.
+The photo is a frame of a held-out clip, the driver that clip's own fitted motion. Each line is the mean over
+clips; `better` counts the clips that gain. Also prints the time of one refined frame on one core.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from training.htb_sr_pairs import Photo, choose, displacement_to
 from training.split import heldout_identities
 
 Image = NDArray[np.uint8]
+Rendered = tuple[int, Image, NDArray, NDArray]  # time, frame, driven landmarks, skull
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 LIPS = (61, 291, 0, 17, 13, 14, 78, 308, 82, 87, 312, 317)
 LIDS = (33, 133, 159, 145, 158, 153, 263, 362, 386, 374, 385, 380)
@@ -63,15 +64,17 @@ def inner(crop: Image) -> Image:
     return crop[n // 4 : -n // 4, n // 8 : -n // 8]
 
 
-def frames_of(photo: Photo, model: FaceModel, fit: dict, pairs: NDArray[np.int_]) -> Iterator[tuple[int, Image, NDArray, NDArray]]:
-    for t in pairs:
+def frames_of(photo: Photo, model: FaceModel, fit: dict, times: list[int]) -> Iterator[Rendered]:
+    for t in times:
         pose = fit["rotation"][t], fit["translation"][t]
         shape = model.vertices(photo.fit.identity, fit["expression"][t], photo.fit.offset)
         frame, driven = photo.render(shape - photo.head.neutral, *pose)
-        yield int(t), frame, driven, photo.skull(*pose)
+        yield t, frame, driven, photo.skull(*pose)
 
 
-def measure(photo: Photo, frames: list, truth: dict[int, Image], htb: HtbSr, finder: FaceFinder) -> dict[str, NDArray]:
+def measure(
+    photo: Photo, frames: list[Rendered], truth: dict[int, Image], htb: HtbSr, finder: FaceFinder
+) -> dict[str, NDArray]:
     """Each measure's mean over frames, without and with the learned part: name → (2,)."""
     features = htb.features(photo.image, photo.landmarks, photo.rest)
     total: dict[str, list[tuple[float, float]]] = {}
@@ -104,13 +107,14 @@ def measure(photo: Photo, frames: list, truth: dict[int, Image], htb: HtbSr, fin
             faces = [faces[0][:, :2] for faces in found]
             height = np.ptp(faces[2][:, 1])
             for name, points in (("lips", list(LIPS)), ("lids", list(LIDS))):
-                errors = [100 * np.linalg.norm(f[points] - faces[2][points], axis=1).mean() / height for f in faces[:2]]
+                away = [np.linalg.norm(face[points] - faces[2][points], axis=1).mean() for face in faces[:2]]
+                errors = [100 * distance / height for distance in away]
                 total.setdefault(f"{name} distance % of face", []).append((errors[0], errors[1]))
     return {name: np.mean(values, 0) for name, values in total.items()}
 
 
-def sheet_rows(photo: Photo, frames: list, truth: dict[int, Image], htb: HtbSr) -> Image:
-    """Mouths and eyes, threefold: without, with, truth side by side; closed, half, wide and open, half, closed."""
+def sheet_rows(photo: Photo, frames: list[Rendered], truth: dict[int, Image], htb: HtbSr) -> Image:
+    """Mouths and eyes by opening, the narrowest, the middle and the widest: without, with, truth."""
     features = htb.features(photo.image, photo.landmarks, photo.rest)
     tiles = []
     for net, index, top, bottom in ((MOUTH, 1, 13, 14), (EYE, 2, 159, 145)):
@@ -128,7 +132,7 @@ def sheet_rows(photo: Photo, frames: list, truth: dict[int, Image], htb: HtbSr) 
     return np.hstack(tiles)
 
 
-def seconds_of(photo: Photo, frames: list, htb: HtbSr) -> float:
+def seconds_of(photo: Photo, frames: list[Rendered], htb: HtbSr) -> float:
     """Processor seconds of one refined frame."""
     features = htb.features(photo.image, photo.landmarks, photo.rest)
     for _ in range(2):
@@ -144,7 +148,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--work", type=Path, default=Path("work"))
     parser.add_argument("--folder", type=Path, default=Path("assets/weights/compact"))
-    parser.add_argument("--weights", type=Path, default=None, help="default: htb_sr.safetensors of the folder")
+    parser.add_argument("--weights", type=Path, help="default: htb_sr.safetensors of the folder")
     parser.add_argument("--clips", type=int, default=15)
     parser.add_argument("--frames", type=int, default=6, help="consecutive pairs of a clip")
     parser.add_argument("--sheet", type=Path, default=None)
@@ -168,7 +172,8 @@ def main() -> None:
             usable = np.isfinite(points).all((1, 2)) & fit["found"].astype(bool)
             usable[len(truth) :] = False
             points = np.nan_to_num(points)
-            source, starts = choose(points, fit["rotation"], usable, args.frames, np.random.default_rng(number), True)
+            rng = np.random.default_rng(number)
+            source, starts = choose(points, fit["rotation"], usable, args.frames, rng, True)
             pose = fit["rotation"][source], fit["translation"][source]
             shape = model.vertices(fit["identity"], fit["expression"][source], fit["offset"])
             size = truth[0].shape[0]
@@ -176,8 +181,8 @@ def main() -> None:
             face = FaceFit(fit["identity"], fit["expression"][source], *pose, fit["offset"] + missing)
             photo = Photo(truth[source], points[source], face, model)
             turned = np.abs(fit["rotation"] - pose[0])[:, :2].max(1)
-            wanted = [t for s in starts for t in (s, s + 1) if turned[t] < 0.45] or [int(starts[0])]
-            frames = list(frames_of(photo, model, fit, np.array(wanted)))
+            wanted = [int(t) for s in starts for t in (s, s + 1) if turned[t] < 0.45] or [int(starts[0])]
+            frames = list(frames_of(photo, model, fit, wanted))
             results.append(measure(photo, frames, truth, htb, finder))
             cost.append(seconds_of(photo, frames, htb))
             if args.sheet:

@@ -2,10 +2,10 @@
 
     python -m training.htb_sr --work WORK --minutes 40
 
-One thread, a checkpoint every minute, resumes by itself. Errors inside the gates: absolute, multi-scale gradient,
-and that of frame-to-frame differences for steadiness. Colours are averaged over patches before they are compared:
-teeth or lashes that lie elsewhere than the true ones must not be dimmed for it. (A full residual with the same
-losses and a patch discriminator gained as much error but turned sharp teeth to mud.)
+One thread, a checkpoint every minute, resumes by itself. Errors inside the gates: absolute, multi-scale
+gradient, and that of frame-to-frame differences for steadiness. Colours are averaged over patches before they
+are compared: teeth or lashes that lie elsewhere than the true ones must not be dimmed for it. (A residual
+with the same losses and a patch discriminator gained as much in error, but turned sharp teeth to mud.)
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from torch.nn import functional as F
 from real3d_portrait.models.htb_sr import BLACK, ShadingNet, gated, make_nets, network_input
 from real3d_portrait.models.htb_sr_crops import EYE, HEAD, MOUTH, REGIONS
 
+NAMES = ("render", "target", "reference", "maps", "gate")
 LARGEST_TURN = 0.5  # change of the facing vector beyond which a pair shows mostly what the photo hid
 log = logging.getLogger(__name__)
 
@@ -67,8 +68,9 @@ class Crops:
                     keep = np.repeat(keep.reshape(-1, 2).all(1), 2)
                 for index, region in enumerate(REGIONS):
                     if region.net == net and keep.any():
-                        for name in ("render", "target", "reference", "maps", "gate"):
-                            (still if sharp else moving).setdefault(name, []).append(data[f"{index}_{name}"][keep])
+                        rows = still if sharp else moving
+                        for name in NAMES:
+                            rows.setdefault(name, []).append(data[f"{index}_{name}"][keep])
         if net == HEAD:  # its gate has half the crop's resolution
             moving["gate"] = [gate.repeat(2, 1).repeat(2, 2) for gate in moving["gate"]]
         self.moving = {name: np.concatenate(rows) for name, rows in moving.items()}
@@ -82,13 +84,17 @@ class Crops:
         stills = min(plan.stills, len(self.still.get("gate", ())))
         chosen = rng.choice(len(self.still["gate"]), stills) if stills else []
         rows: list[dict[str, Tensor]] = []
-        for source, index, count in [(self.moving, i, 2) for i in firsts] + [(self.still, i, 1) for i in chosen]:
-            sample = {name: torch.from_numpy(source[name][index : index + count].astype(np.float32)) for name in source}
+        picks = [(self.moving, i, 2) for i in firsts] + [(self.still, i, 1) for i in chosen]
+        for source, index, count in picks:
+            part = slice(index, index + count)
+            sample = {name: torch.from_numpy(source[name][part].astype(np.float32)) for name in NAMES}
             rows.append(_augment(sample, plan.side, rng, sharp=count == 1))
         return {name: torch.cat([row[name] for row in rows]) for name in rows[0]}
 
 
-def _augment(sample: dict[str, Tensor], side: int, rng: np.random.Generator, sharp: bool) -> dict[str, Tensor]:
+def _augment(
+    sample: dict[str, Tensor], side: int, rng: np.random.Generator, sharp: bool
+) -> dict[str, Tensor]:
     images = torch.stack([sample[n].permute(0, 3, 1, 2) / 255 for n in ("render", "target", "reference")])
     gain = torch.from_numpy(rng.uniform(0.8, 1.2) * rng.uniform(0.93, 1.07, 3)).float()[:, None, None]
     images = (images.clamp(0, 1) ** float(rng.uniform(0.8, 1.25)) * gain).clamp(0, 1)
@@ -107,11 +113,10 @@ def _augment(sample: dict[str, Tensor], side: int, rng: np.random.Generator, sha
     if spare > 0:
         top, left = rng.integers(spare // 4, spare - spare // 4 + 1, 2)
         planes = planes[..., top : top + side, left : left + side]
-    render, target, reference, maps, gate, weight = planes.split([3, 3, 3, maps.shape[1], 1, 1], 1)
-    if rng.random() < 0.5 and maps.shape[1] == 4:
-        # A mirrored eye is still the same eye to its network only by chance; mouths mirror well.
-        render, target, reference, maps, gate, weight = (t.flip(3) for t in (render, target, reference, maps, gate, weight))
-    return dict(render=render, target=target, reference=reference, maps=maps, gate=gate, weight=weight)
+    if rng.random() < 0.5 and maps.shape[1] == 4:  # the head's maps say which way it turns
+        planes = planes.flip(3)
+    parts = planes.split([3, 3, 3, maps.shape[1], 1, 1], 1)
+    return dict(zip(("render", "target", "reference", "maps", "gate", "weight"), parts, strict=True))
 
 
 def gradient_error(made: Tensor, target: Tensor, weight: Tensor) -> Tensor:
@@ -155,7 +160,8 @@ class Trainer:
 
     def step(self, progress: float, rng: np.random.Generator) -> None:
         """One update at `progress` 0..1 of the whole training."""
-        rate = 1e-3 * min(1.0, (self.steps + 1) / 50) * (0.03 + 0.97 * 0.5 * (1 + math.cos(math.pi * progress)))
+        fall = 0.03 + 0.97 * 0.5 * (1 + math.cos(math.pi * progress))
+        rate = 1e-3 * fall * min(1.0, (self.steps + 1) / 50)
         for group in self.optimiser.param_groups:
             group["lr"] = rate
         data = self.crops.batch(self.plan, rng)

@@ -1,11 +1,11 @@
-"""Step 1 of HTB-SR's recipe: crops of rendered frames beside the true ones, from clips and from open-mouthed portraits.
+"""Step 1 of HTB-SR's recipe: crops of rendered frames beside the true ones, from clips and portraits.
 
     python -m training.htb_sr_pairs --data DATA --work WORK
 
 Needs the tracks and fits of `training.track` and `training.fit_face_model`. A clip gives pairs of one person:
-a frame as the photo, others as targets, two consecutive ones each time. The lifted model is driven by the target's
-own landmarks, so that what differs is look and not place. A portrait that shows its teeth gives a sharp pair: its
-mouth is closed by the lifted model, that picture taken for the photo, and opened again.
+a frame as the photo, others as targets, two consecutive ones each time. The lifted model is driven by the
+target's own landmarks, so that what differs is look and not place. A portrait that shows its teeth gives a
+sharp pair: its mouth is closed by the lifted model, that picture taken for the photo, and opened again.
 WORK/htb_sr/NAME.npz and WORK/htb_sr/heldout/NAME.npz get for every region uint8 crops, masks and gates.
 """
 
@@ -18,6 +18,7 @@ import time
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import av
 import cv2
@@ -72,9 +73,12 @@ class Photo:
     def skull(self, rotation: Array, translation: Array) -> NDArray[np.float32]:
         return project(self.head.neutral, rotation, translation, self.size)
 
-    def render(self, displacement: Array, rotation: Array, translation: Array) -> tuple[Image, NDArray[np.float32]]:
+    def render(
+        self, displacement: Array, rotation: Array, translation: Array
+    ) -> tuple[Image, NDArray[np.float32]]:
         """Frame (S, S, 3) and driven landmarks (478, 3)."""
-        diff, mesh = diff_plane(_Displacements(), self.head, self.planes, displacement)  # type: ignore[arg-type]
+        given: Any = _Displacements()
+        diff, mesh = diff_plane(given, self.head, self.planes, displacement)
         hit = first_hit(self.planes + diff, rotation, translation, self.size)
         map_x, map_y = (np.ascontiguousarray(hit[..., k] - np.float32(0.5)) for k in (1, 2))
         frame = cv2.remap(self.image, map_x, map_y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
@@ -84,8 +88,10 @@ class Photo:
         return self.mouth.draw(frame, driven, self.skull(rotation, translation)), driven
 
 
-def displacement_to(landmarks: Array, shape: Array, neutral: Array, rotation: Array, translation: Array, size: int) -> Array:
-    """Displacement (478, 3) that puts the head's landmarks at (478, 3) pixels; depth from `shape` (478, 3)."""
+def displacement_to(
+    landmarks: Array, shape: Array, neutral: Array, rotation: Array, translation: Array, size: int
+) -> Array:
+    """Displacement (478, 3) that puts the mesh at landmarks (478, 3) in pixels; depth from `shape`."""
     turn = rotation_matrix(rotation)
     depth = (shape @ turn.T)[:, 2]
     at = (np.asarray(landmarks)[:, :2] - size / 2) / scale_of(translation, size) * [1, -1] - translation[:2]
@@ -117,26 +123,37 @@ class Pairs:
 
 
 def gaps(points: Array) -> tuple[Array, Array]:
-    """Openings of mouth and eyes over the distance of the outer eye corners; points (T, 478, 3) → (T,), (T,)."""
+    """(T, 478, 3) → openings of mouth and eyes over the distance of the outer eye corners, (T,) each."""
     distance = lambda a, b: np.linalg.norm(points[:, a] - points[:, b], axis=-1)  # noqa: E731
     eyes = distance(33, 263)
     return distance(13, 14) / eyes, np.minimum(distance(159, 145), distance(386, 374)) / eyes
 
 
-def choose(points: Array, rotation: Array, usable: NDArray[np.bool_], count: int, rng: np.random.Generator, plain: bool):
-    """A frame for the photo and `count` first frames of consecutive pairs: all openings, blinks, and by chance."""
+def choose(
+    points: Array,  # (T, 478, 3)
+    rotation: Array,  # (T, 3)
+    usable: NDArray[np.bool_],  # (T,)
+    count: int,
+    rng: np.random.Generator,
+    plain: bool,  # the photo: frontal, mouth shut, eyes open; else any frame
+) -> tuple[int, NDArray[np.int_]]:
+    """A frame for the photo, and up to `count` first frames of pairs: all openings, blinks, and by chance."""
     mouth, eyes = gaps(points)
-    cost = 3 * mouth + 4 * np.maximum(0, np.percentile(eyes[usable], 70) - eyes) + np.abs(rotation[:, :2]).sum(1)
-    source = int(np.where(usable, cost, np.inf).argmin()) if plain else int(rng.choice(np.flatnonzero(usable)))
+    sleepy = np.maximum(0, np.percentile(eyes[usable], 70) - eyes)
+    cost = 3 * mouth + 4 * sleepy + np.abs(rotation[:, :2]).sum(1)
+    source = np.where(usable, cost, np.inf).argmin() if plain else rng.choice(np.flatnonzero(usable))
     starts = np.flatnonzero(usable[:-1] & usable[1:])
     by_mouth = starts[np.argsort(mouth[starts])]
     spread = by_mouth[np.linspace(0, len(by_mouth) - 1, count // 2).astype(int)]
     blinks = starts[np.argsort(eyes[starts])][: max(2, len(starts) // 8)]
-    chosen = np.concatenate([spread, rng.choice(blinks, count // 4), rng.choice(starts, count - count // 2 - count // 4)])
-    return source, np.unique(chosen)
+    others = rng.choice(starts, count - count // 2 - count // 4)
+    return int(source), np.unique(np.concatenate([spread, rng.choice(blinks, count // 4), others]))
 
 
-def clip_pairs(row: dict[str, str], args: argparse.Namespace, model: FaceModel, count: int, rng: np.random.Generator) -> Pairs | None:
+def clip_pairs(
+    row: dict[str, str], args: argparse.Namespace, model: FaceModel, rng: np.random.Generator
+) -> Pairs | None:
+    """Pairs of one clip of the manifest; None where its face was found in too few frames."""
     stem = Path(row["file"]).stem
     fit_path = args.work / "fits" / f"{stem}.npz"
     if not fit_path.exists():
@@ -149,7 +166,8 @@ def clip_pairs(row: dict[str, str], args: argparse.Namespace, model: FaceModel, 
     if usable.sum() < 12:
         return None
     size = frames[0].shape[0]
-    source, starts = choose(np.nan_to_num(points), fit["rotation"], usable, count, rng, rng.random() < 0.7)
+    plain = rng.random() < 0.7
+    source, starts = choose(np.nan_to_num(points), fit["rotation"], usable, args.pairs, rng, plain)
     identity, offset = fit["identity"], fit["offset"]
 
     def shape(t: int) -> Array:
@@ -160,7 +178,8 @@ def clip_pairs(row: dict[str, str], args: argparse.Namespace, model: FaceModel, 
     exact = displacement_to(points[source], shape(source), neutral, *own, size)
     # The photo's mesh meets its landmarks exactly, as in a fit of a still.
     rest_offset = offset + exact - model.displacement(fit["expression"][source])
-    photo = Photo(frames[source], points[source], FaceFit(identity, fit["expression"][source], *own, rest_offset), model)
+    face = FaceFit(identity, fit["expression"][source], *own, rest_offset)
+    photo = Photo(frames[source], points[source], face, model)
     pairs = Pairs()
     for start in starts:
         for t in (start, start + 1):
@@ -171,7 +190,10 @@ def clip_pairs(row: dict[str, str], args: argparse.Namespace, model: FaceModel, 
     return pairs
 
 
-def portrait_pairs(image: Image, landmarks: NDArray[np.float32], model: FaceModel, rng: np.random.Generator) -> Pairs:
+def portrait_pairs(
+    image: Image, landmarks: NDArray[np.float32], model: FaceModel, rng: np.random.Generator
+) -> Pairs:
+    """One sharp pair of a portrait (S, S, 3) that shows its teeth."""
     fit = fit_still(model, landmarks, image.shape[0])
     shown = Photo(image, landmarks, fit, model, with_eyes=False)
     turn = np.append(rng.uniform(-0.08, 0.08, 2), 0)
@@ -189,7 +211,7 @@ def portrait_pairs(image: Image, landmarks: NDArray[np.float32], model: FaceMode
 
 
 def open_mouthed(args: argparse.Namespace, rng: np.random.Generator, count: int, heldout: bool) -> list[int]:
-    """Rows of WORK/faces.npz that show teeth, wide mouths first among equals."""
+    """Up to `count` rows of WORK/faces.npz with an open mouth, by chance."""
     faces = np.load(args.work / "faces.npz")
     mouth, _ = gaps(faces["points"])
     rows = [
@@ -223,7 +245,7 @@ def main() -> None:
         path = folder / f"{Path(row['file']).stem}.npz"
         if seen[row["identity"]] > CLIPS_EACH or path.exists():
             continue
-        pairs = clip_pairs(row, args, model, args.pairs, np.random.default_rng(number))
+        pairs = clip_pairs(row, args, model, np.random.default_rng(number))
         if pairs is not None:
             pairs.save(path, sharp=False)
         log.info("clip %d of %d, %.0f s", number + 1, len(rows), time.perf_counter() - start)

@@ -2,10 +2,10 @@
 
 Mouth, eyes and head are cut out of the rendered frame by a similarity that moves with the head. Each network
 sees its crop, the photo's crop laid in the same way, and masks of lips or lids, and makes a smooth gain per
-colour: the light in a mouth, on a lid that comes down, on a turned cheek. A gain cannot blur: edges and texture,
-which soft training videos do not teach, stay as the photo and the layers drew them. It is gated by soft geometric
-masks and by how far the face stands from where the photo has it; all else passes through untouched.
-No network normalises over its crop, so that a small motion makes a small change.
+colour: the light in a mouth, on a lid that comes down, on a turned cheek. A gain cannot blur: edges and
+texture, which soft training videos do not teach, stay as the photo and the layers drew them. It is gated by
+soft geometric masks and by how far the face stands from where the photo has it; all else passes through
+untouched. No network normalises over its crop, so that a small motion makes a small change.
 """
 
 from __future__ import annotations
@@ -24,7 +24,6 @@ from .htb_sr_crops import EYE, HEAD, MOUTH, REGIONS, Crop, PhotoPlacement, cut, 
 
 Array = NDArray[np.float32]
 
-
 BLACK = 0.03  # of 1 = 255: what a gain adds to black, so that it can be lifted
 TINT = 0.4  # share of a gain that may differ between colours
 
@@ -32,7 +31,7 @@ TINT = 0.4  # share of a gain that may differ between colours
 class ShadingNet(nn.Module):
     """(B, C, N, N) crop and conditions to the logarithm of a gain (B, 3, N / fold, N / fold), on two scales.
 
-    No gain leaves exp(-reach)..exp(reach).
+    At its own resolution no gain leaves exp(-reach)..exp(reach).
     """
 
     def __init__(self, channels: int, width: int, fold: int, reach: float) -> None:
@@ -107,22 +106,22 @@ class HtbSr:
         tensors = load_file(path)
         nets = make_nets()
         for name, net in nets.items():
-            own = {k.removeprefix(f"{name}."): v.float() for k, v in tensors.items() if k.startswith(f"{name}.")}
-            net.load_state_dict(own)
+            own = {key: value for key, value in tensors.items() if key.startswith(f"{name}.")}
+            net.load_state_dict({key.removeprefix(f"{name}."): value.float() for key, value in own.items()})
         return cls(nets)
 
     def features(self, photo: NDArray[np.uint8], landmarks: Array, rest: Array) -> PhotoFeatures:
-        """photo: (S, S, 3) RGB; landmarks: (478, 3) pixels of it; rest: the neutral face under the photo's pose."""
-        references = (
-            as_tensor(cut(photo, place(region, landmarks, rest), region.pixels)) for region in REGIONS
-        )
-        return PhotoFeatures(PhotoPlacement(landmarks, rest), tuple(references))
+        """Photo (S, S, 3) RGB, its landmarks (478, 3) in pixels, and the neutral face in the photo's pose."""
+        crops = (cut(photo, place(region, landmarks, rest), region.pixels) for region in REGIONS)
+        return PhotoFeatures(PhotoPlacement(landmarks, rest), tuple(as_tensor(crop) for crop in crops))
 
     @torch.inference_mode()
-    def refine(self, frame: NDArray[np.uint8], driven: Array, skull: Array, features: PhotoFeatures) -> NDArray[np.uint8]:
+    def refine(
+        self, frame: NDArray[np.uint8], driven: Array, skull: Array, features: PhotoFeatures
+    ) -> NDArray[np.uint8]:
         """The frame with what the networks change; pixels outside the gates keep their values bit by bit.
 
-        frame: (S, S, 3) RGB; driven: (478, 3) landmarks in pixels; skull: the neutral face under the same pose.
+        frame: (S, S, 3) RGB; driven: (478, 3) landmarks in pixels; skull: the neutral face in the same pose.
         """
         jobs: dict[str, list[tuple[Crop, Tensor, Tensor]]] = {}
         for region, reference in zip(REGIONS, features.references, strict=True):

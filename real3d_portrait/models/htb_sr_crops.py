@@ -85,7 +85,7 @@ class Conditions:
 
 
 class PhotoPlacement:
-    """A photo's landmarks (478, 3), and `rest`, the neutral face under the photo's pose, both in its pixels."""
+    """A photo's landmarks (478, 3), and `rest`, the neutral face in the photo's pose, both in its pixels."""
 
     def __init__(self, landmarks: Array, rest: Array) -> None:
         self._landmarks = np.asarray(landmarks, np.float32)
@@ -186,7 +186,10 @@ def cut(frame: NDArray[np.uint8], crop: Crop, n: int) -> NDArray[np.uint8]:
 
 
 def shade(frame: NDArray[np.uint8], gain: Array, crop: Crop, black: float) -> None:
-    """Multiply a frame (S, S, 3), plus `black` grey levels, by 1 + gain (n, n, 3), zero along its border, in place."""
+    """Multiply a frame (S, S, 3), plus `black` grey levels, by 1 + gain (n, n, 3), in place.
+
+    The gain is zero along its border.
+    """
     rows, columns = crop.window(frame.shape[:2])
     part = frame[rows, columns]
     if not part.size:

@@ -102,7 +102,8 @@ def test_a_closing_eye_opens_its_gate_step_by_step() -> None:
     strengths = []
     for share in (0.0, 0.2, 0.4, 0.9):
         driven = close_eyes(points, share)
-        strengths.append(placement.conditions(region, place(region, driven, points), driven, points).gate.max())
+        crop = place(region, driven, points)
+        strengths.append(placement.conditions(region, crop, driven, points).gate.max())
     assert strengths[0] == 0
     assert strengths == sorted(strengths)
     assert strengths[-1] > 0.95
