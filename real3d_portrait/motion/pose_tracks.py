@@ -19,6 +19,7 @@ _PIECE = (1.6, 4.5)  # seconds
 _CANDIDATES = 48
 _STIFFNESS = 2.6  # 1/s: a jump has lost 90 % after 1.5 s
 _CALM_PACE = 0.35  # speed of the tracks in long silence
+_STRESS = 0.6  # share by which loud speech moves the head faster and soft speech slower
 _LIMIT = np.radians(10.0)  # rotation stays within ± this, softly
 _SHIFT_LIMIT = 0.12  # head units
 _SWING = 2 * FPS + 1  # frames within which speech changes its loudness
@@ -59,9 +60,13 @@ def speech_presence(energy: Array, voicing: Array) -> NDArray[np.float64]:
     return gaussian_filter1d(near, 0.08 * FPS, mode="nearest")
 
 
-def pace(presence: Array) -> NDArray[np.float64]:
-    """(T,) speed at which head tracks play: 1 in speech and its short pauses, slow in long silence."""
-    return _CALM_PACE + (1 - _CALM_PACE) * gaussian_filter1d(presence, 0.6 * FPS, mode="nearest")
+def pace(energy: Array, presence: Array) -> NDArray[np.float64]:
+    """(T,) speed at which head tracks play: about 1 in speech and its short pauses, quicker the louder, and
+    slow in long silence."""
+    spoken = gaussian_filter1d(presence, 0.6 * FPS, mode="nearest")
+    level = gaussian_filter1d(energy, 0.3 * FPS, mode="nearest")
+    stress = np.tanh((level - level.mean()) / max(level.std(), 0.15))
+    return _CALM_PACE + (1 - _CALM_PACE) * spoken * (1 + _STRESS * stress)
 
 
 def _decay(offset: Array, speed: Array, frames: int) -> NDArray[np.float64]:
@@ -96,7 +101,7 @@ def play_tracks(bank: TrackBank, energy: Array, presence: Array, seed: int) -> N
     rotation within ±10°.
     """
     rng = np.random.default_rng(seed)
-    clock = np.concatenate([[0.0], np.cumsum(pace(presence))[:-1]])  # frames of track time
+    clock = np.concatenate([[0.0], np.cumsum(pace(energy, presence))[:-1]])  # frames of track time
     frames = int(np.ceil(clock[-1])) + 2
     heard = np.interp(np.arange(frames), clock, gaussian_filter1d(energy, 0.08 * FPS, mode="nearest"))
     heard = (heard - heard.mean()) / max(heard.std(), 0.2)
