@@ -22,7 +22,7 @@ from ..face.camera import project
 from ..face.face_model import FaceModel
 from ..face.fitting import FaceFit
 from ..face.rasterizer import rasterize
-from ..face.topology import EYE_LEFT, EYE_RIGHT, IRIS, LIPS_INNER
+from ..face.topology import EYE_LEFT, EYE_RIGHT, IRIS, LIPS_INNER, OVAL
 from .head_sheet import sheet_faces
 from .i2p import LiftedHead, lift
 from .i2p_residual import CHANNELS, I2PResidual
@@ -35,8 +35,9 @@ VIEW = 64  # pixels of the canonical view
 WINDOW = 1.25  # head units: the view shows -WINDOW..WINDOW
 _PHOTO = 80  # the photo is reduced to this before it is looked at
 _CHIN, _MESH_VERTICES, _RING = 152, 478, 36
-_RING_SHARES = (0.6, 0.25)  # of the motion residual on the rings next to the face; none beyond
-_EDGE_REACH = 0.10  # head units from lips and lids over which the motion residual fades in
+_RING_SHARES = (0.6, 0.25)  # of the motion residual on the rings next to jaw and chin; none beyond
+_JAW = 0.2  # head units below the temples from where on the rings take part
+_EDGE_REACH = 0.10  # head units from these edges over which the motion residual fades in
 
 
 @cache
@@ -49,17 +50,19 @@ def ring_mask(count: int) -> Tensor:
 
 
 def edge_mask(sheet: Array) -> Tensor:
-    """(N,) 0 on the edges of lips and lids, which the layers inside them must meet, and away from the face.
+    """(N,) 0 on the edges of lips and lids, which the layers inside them must meet, at the hairline and in the hair.
 
-    Hair stays out of it: in tracked clips the head's pose leans on the expression a little, and what corrects that
+    Hair and scalp stay out of it: in tracked clips the head's pose leans on the expression a little, and what corrects that
     there would make the hair of a face that is driven by speech twitch with every blink.
     """
-    edges = sheet[[*EYE_LEFT, *EYE_RIGHT, *LIPS_INNER], :2]
+    hairline = [i for i in OVAL if sheet[i, 1] > 0]
+    edges = sheet[[*EYE_LEFT, *EYE_RIGHT, *LIPS_INNER, *hairline], :2]
     distance = np.linalg.norm(sheet[:, None, :2] - edges[None], axis=-1).min(1)
     mask = np.clip(distance / _EDGE_REACH, 0, 1) ** 2
     mask[IRIS] = 0
     rings = mask[_MESH_VERTICES:].reshape(-1, _RING)
     rings *= np.array([*_RING_SHARES, *[0.0] * (len(rings) - len(_RING_SHARES))])[:, None]
+    rings *= np.clip(-sheet[_MESH_VERTICES:, 1] / _JAW, 0, 1).reshape(-1, _RING)
     return torch.from_numpy(mask.astype(np.float32))
 
 
