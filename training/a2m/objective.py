@@ -10,11 +10,10 @@ from torch import Tensor
 from real3d_portrait.face.face_model import FaceModel
 from real3d_portrait.face.topology import JAW, LIPS_INNER, LIPS_OUTER
 from real3d_portrait.models.a2m import A2MOutput
-from real3d_portrait.motion.neutral import FACE_HEIGHT, closed_mouth, mouth_direction
+from real3d_portrait.motion.neutral import FACE_HEIGHT, mouth_direction
 
 LIPS_WEIGHT, JAW_WEIGHT, DEPTH_WEIGHT = 10.0, 3.0, 0.3
 VELOCITY, AGREEMENT = 1.5, 0.6
-CLOSURE = 2.0  # extra weight of frames with closed lips: a p or m that stays open is seen at once
 WARM_UP = 600  # steps over which the prior's term comes in, so that the latent is used at all
 
 
@@ -39,8 +38,6 @@ class Objective:
         measures = np.stack([mouth_direction(model), width], 1)
         self.measures = torch.tensor(measures / (centred @ measures).std(0), dtype=torch.float32)
         self.kl_weight = kl_weight
-        towards = torch.tensor(mouth_direction(model), dtype=torch.float32)
-        self.opening, self.closed = towards, float(closed_mouth(model) @ towards.double().numpy())
 
     def _distance(self, error: Tensor, weight: Tensor) -> Tensor:
         return ((error @ self.root).square().sum(-1) * weight).sum() / weight.sum().clamp(min=1)
@@ -48,8 +45,6 @@ class Objective:
     def vertices(self, predicted: Tensor, true: Tensor, weight: Tensor) -> Tensor:
         """(B, T, E) both, weight (B, T): position and velocity of the mesh."""
         error = predicted - true
-        gap = (true @ self.opening - self.closed).clamp(min=0)  # of the face height
-        weight = weight * (1 + CLOSURE * torch.exp(-gap / 0.012))
         moving = torch.minimum(weight[:, 1:], weight[:, :-1])
         return self._distance(error, weight) + VELOCITY * self._distance(error[:, 1:] - error[:, :-1], moving)
 

@@ -123,7 +123,7 @@ def main() -> None:
         "--face-model", type=Path, default=Path("assets/weights/compact/face_model.safetensors")
     )
     parser.add_argument("--name", default="checkpoint")
-    parser.add_argument("--temperature", type=float, default=0.3)
+    parser.add_argument("--temperature", type=float, default=0.2)
     parser.add_argument("--gain", type=float, default=1.25, help="of the mouth, see `louder`")
     parser.add_argument("--output", type=Path, default=Path("assets/weights/compact/a2m.safetensors"))
     args = parser.parse_args()
