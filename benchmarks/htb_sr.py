@@ -27,7 +27,7 @@ from real3d_portrait.face.fitting import FaceFit
 from real3d_portrait.face.tracking import FaceFinder
 from real3d_portrait.models.htb_sr import HtbSr
 from real3d_portrait.models.htb_sr_crops import EYE, MOUTH, REGIONS, cut, place
-from training.htb_sr_pairs import Photo, choose, displacement_to
+from training.htb_sr_pairs import Photo, choose, displacement_to, shows_face
 from training.split import heldout_identities
 
 Image = NDArray[np.uint8]
@@ -172,6 +172,7 @@ def main() -> None:
             usable = np.isfinite(points).all((1, 2)) & fit["found"].astype(bool)
             usable[len(truth) :] = False
             points = np.nan_to_num(points)
+            usable &= [bool(u) and shows_face(truth[t], points[t]) for t, u in enumerate(usable)]
             rng = np.random.default_rng(number)
             source, starts = choose(points, fit["rotation"], usable, args.frames, rng, True)
             pose = fit["rotation"][source], fit["translation"][source]

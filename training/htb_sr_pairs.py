@@ -129,6 +129,13 @@ def gaps(points: Array) -> tuple[Array, Array]:
     return distance(13, 14) / eyes, np.minimum(distance(159, 145), distance(386, 374)) / eyes
 
 
+def shows_face(frame: Image, landmarks: Array) -> bool:
+    """Whether there is contrast where the face lies; clips fade in from white with the tracker ahead."""
+    low, high = np.clip(np.stack([landmarks[:, :2].min(0), landmarks[:, :2].max(0)]), 0, frame.shape[1]).astype(int)
+    face = frame[low[1] : high[1], low[0] : high[0]]
+    return bool(face.size) and float(face.std()) > 12
+
+
 def choose(
     points: Array,  # (T, 478, 3)
     rotation: Array,  # (T, 3)
@@ -163,6 +170,7 @@ def clip_pairs(
         frames = [f.to_ndarray(format="rgb24") for f in container.decode(video=0)]
     usable = np.isfinite(points).all((1, 2)) & fit["found"][: len(points)].astype(bool)
     usable[len(frames) :] = False
+    usable = np.array([bool(u) and shows_face(frames[t], points[t]) for t, u in enumerate(usable)])
     if usable.sum() < 12:
         return None
     size = frames[0].shape[0]

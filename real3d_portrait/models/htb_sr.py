@@ -66,8 +66,8 @@ class ShadingNet(nn.Module):
 def make_nets() -> dict[str, ShadingNet]:
     """The three networks before training, by region."""
     return {
-        MOUTH: ShadingNet(10, 32, 4, 0.45),
-        EYE: ShadingNet(10, 24, 2, 0.6),
+        MOUTH: ShadingNet(10, 32, 4, 0.36),
+        EYE: ShadingNet(10, 24, 2, 0.45),
         HEAD: ShadingNet(9, 24, 4, 0.4),
     }
 
