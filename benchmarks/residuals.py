@@ -1,10 +1,10 @@
-"""What each learned residual gains: self-reenactment of held-out people, first frame as photo, the rest as driver.
+"""What each learned residual gains: held-out people, first frame as photo, the rest as driver and truth.
 
     python -m benchmarks.residuals --data DATA/talking --work WORK [--weights FOLDER] [--sheet OUT.png]
 
-Needs WORK/tracks (training/track.py). Head pose and expression are the clip's own, relative to its first frame, so
-that what differs from the truth is the renderer's. Head: the person above 0.15 face heights below the chin;
-person: everything of the matte. Prints a table; means over clips.
+Needs WORK/tracks (training/track.py). Head pose and expression are the clip's own, relative to its first
+frame, so that what differs from the truth is the renderer's. Head: the person above 0.15 face heights below
+the chin; person: everything of the matte. Prints a table; means over clips.
 """
 
 from __future__ import annotations
@@ -96,7 +96,9 @@ def scene(video: Path, track: Path, model: FaceModel, frames: int) -> Scene:
 def drive(model: CompactModel, avatar: Avatar, played: Scene) -> list[Image]:
     fit = played.portrait.fit
     face = model.face_model
-    shown = shown_expression(face, face.vertices(fit.identity, fit.expression, fit.offset) - avatar.head.neutral)
+    shown = shown_expression(
+        face, face.vertices(fit.identity, fit.expression, fit.offset) - avatar.head.neutral
+    )
     shoulders = model.shoulders(avatar, played.rotation, played.translation)
     return [
         over(
@@ -135,7 +137,9 @@ def judge(drawn: Image, true: Image, person: Array, landmarks: Array, finder: Fa
     faces = finder.find(drawn)
     distance = np.nan
     if faces:
-        distance = 100 * float(np.linalg.norm(faces[0][:468, :2] - landmarks[:468, :2], axis=1).mean()) / height
+        distance = (
+            100 * float(np.linalg.norm(faces[0][:468, :2] - landmarks[:468, :2], axis=1).mean()) / height
+        )
     return [psnr(drawn, true, head), ssim(drawn, true, head), psnr(drawn, true, person), distance]
 
 
@@ -147,7 +151,7 @@ def main() -> None:
     parser.add_argument("--weights", type=Path, default=resource("assets", "weights", "compact"))
     parser.add_argument("--frames", type=int, default=6, help="of a clip")
     parser.add_argument("--clips", type=int, default=1, help="of a person")
-    parser.add_argument("--sheet", type=Path, help="photo, truth and every variant of each clip, as a picture")
+    parser.add_argument("--sheet", type=Path, help="picture: photo, truth, every variant")
     args = parser.parse_args()
     config = read_config(resource("configs", "compact.yaml"), CompactConfig)
     models = {name: CompactModel(config, args.weights, frozenset(parts)) for name, parts in VARIANTS.items()}

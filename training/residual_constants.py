@@ -1,9 +1,9 @@
-"""How well the lifted model's guessed constants fit frame pairs of the training people: a table of alternatives.
+"""How well the lifted model's constants fit frame pairs of the training people: a table of alternatives.
 
     python -m training.residual_constants --work WORK
 
-Needs WORK/residuals (training/residual_data.py). Lower is better: `residual_render.distance`, and the mean colour
-difference in percent over the face, what surrounds it, and below the chin. About half a minute a line.
+Needs WORK/residuals (training/residual_data.py). Lower is better: `residual_render.distance`, and the mean
+colour difference in percent over the face, what surrounds it, and below the chin. About half a minute a line.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
     python -m training.residual_data --data DATA --work WORK
 
-Needs WORK/tracks and WORK/fits of the first two steps. Writes WORK/residuals/NAME.npz for every clip whose face
-is large enough to teach appearance; each clip also mirrored, so that training need not fit anything.
+Needs WORK/tracks of the first step. Writes WORK/residuals/NAME.npz for every clip whose face is large enough
+to teach appearance; each clip also mirrored, so that training need not fit anything.
 """
 
 from __future__ import annotations
@@ -54,12 +54,18 @@ def read_selected(path: Path, chosen: NDArray[np.integer]) -> list[NDArray[np.ui
     return frames
 
 
-def _fits(model: FaceModel, points: Array, size: tuple[int, int], chosen: NDArray[np.integer]) -> dict[str, Array]:
+def _fits(
+    model: FaceModel, points: Array, size: tuple[int, int], chosen: NDArray[np.integer]
+) -> dict[str, Array]:
     clip = fit_clip(model, points, size)
     stills = [fit_still(model, points[i], size[0]) for i in chosen]
     names = ("identity", "expression", "rotation", "translation", "offset")
-    data = {f"still_{name}": np.stack([getattr(s, name) for s in stills]).astype(np.float32) for name in names}
-    moving = {name: getattr(clip, name).astype(np.float32) for name in ("expression", "rotation", "translation")}
+    data = {
+        f"still_{name}": np.stack([getattr(s, name) for s in stills]).astype(np.float32) for name in names
+    }
+    moving = {
+        name: getattr(clip, name).astype(np.float32) for name in ("expression", "rotation", "translation")
+    }
     landmarks = (points[chosen] * (SIDE / size[0])).astype(np.float32)
     return data | moving | {"landmarks": landmarks}
 
@@ -90,7 +96,12 @@ def pack_clip(video: Path, track: Path, output: Path, model: FaceModel) -> None:
     arrays = _fits(model, points, size, chosen)
     arrays |= {f"flip_{k}": v for k, v in _fits(model, flipped, size, chosen).items()}
     np.savez(
-        output, images=np.stack(images), holes=np.stack(masks), chosen=chosen, identity=str(data["identity"]), **arrays
+        output,
+        images=np.stack(images),
+        holes=np.stack(masks),
+        chosen=chosen,
+        identity=str(data["identity"]),
+        **arrays,
     )
 
 
@@ -110,9 +121,9 @@ class Person:
     translation: Array  # (T, 3)
 
     def driven(self, source: int, target: int) -> tuple[Array, Array, Array]:
-        """Change of expression, and rotation and translation that take frame `source` as photo to frame `target`.
+        """Change of expression, and pose (rotation, translation) that take frame `source` to frame `target`.
 
-        The difference in the clip's fit, put on top of the photo's own fit: the photo drives itself to itself.
+        The difference in the clip's fit on top of the photo's own fit: the photo drives itself to itself.
         """
         a, b, still = self.chosen[source], self.chosen[target], self.stills[source]
         turn = rotation_matrix(self.rotation[b]) @ rotation_matrix(self.rotation[a]).T
@@ -171,7 +182,12 @@ def main() -> None:
     for row in rows:
         stem = Path(row["file"]).stem
         if not (folder / f"{stem}.npz").exists():
-            pack_clip(args.data / "talking" / row["file"], args.work / f"tracks/{stem}.npz", folder / f"{stem}.npz", model)
+            pack_clip(
+                args.data / "talking" / row["file"],
+                args.work / f"tracks/{stem}.npz",
+                folder / f"{stem}.npz",
+                model,
+            )
             log.info("%s", stem)
 
 

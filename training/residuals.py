@@ -3,8 +3,8 @@
     python -m training.residual_data --data DATA --work WORK
     python -m training.residuals --work WORK --minutes 40 --output assets/weights/compact
 
-Both train together through the differentiable twin of the renderer. Runs on one CPU core, keeps a checkpoint a
-minute and goes on from it.
+Both train together through the differentiable twin of the renderer. Runs on one CPU core, keeps a checkpoint
+a minute and goes on from it.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def roughness(planes: Tensor) -> Tensor:
 
 
 class Pairs:
-    """Random photos of the training people with several frames to be driven to; every person equally often."""
+    """Random photos of the training people with frames to be driven to; every person equally often."""
 
     def __init__(self, folder: Path, model: FaceModel, seed: int) -> None:
         self.model = model
@@ -132,13 +132,20 @@ def step_loss(networks: Residuals, pairs: Pairs, measure: bool) -> tuple[Tensor,
     prior = LANDMARKS * torch.stack(drifts).mean()
     prior = prior + planes[:, 0].square().mean() + 0.02 * planes[:, 1].square().mean() + 20.0 * motion_size
     smooth = 10.0 * roughness(planes[:, 0]) + 0.3 * roughness(planes[:, 1]) + 20.0 * roughness(fields)
-    sizes = [planes[:, 0].abs().mean(), planes[:, 1].abs().mean(), motion_size.sqrt(), torch.stack(drifts).mean()]
+    sizes = [
+        planes[:, 0].abs().mean(),
+        planes[:, 1].abs().mean(),
+        motion_size.sqrt(),
+        torch.stack(drifts).mean(),
+    ]
     return total + prior + smooth, [*np.mean(distances, 0), *(s.item() for s in sizes)] if measure else []
 
 
 def save(networks: Residuals, average: dict[str, Tensor], output: Path) -> None:
     for name in ("i2p", "ma"):
-        tensors = {k.removeprefix(f"{name}."): v.half() for k, v in average.items() if k.startswith(f"{name}.")}
+        tensors = {
+            k.removeprefix(f"{name}."): v.half() for k, v in average.items() if k.startswith(f"{name}.")
+        }
         save_file({k: v.contiguous() for k, v in tensors.items()}, output / f"{name}.safetensors")
 
 
@@ -159,7 +166,11 @@ def train(work: Path, minutes: float, output: Path, model: FaceModel) -> None:
     start = saved = time.monotonic()
     facts: list[list[float]] = []
     while (elapsed := spent + time.monotonic() - start) < 60 * minutes:
-        rate = LEARNING_RATE * min(1, (step + 1) / 30) * (0.5 + 0.5 * math.cos(math.pi * elapsed / (60 * minutes)))
+        rate = (
+            LEARNING_RATE
+            * min(1, (step + 1) / 30)
+            * (0.5 + 0.5 * math.cos(math.pi * elapsed / (60 * minutes)))
+        )
         for group in optimizer.param_groups:
             group["lr"] = rate
         loss, row = step_loss(networks, pairs, measure=step % MEASURE_EVERY == 0)
@@ -175,12 +186,17 @@ def train(work: Path, minutes: float, output: Path, model: FaceModel) -> None:
         if step % 20 == 0 and facts:
             values = np.mean(facts[-100:], 0)
             log.info(
-                "step %d  %.1f min  with %.4f without %.4f (%+.2f %%)  depth %.4f share %.4f motion %.5f landmarks %.5f",
+                "step %d  %.1f min  with %.4f without %.4f (%+.2f %%)  depth %.4f share %.4f motion %.5f "
+                "landmarks %.5f",
                 step, elapsed / 60, values[0], values[1], 100 * (values[0] / values[1] - 1), *values[2:],
             )  # fmt: skip
         if time.monotonic() - saved > 60:
             saved = time.monotonic()
-            state = {"networks": networks.state_dict(), "optimizer": optimizer.state_dict(), "average": average}
+            state = {
+                "networks": networks.state_dict(),
+                "optimizer": optimizer.state_dict(),
+                "average": average,
+            }
             torch.save(state | {"step": step, "spent": elapsed}, checkpoint.with_suffix(".tmp"))
             checkpoint.with_suffix(".tmp").replace(checkpoint)
             save(networks, average, output)

@@ -1,8 +1,8 @@
-"""Learned residual of I2P: what the face mesh cannot know about one head (the compact model's SegFormer branch).
+"""Learned residual of I2P: what the face mesh cannot know about one head (in place of the SegFormer branch).
 
-A small U-Net looks at the photo brought to the canonical front plane and answers with two smooth planes: how far
-hair, ears and neck lie before or behind the guessed sheet, and how much more or less than the fixed ramp each
-place around and below the jaw moves with the head. Once per photo.
+A small U-Net looks at the photo brought to the canonical front plane and answers with two smooth planes: how
+far hair, ears and neck lie before or behind the guessed sheet, and how much more or less than the fixed ramp
+each place around and below the jaw moves with the head. Once per photo.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Block(nn.Module):
 
 
 class I2PResidual(nn.Module):
-    """Canonical view (B, 9, H, W) → (B, 2, H, W): depth (head units) and share to add. Zero before training."""
+    """Canonical view (B, 9, H, W) → (B, 2, H, W): depth (head units) and share to add; zero untrained."""
 
     def __init__(self, width: int = 16) -> None:
         super().__init__()

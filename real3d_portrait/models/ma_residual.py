@@ -1,8 +1,9 @@
-"""Learned residual of the motion adapter: what the linear expression leaves out (cheek folds, chin, neck, brows).
+"""Learned residual of the motion adapter: what the linear expression leaves out (cheek folds, chin, brows).
 
 The residual diff-plane is a sum of a few fields over the canonical face, weighted by a smooth function of the
-expression: Δ = Σ_k (c_k(driving) - c_k(source)) · B_k. It is therefore exactly zero at the photo's own expression,
-and as steady as the expression is. The fields are looked up once per photo; a frame costs one small product.
+expression: Δ = Σ_k (c_k(driving) - c_k(source)) · B_k. It is therefore exactly zero at the photo's own
+expression, and as steady as the expression is. The fields are looked up once per photo; a frame costs one
+small product.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ class MAResidual(nn.Module):
         nn.init.zeros_(self.leave.bias)
 
     def fields(self, view: Tensor) -> Tensor:
-        """Canonical view (B, 9, 2s, 2s) → (B, 3K, s, s): x, y of the photo's point, z of the surface, K times."""
+        """Canonical view (B, 9, 2s, 2s) → (B, 3K, s, s): K times photo's x, y and surface's z."""
         deep = self.deep(self.enter(view))
         x = self.back(torch.cat([F.interpolate(self.deeper(deep), scale_factor=2.0), deep], 1))
         own = F.interpolate(self.leave(x), scale_factor=2.0, mode="bilinear", align_corners=False)

@@ -1,7 +1,7 @@
 """The learned residuals applied to one lifted head: network planes looked up at the sheet's vertices.
 
-A residual is added to the attributes of the sheet's vertices before they are rasterised, so that it arrives in the
-front plane exactly where the surface goes, at the plane's full resolution and at no cost per pixel.
+A residual is added to the attributes of the sheet's vertices before they are rasterised, so that it arrives
+in the front plane exactly where the surface goes, at the plane's full resolution and at no cost per pixel.
 """
 
 from __future__ import annotations
@@ -50,10 +50,10 @@ def ring_mask(count: int) -> Tensor:
 
 
 def edge_mask(sheet: Array) -> Tensor:
-    """(N,) 0 on the edges of lips and lids, which the layers inside them must meet, at the hairline and in the hair.
+    """(N,) 0 on the edges of lips and lids, which the layers inside them must meet, and at hairline and hair.
 
-    Hair and scalp stay out of it: in tracked clips the head's pose leans on the expression a little, and what corrects that
-    there would make the hair of a face that is driven by speech twitch with every blink.
+    Hair and scalp stay out of it: in tracked clips the head's pose leans on the expression a little, and what
+    corrects that there would make the hair of a face that is driven by speech twitch with every blink.
     """
     hairline = [i for i in OVAL if sheet[i, 1] > 0]
     edges = sheet[[*EYE_LEFT, *EYE_RIGHT, *LIPS_INNER, *hairline], :2]
@@ -67,7 +67,7 @@ def edge_mask(sheet: Array) -> Tensor:
 
 
 def canonical_view(sheet: Array, uv: Array, photo: Tensor) -> Tensor:
-    """Sheet (N, 3), photo pixel of each vertex (N, 2), photo (4, S, S) colour and matte in 0..1 → (9, VIEW, VIEW)."""
+    """Sheet (N, 3), photo pixel of each vertex (N, 2), photo (4, S, S) in 0..1 → (9, VIEW, VIEW)."""
     size = photo.shape[-1]
     small = F.interpolate(photo[None], size=(_PHOTO, _PHOTO), mode="area")
     scale = VIEW / (2 * WINDOW)
@@ -76,7 +76,9 @@ def canonical_view(sheet: Array, uv: Array, photo: Tensor) -> Tensor:
     points = sheet[:, :2] * [scale, -scale] + VIEW / 2
     image, _ = rasterize(points, sheet[:, 2], sheet_faces(), attributes, VIEW, VIEW)
     plane = torch.from_numpy(image).permute(2, 0, 1)
-    seen = F.grid_sample(small, plane[1:3].permute(1, 2, 0)[None], padding_mode="border", align_corners=False)[0]
+    seen = F.grid_sample(
+        small, plane[1:3].permute(1, 2, 0)[None], padding_mode="border", align_corners=False
+    )[0]
     inside = (plane[1:3].abs().amax(0) < 1).float()
     centre = ((torch.arange(VIEW) + 0.5) / VIEW * 2 - 1) * WINDOW
     y, x = torch.meshgrid(-centre - float(sheet[_CHIN, 1]), centre, indexing="ij")
@@ -157,7 +159,7 @@ class Residuals:
 
     @torch.no_grad()
     def lift(self, model: FaceModel, fit: FaceFit, photo: NDArray[np.uint8]) -> LearnedHead:
-        """Photo (S, S, 4) colour and matte with its face fit → the head with its residuals; once per photo."""
+        """Photo (S, S, 4) colour and matte with its face fit → the head with its residuals."""
         size = photo.shape[0]
         head, planes = lift(model, fit, size)
         share = np.zeros((VIEW, VIEW), np.float32)
@@ -180,7 +182,7 @@ class Residuals:
 
 
 def in_photo(fields: Array, fit: FaceFit, size: int) -> Array:
-    """(N, 3, K) x, y of the photo's point and z of the surface, head units → z, u, v in pixels of the photo."""
+    """(N, 3, K) x, y of the photo's point and z of the surface, head units → z, and u, v in pixels."""
     axes = np.zeros((3, 3))
     axes[:2, :2] = np.eye(2)
     origin, x, y = project(axes[[2, 0, 1]], fit.rotation, fit.translation, size)[:, :2]

@@ -22,14 +22,16 @@ COLLARBONE = 0.3  # head units below the chin where the shoulders' share is whol
 
 
 def shoulder_track(rotation: Array, translation: Array, source: Array, size: int) -> Array:
-    """(T, 3) poses, the photo's pose (rotation, translation) (2, 3) → shift of the shoulders (T, 2) in pixels."""
+    """(T, 3) poses, the photo's (rotation, translation) (2, 3) → shift of the shoulders (T, 2) in pixels."""
     neck = project(NECK, rotation, translation, size)[:, 0, :2]
     rest = project(NECK, source[0], source[1], size)[0, :2]
     return (FOLLOW * gaussian_filter1d(neck - rest, SLUGGISH, axis=0, mode="nearest")).astype(np.float32)
 
 
 @njit(cache=True, nogil=True, fastmath=True)
-def join(hit, shift_x, shift_y, chin, collarbone, fade_from, share, window, map_x, map_y):  # type: ignore[no-untyped-def]
+def join(  # type: ignore[no-untyped-def]
+    hit, shift_x, shift_y, chin, collarbone, fade_from, share, window, map_x, map_y
+):
     """Blend the head's photo coordinates (`first_hit`) with the shifted shoulders' into cv2.remap maps.
 
     `fade_from` is the row from which the shoulders' shift fades to nothing at the picture's lower border, so

@@ -1,4 +1,4 @@
-"""Learned residuals: what they may change, what they must leave alone, and the twin that they are trained with."""
+"""Learned residuals: what they may change, what they must leave alone, and the twin that trains them."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from real3d_portrait.config import CompactConfig, read_config
 from real3d_portrait.face.camera import project, rotation_matrix
 from real3d_portrait.face.face_model import FaceModel
 from real3d_portrait.face.fitting import FaceFit
-from real3d_portrait.face.topology import EYE_LEFT, EYE_RIGHT, IRIS, LIPS_INNER
+from real3d_portrait.face.topology import EYE_LEFT, EYE_RIGHT, IRIS, LIPS_INNER, OVAL
 from real3d_portrait.models.i2p import lift
 from real3d_portrait.models.i2p_residual import CHANNELS, DEPTH_LIMIT, HEIGHT, MESH, SHARE_LIMIT, I2PResidual
 from real3d_portrait.models.ma_residual import MAResidual
 from real3d_portrait.models.motion_adapter import diff_plane
 from real3d_portrait.models.renderer import first_hit
 from real3d_portrait.models.residuals import VIEW, WINDOW, Residuals, depth_at, in_photo, shown_expression
-from real3d_portrait.models.torso import join
+from real3d_portrait.models.torso import COLLARBONE, join
 from real3d_portrait.resources import resource
 from training.residual_data import SIDE
 from training.residual_render import Source, Target, render
@@ -48,7 +48,9 @@ def fit(model: FaceModel) -> FaceFit:
 
 @pytest.fixture(scope="module")
 def photo() -> np.ndarray:
-    smooth = cv2.resize(np.random.default_rng(1).uniform(0, 255, (12, 12, 4)), (SIZE, SIZE), interpolation=cv2.INTER_CUBIC)
+    smooth = cv2.resize(
+        np.random.default_rng(1).uniform(0, 255, (12, 12, 4)), (SIZE, SIZE), interpolation=cv2.INTER_CUBIC
+    )
     return smooth.clip(0, 255).astype(np.uint8)
 
 
@@ -85,7 +87,8 @@ def test_any_depth_leaves_the_photo_at_its_own_pose_as_it_is(model: FaceModel, f
     sheet = lift(model, fit, SIZE)[0].sheet
     bump = torch.from_numpy(0.2 * np.sin(6 * np.linspace(-1, 1, VIEW))).float().expand(VIEW, VIEW)
     depth = depth_at(bump, sheet).numpy()
-    assert np.abs(depth[:478]).max() == 0 and np.abs(depth).max() > 0.1
+    assert np.abs(depth[:478]).max() == 0
+    assert np.abs(depth).max() > 0.1
     head, planes = lift(model, fit, SIZE, depth)
     shift = model.vertices(fit.identity, fit.expression, fit.offset) - head.neutral
     front = head.raster(head.deform(shift))
@@ -93,7 +96,8 @@ def test_any_depth_leaves_the_photo_at_its_own_pose_as_it_is(model: FaceModel, f
     centre = np.arange(SIZE) + 0.5
     off = np.hypot(hit[..., 1] - centre, hit[..., 2] - centre[:, None])
     # Where the sheet folds behind itself at the jaw a few pixels see another part of it.
-    assert np.median(off) < 0.02 and np.quantile(off, 0.97) < 0.5
+    assert np.median(off) < 0.02
+    assert np.quantile(off, 0.97) < 0.5
 
 
 def test_motion_residual_is_zero_at_the_photos_own_expression_and_at_lips_and_lids(
@@ -136,32 +140,26 @@ def joined(share: float, height: float) -> float:
     ("share", "height", "expected"),
     [(0, 1.2, 1), (0, -0.1, 0), (0, 0.5, 0.5), (0.25, 0.5, 0.75), (-2, 1.2, 0), (2, -0.1, 1)],
 )
-def test_share_shifts_the_join_between_head_and_shoulders(share: float, height: float, expected: float) -> None:
+def test_share_shifts_the_join(share: float, height: float, expected: float) -> None:
     assert joined(share, height) == pytest.approx(expected, abs=1e-5)
 
 
 def scene(model: FaceModel, fit: FaceFit) -> tuple[Source, Target]:
     head, _ = lift(model, fit, SIDE)
     shift = model.vertices(fit.identity, fit.expression, fit.offset) - head.neutral
-    moved = head.sheet + np.concatenate([shift, head.drag @ shift[_oval()]])
+    moved = head.sheet + np.concatenate([shift, head.drag @ shift[OVAL]])
     rng = np.random.default_rng(2)
     picture = torch.from_numpy(cv2.resize(rng.uniform(0, 1, (10, 10, 4)).astype(np.float32), (SIDE, SIDE)))
     picture = torch.cat([picture, torch.zeros(SIDE, SIDE, 1)], 2).permute(2, 0, 1)
     rotation = fit.rotation + np.radians([10.0, 5.0, 0.0])
     sheet = head.deform(model.displacement(0.5 * fit.expression), rotation_matrix(rotation))
     source = Source(head, moved, shift, fit.expression, fit.rotation, fit.translation, picture)
-    return source, Target(sheet, 0.5 * fit.expression, rotation, fit.translation, np.array([2.0, -1.0]), picture, fit.offset)
-
-
-def _oval() -> list[int]:
-    from real3d_portrait.face.topology import OVAL
-
-    return OVAL
+    return source, Target(
+        sheet, 0.5 * fit.expression, rotation, fit.translation, np.array([2.0, -1.0]), picture, fit.offset
+    )
 
 
 def test_the_differentiable_twin_draws_what_the_renderer_draws(model: FaceModel, fit: FaceFit) -> None:
-    from real3d_portrait.models.torso import COLLARBONE
-
     source, goal = scene(model, fit)
     count = len(source.moved)
     drawn = render(source, goal, torch.zeros(count), torch.zeros(VIEW, VIEW), torch.zeros(count, 3), WINDOW)
@@ -207,7 +205,10 @@ def test_bundled_weights_are_small_and_each_can_be_switched_off(
     plain = Residuals.load(FOLDER, config, frozenset()).lift(model, fit, photo)
     deep = Residuals.load(FOLDER, config, frozenset({"i2p"})).lift(model, fit, photo)
     moving = Residuals.load(FOLDER, config, frozenset({"ma"})).lift(model, fit, photo)
-    assert plain.motion is None and deep.motion is None and moving.motion is not None
-    assert np.abs(plain.share).max() == 0 and np.abs(deep.share).max() > 0
+    assert plain.motion is None
+    assert deep.motion is None
+    assert moving.motion is not None
+    assert np.abs(plain.share).max() == 0
+    assert np.abs(deep.share).max() > 0
     assert np.abs(deep.planes.front - plain.planes.front).max() > 0
     assert np.array_equal(moving.planes.front, plain.planes.front)
