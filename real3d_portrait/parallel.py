@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
+import torch
+
 T = TypeVar("T")
 
 
@@ -22,7 +24,8 @@ def in_parallel(make: Callable[[int], T], count: int) -> Iterator[T]:
     For work that leaves the interpreter lock alone. Closing the iterator drops what has not begun.
     """
     workers = cores()
-    pool = ThreadPoolExecutor(workers, thread_name_prefix="render")
+    # Networks in a worker must not spread over the cores that the other workers have.
+    pool = ThreadPoolExecutor(workers, "render", initializer=torch.set_num_threads, initargs=(1,))
     waiting: deque[Future[T]] = deque()
     try:
         for index in range(count):
