@@ -92,7 +92,7 @@ class Ridge:
     """Linear regression from windows of log-mel to standardised mouth opening: the bar that the A2M must
     pass."""
 
-    def __init__(self, clips: list[Clip], penalty: float = 0.3, bands: int = N_MELS, reach: int = 8):
+    def __init__(self, clips: list[Clip], penalty: float = 1.0, bands: int = N_MELS, reach: int = 8):
         self.view = {"bands": bands, "reach": reach}
         inputs, targets = [], []
         for clip in clips:
