@@ -32,9 +32,7 @@ def run_once(seconds: float, size: int) -> None:
         voice = Path(folder) / "voice.wav"
         write_wav(voice, type(speech)(np.resize(speech.samples, round(seconds * speech.rate)), speech.rate))
         portraits = Real3DPortrait.from_pretrained("compact")
-        clip = portraits.audio_driven(
-            EXAMPLES / "portrait_1.jpg", voice, output=Path(folder) / "out.mp4", size=size
-        )
+        clip = portraits.audio_driven(EXAMPLES / "portrait_1.jpg", voice, output=Path(folder) / "out.mp4", size=size)
     peak = process_resource.getrusage(process_resource.RUSAGE_SELF).ru_maxrss / 1024
     print(f"{seconds:8.0f} s of sound, {clip.frames} frames at {size}: peak {peak:.0f} MiB", flush=True)
 

@@ -96,15 +96,11 @@ def scene(video: Path, track: Path, model: FaceModel, frames: int) -> Scene:
 def drive(model: CompactModel, avatar: Avatar, played: Scene) -> list[Image]:
     fit = played.portrait.fit
     face = model.face_model
-    shown = shown_expression(
-        face, face.vertices(fit.identity, fit.expression, fit.offset) - avatar.head.neutral
-    )
+    shown = shown_expression(face, face.vertices(fit.identity, fit.expression, fit.offset) - avatar.head.neutral)
     shoulders = model.shoulders(avatar, played.rotation, played.translation)
     return [
         over(
-            model.render(
-                avatar, shown + played.expression[t], played.rotation[t], played.translation[t], shoulders[t]
-            ),
+            model.render(avatar, shown + played.expression[t], played.rotation[t], played.translation[t], shoulders[t]),
             avatar.plate,
         )
         for t in played.chosen
@@ -137,9 +133,7 @@ def judge(drawn: Image, true: Image, person: Array, landmarks: Array, finder: Fa
     faces = finder.find(drawn)
     distance = np.nan
     if faces:
-        distance = (
-            100 * float(np.linalg.norm(faces[0][:468, :2] - landmarks[:468, :2], axis=1).mean()) / height
-        )
+        distance = 100 * float(np.linalg.norm(faces[0][:468, :2] - landmarks[:468, :2], axis=1).mean()) / height
     return [psnr(drawn, true, head), ssim(drawn, true, head), psnr(drawn, true, person), distance]
 
 

@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from real3d_portrait import Real3DPortrait
 from real3d_portrait.background import Background
@@ -47,6 +48,7 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=512, choices=(256, 512))
     args = parser.parse_args()
     logging.disable(logging.WARNING)
+    torch.set_num_threads(1)  # as in the workers that render
     photo = EXAMPLES / "portrait_1.jpg"
 
     watch = Stopwatch()

@@ -132,9 +132,7 @@ def foreground_colours(image: NDArray[np.uint8], alpha: Plane) -> NDArray[np.uin
         level = min(2 * level, size)
         a = _resize(alpha, (level, level), cv2.INTER_AREA)
         colours = np.stack([_resize(plane, (level, level), cv2.INTER_AREA) for plane in picture])
-        front, back = (
-            np.stack([_resize(p, (level, level), cv2.INTER_NEAREST) for p in x]) for x in (front, back)
-        )
+        front, back = (np.stack([_resize(p, (level, level), cv2.INTER_NEAREST) for p in x]) for x in (front, back))
         front, back = _agree(colours, a, front, back, 10 if level <= 32 else 2)
     colours = np.moveaxis(np.clip(front + 0.5, 0, 255).astype(np.uint8), 0, -1)
     return np.where(alpha[..., None] >= 1, image, colours)

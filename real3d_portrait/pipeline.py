@@ -167,7 +167,9 @@ class Real3DPortrait:
             raise ModelMissingError(model=model, where=f"the bundled models or the folder '{folder}'")
         return cls(CompactModel(config, folder), folder, "cuda" if device == "cuda" else "cpu")
 
-    def audio_driven(self, portrait: PortraitSource, audio: PathLike | Audio, *, output: PathLike, **controls: Any) -> Clip:
+    def audio_driven(
+        self, portrait: PortraitSource, audio: PathLike | Audio, *, output: PathLike, **controls: Any
+    ) -> Clip:
         """Make a photo speak. Keywords: see `Controls`.
 
         Args:
@@ -276,7 +278,9 @@ class Real3DPortrait:
         given = {"audio": audio, "driving": driving, "video": video}
         named = [name for name, value in given.items() if value is not None]
         if not named:
-            raise MissingInputError(name="background_swap", cure="a finished video, or a portrait with audio or driving")
+            raise MissingInputError(
+                name="background_swap", cure="a finished video, or a portrait with audio or driving"
+            )
         if len(named) > 1:
             raise ConflictingInputsError(first=named[0], second=named[1])
         if video is not None:
@@ -382,9 +386,7 @@ class Real3DPortrait:
                 yield frame if background.transparent else over(frame, next(backgrounds))
 
     def _write(self, job: _Job, output: PathLike, settings: Controls) -> Clip:
-        writer = VideoWriter(
-            output, job.width, job.height, audio=job.audio, transparent=job.transparent
-        )
+        writer = VideoWriter(output, job.width, job.height, audio=job.audio, transparent=job.transparent)
         with writer, closing(job.frames):
             for frame in job.frames:
                 writer.write(frame)

@@ -67,9 +67,7 @@ class Portrait:
         return self.image.shape[0]
 
 
-def prepare_portrait(
-    photo: Photo, model: FaceModel, size: int | None = 512, face: int | None = None
-) -> Portrait:
+def prepare_portrait(photo: Photo, model: FaceModel, size: int | None = 512, face: int | None = None) -> Portrait:
     """Everything about a photo that does not change from frame to frame.
 
     Args:
@@ -105,9 +103,7 @@ def prepare_portrait(
     )
 
 
-def choose_face(
-    image: NDArray[np.uint8], face: int | None = None
-) -> tuple[NDArray[np.float32], tuple[str, ...]]:
+def choose_face(image: NDArray[np.uint8], face: int | None = None) -> tuple[NDArray[np.float32], tuple[str, ...]]:
     """Landmarks (478, 3) of the face to animate in a picture (H, W, 3), and warnings.
 
     Raises as `prepare_portrait`.

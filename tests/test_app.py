@@ -51,14 +51,10 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         "GRADIO_TEMP_DIR": str(cache / "gradio"),
         "TMPDIR": str(cache),
     }
-    process = subprocess.Popen(
-        [sys.executable, "app.py"], cwd=ROOT, env=environment, stdout=subprocess.DEVNULL
-    )
+    process = subprocess.Popen([sys.executable, "app.py"], cwd=ROOT, env=environment, stdout=subprocess.DEVNULL)
     try:
         _wait_for(port, process)
-        yield Server(
-            Client(f"http://127.0.0.1:{port}", download_files=downloads, verbose=False), cache, process
-        )
+        yield Server(Client(f"http://127.0.0.1:{port}", download_files=downloads, verbose=False), cache, process)
     finally:
         process.kill()
         process.wait()
@@ -134,9 +130,7 @@ def test_a_person_with_a_phone_gets_a_video(server: Server, tmp_path: Path) -> N
     if program is None:
         pytest.skip("no chromium")
     voice = speech(tmp_path / "voice.wav", 0.3)
-    start = (
-        "[...document.querySelectorAll('button')].find(b => b.innerText == 'Make it talk' && b.offsetParent)"
-    )
+    start = "[...document.querySelectorAll('button')].find(b => b.innerText == 'Make it talk' && b.offsetParent)"
     with Browser(program, tmp_path / "profile", width=390) as browser:
         browser.send("Page.navigate", url=server.client.src)
         browser.wait_for(start)
@@ -179,9 +173,7 @@ def test_a_finished_video_gets_another_background(server: Server, talking: str) 
     assert np.abs(frames(result)[0, 2, 2].astype(int) - (0, 255, 0)).max() < 12
 
 
-def test_bad_input_is_explained_without_the_server_s_folders(
-    server: Server, voice: Any, tmp_path: Path
-) -> None:
+def test_bad_input_is_explained_without_the_server_s_folders(server: Server, voice: Any, tmp_path: Path) -> None:
     (tmp_path / "notes.jpg").write_text("no picture")
     with pytest.raises(AppError, match=r"'notes\.jpg' is not a picture"):
         server.client.predict(

@@ -127,9 +127,7 @@ def test_a_fresh_process_writes_nothing_but_the_one_line(tmp_path: Path) -> None
 
 def test_speech_becomes_a_video_of_its_length(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     voice, out = speech(tmp_path / "voice.wav", 0.8), tmp_path / "out.mp4"
-    code = cli.main(
-        ["animate", "--portrait", PORTRAIT, "--audio", voice, "--size", "256", "--output", str(out)]
-    )
+    code = cli.main(["animate", "--portrait", PORTRAIT, "--audio", voice, "--size", "256", "--output", str(out)])
     shown = capsys.readouterr()
     assert code == 0
     assert shown.out.startswith(f"{out}: 0.80 s of video, 20 frames of 256x256")
@@ -200,16 +198,11 @@ def test_a_stopped_run_leaves_nothing(tmp_path: Path) -> None:
         assert list(folder.iterdir()) == []
 
 
-def test_a_failure_of_ours_exits_1(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(
-        cli, "resource", lambda *parts: (_ for _ in ()).throw(FileNotFoundError("gone\nfor good"))
-    )
+def test_a_failure_of_ours_exits_1(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(cli, "resource", lambda *parts: (_ for _ in ()).throw(FileNotFoundError("gone\nfor good")))
     assert cli.main(["info"]) == 1
     assert (
-        capsys.readouterr().err
-        == "real3d-portrait: error: FileNotFoundError: gone for good (--verbose shows where)\n"
+        capsys.readouterr().err == "real3d-portrait: error: FileNotFoundError: gone for good (--verbose shows where)\n"
     )
 
 

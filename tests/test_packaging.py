@@ -50,9 +50,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_wheel_holds_every_module_weight_example_and_config(wheel: Path) -> None:
     expected = {path.relative_to(ROOT).as_posix() for path in (ROOT / "real3d_portrait").rglob("*.py")}
     for folder in ("assets/weights/compact", "assets/examples", "configs"):
-        expected |= {
-            f"real3d_portrait/{path.relative_to(ROOT).as_posix()}" for path in (ROOT / folder).iterdir()
-        }
+        expected |= {f"real3d_portrait/{path.relative_to(ROOT).as_posix()}" for path in (ROOT / folder).iterdir()}
     held = {name for name in ZipFile(wheel).namelist() if ".dist-info/" not in name}
     assert held == expected
 
@@ -86,9 +84,7 @@ def test_the_installed_wheel_works_outside_the_checkout(wheel: Path, tmp_path: P
     outside.mkdir()
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     command = str(home / "bin" / "real3d-portrait")
-    told = subprocess.run(
-        [command, "info"], cwd=outside, env=environment, capture_output=True, text=True, check=True
-    )
+    told = subprocess.run([command, "info"], cwd=outside, env=environment, capture_output=True, text=True, check=True)
     assert str(packages / "real3d_portrait" / "assets" / "weights" / "compact") in told.stdout
 
     portrait = str(next((packages / "real3d_portrait" / "assets" / "examples").glob("portrait_*.jpg")))

@@ -20,7 +20,7 @@ from real3d_portrait.errors import (
     ParameterRangeError,
 )
 from real3d_portrait.media.images import read_photo
-from real3d_portrait.media.video import probe, read_frames
+from real3d_portrait.media.video import probe
 from real3d_portrait.portrait import Portrait, prepare_portrait
 from tests.example_inputs import PORTRAIT, speech
 
@@ -90,9 +90,7 @@ def test_the_same_seed_gives_the_same_frames(portraits: Real3DPortrait, person: 
     assert (first != tenth(2)).any()
 
 
-def test_a_video_drives_another_photo_with_its_sound(
-    portraits: Real3DPortrait, talking: Path, tmp_path: Path
-) -> None:
+def test_a_video_drives_another_photo_with_its_sound(portraits: Real3DPortrait, talking: Path, tmp_path: Path) -> None:
     seen: list[Progress] = []
     clip = portraits.video_driven(PORTRAIT, talking, output=tmp_path / "o.mp4", size=256, progress=seen.append)
     assert clip.frames == 25
@@ -103,7 +101,9 @@ def test_a_video_drives_another_photo_with_its_sound(
     assert [p.name for p in tmp_path.iterdir()] == ["o.mp4"]
 
 
-def test_saved_motion_drives_like_the_motion_itself(portraits: Real3DPortrait, person: Portrait, tmp_path: Path) -> None:
+def test_saved_motion_drives_like_the_motion_itself(
+    portraits: Real3DPortrait, person: Portrait, tmp_path: Path
+) -> None:
     move = motion(6, portraits)
     move.save(tmp_path / "m.npz")
     direct = list(portraits.stream_video_driven(person, move))
@@ -122,9 +122,7 @@ def test_motion_of_another_face_model_is_refused(portraits: Real3DPortrait, pers
 def test_outside_the_person_a_new_still_background_is_exact(portraits: Real3DPortrait, person: Portrait) -> None:
     move = motion(6, portraits)
     people = list(portraits.stream_video_driven(person, move, background="transparent"))
-    frames = list(
-        portraits.stream_background_swap(portrait=person, driving=move, background="#204060")
-    )
+    frames = list(portraits.stream_background_swap(portrait=person, driving=move, background="#204060"))
     assert people[0].shape == (256, 256, 4)
     outside = np.max([p[..., 3] for p in people], 0) == 0
     assert 0.1 < outside.mean() < 0.9

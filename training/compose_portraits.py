@@ -60,9 +60,7 @@ class Faces:
         inside = np.zeros(image.shape[:2], np.float32)
         inside[top : -bottom or None, left : -right or None] = 1
         neckline = np.array(spec["neckline"], np.float64) * 2 + 0.5 if "neckline" in spec else None
-        return Source(
-            group, image, fine_matte(picture, image), inside, points, neckline, spec.get("shape", 1.0)
-        )
+        return Source(group, image, fine_matte(picture, image), inside, points, neckline, spec.get("shape", 1.0))
 
 
 def mirrored(source: Source, pairs: NDArray[np.int64]) -> Source:
@@ -131,9 +129,7 @@ def compose(sources: list[Source], spec: Spec) -> tuple[Array, Array, NDArray, A
 
     inside, base = votes(maps)
     mattes = [np.clip(align.sample(s.matte, m, cv2.INTER_CUBIC), 0, 1) for s, m in zip(sources, maps)]
-    edge = [
-        align.sample(np.ones_like(s.matte), m, cv2.INTER_LINEAR, border=0.0) for s, m in zip(sources, maps)
-    ]
+    edge = [align.sample(np.ones_like(s.matte), m, cv2.INTER_LINEAR, border=0.0) for s, m in zip(sources, maps)]
     upper = np.arange(SIDE)[:, None] < shape[:, 1].mean()
     mattes = [np.float32(np.where(upper, a * e, a)) for a, e in zip(mattes, edge)]
     pictures = []
@@ -142,9 +138,7 @@ def compose(sources: list[Source], spec: Spec) -> tuple[Array, Array, NDArray, A
         if s.neckline is not None:
             sure = (matte > 0.95) & (valid > 0.9)
             colour = np.array(spec["clothes_colour"], np.float32)
-            picture = blending.dye(
-                picture, clothes, neck, skin | neck, sure, colour, spec.get("clothes_spread", 6)
-            )
+            picture = blending.dye(picture, clothes, neck, skin | neck, sure, colour, spec.get("clothes_spread", 6))
         pictures.append(blending.foreground(picture, matte, valid))
 
     leaders = [
@@ -196,18 +190,14 @@ def finish(lab: Array, matte: Array, spec: Spec, seed: int) -> NDArray[np.uint8]
 def details(lightness: Array, points: NDArray, shape: NDArray) -> Array:
     """The face's lightness on the mean shape's oval, low frequencies taken out, mean 0, length 1."""
     matrix = align.similarity(points, shape)
-    placed = cv2.warpAffine(
-        lightness, matrix, (SIDE, SIDE), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
-    )
+    placed = cv2.warpAffine(lightness, matrix, (SIDE, SIDE), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
     placed = blending.soften(placed, 2) - blending.soften(placed, 24)
     inner = placed[blending.polygon(shape[list(blending.OVAL)])]
     inner = inner - inner.mean()
     return inner / np.linalg.norm(inner)
 
 
-def resemblance(
-    picture: NDArray[np.uint8], spec: Spec, faces: Faces, finder: FaceFinder, others: int = 100
-) -> str:
+def resemblance(picture: NDArray[np.uint8], spec: Spec, faces: Faces, finder: FaceFinder, others: int = 100) -> str:
     """Correlation of facial detail between the composite and each source, and unrelated frontal faces."""
     shape = finder.find(picture)[0][:, :2].astype(np.float64)
     own = details(to_lab(picture / 255)[..., 0], shape, shape)
@@ -223,9 +213,7 @@ def resemblance(
             found = finder.find(faces.picture(group))
             if found:
                 lightness = to_lab(faces.picture(group) / np.float32(255))[..., 0]
-                values[kind].append(
-                    float(own @ details(lightness, found[0][:, :2].astype(np.float64), shape))
-                )
+                values[kind].append(float(own @ details(lightness, found[0][:, :2].astype(np.float64), shape)))
     s, o = np.array(values["source"]), np.array(values["other"])
     return (
         f"detail correlation with its {len(s)} sources: median {np.median(s):.2f}, largest {s.max():.2f}; "
@@ -266,9 +254,7 @@ def main() -> None:
             picture = finish(lab, matte, spec, seed)
             path = args.output / f"{name}.jpg"
             cv2.imwrite(str(path), picture[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, 92])
-            log.info(
-                "%s: %d sources, largest share of the face in any band %.2f", name, len(sources), shares.max()
-            )
+            log.info("%s: %d sources, largest share of the face in any band %.2f", name, len(sources), shares.max())
             log.info("%s: %s", name, resemblance(picture, spec, faces, finder))
 
 

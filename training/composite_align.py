@@ -122,9 +122,7 @@ def grid() -> Array:
     return np.stack([x, y], -1)
 
 
-def sample(
-    picture: Array, where: Array, interpolation: int = cv2.INTER_LANCZOS4, border: float | None = None
-) -> Array:
+def sample(picture: Array, where: Array, interpolation: int = cv2.INTER_LANCZOS4, border: float | None = None) -> Array:
     mode = cv2.BORDER_REPLICATE if border is None else cv2.BORDER_CONSTANT
     x, y = np.ascontiguousarray(where[..., 0]), np.ascontiguousarray(where[..., 1])
     return cv2.remap(picture, x, y, interpolation, borderMode=mode, borderValue=border or 0)

@@ -201,13 +201,9 @@ def blend(pictures: list[Array], lead: list[Array], base: list[Array], face: Arr
         w = weights(LEAD_FACE[level] * inner + outside)
         band = (w[..., None] * stack).sum(0)
         if level:
-            band[..., 1:] = (
-                weights(0.5 * LEAD_FACE[level] * inner + outside)[..., None] * stack[..., 1:]
-            ).sum(0)
+            band[..., 1:] = (weights(0.5 * LEAD_FACE[level] * inner + outside)[..., None] * stack[..., 1:]).sum(0)
         if level < LEVELS:
-            energy = soften((w * stack[..., 0] ** 2).sum(0), 3) / np.maximum(
-                soften(band[..., 0] ** 2, 3), 1e-4
-            )
+            energy = soften((w * stack[..., 0] ** 2).sum(0), 3) / np.maximum(soften(band[..., 0] ** 2, 3), 1e-4)
             band *= SHARPEN[level] * np.clip(np.sqrt(energy), 1, MOST_GAIN[level])[..., None]
         blended.append(band)
         mask = cv2.resize(face, size, interpolation=cv2.INTER_AREA)

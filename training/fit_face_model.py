@@ -19,8 +19,15 @@ from safetensors.numpy import save_file
 
 from real3d_portrait.face.face_model import FaceModel
 from real3d_portrait.face.fitting import ClipFit, align, camera_points, fit_clip, pose_weights
-from real3d_portrait.face.topology import EYE_LEFT, EYE_RIGHT, IRIS, IRIS_LEFT, IRIS_RIGHT, LIPS_INNER, LIPS_OUTER
-from real3d_portrait.face.topology import RIGID, mirror
+from real3d_portrait.face.topology import (
+    EYE_LEFT,
+    EYE_RIGHT,
+    IRIS,
+    LIPS_INNER,
+    LIPS_OUTER,
+    RIGID,
+    mirror,
+)
 from training.split import heldout_identities, is_heldout_portrait
 
 log = logging.getLogger(__name__)

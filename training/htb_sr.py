@@ -92,9 +92,7 @@ class Crops:
         return {name: torch.cat([row[name] for row in rows]) for name in rows[0]}
 
 
-def _augment(
-    sample: dict[str, Tensor], side: int, rng: np.random.Generator, sharp: bool
-) -> dict[str, Tensor]:
+def _augment(sample: dict[str, Tensor], side: int, rng: np.random.Generator, sharp: bool) -> dict[str, Tensor]:
     images = torch.stack([sample[n].permute(0, 3, 1, 2) / 255 for n in ("render", "target", "reference")])
     gain = torch.from_numpy(rng.uniform(0.8, 1.2) * rng.uniform(0.93, 1.07, 3)).float()[:, None, None]
     images = (images.clamp(0, 1) ** float(rng.uniform(0.8, 1.25)) * gain).clamp(0, 1)

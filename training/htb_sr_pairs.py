@@ -73,9 +73,7 @@ class Photo:
     def skull(self, rotation: Array, translation: Array) -> NDArray[np.float32]:
         return project(self.head.neutral, rotation, translation, self.size)
 
-    def render(
-        self, displacement: Array, rotation: Array, translation: Array
-    ) -> tuple[Image, NDArray[np.float32]]:
+    def render(self, displacement: Array, rotation: Array, translation: Array) -> tuple[Image, NDArray[np.float32]]:
         """Frame (S, S, 3) and driven landmarks (478, 3)."""
         given: Any = _Displacements()
         diff, mesh = diff_plane(given, self.head, self.planes, displacement)
@@ -198,9 +196,7 @@ def clip_pairs(
     return pairs
 
 
-def portrait_pairs(
-    image: Image, landmarks: NDArray[np.float32], model: FaceModel, rng: np.random.Generator
-) -> Pairs:
+def portrait_pairs(image: Image, landmarks: NDArray[np.float32], model: FaceModel, rng: np.random.Generator) -> Pairs:
     """One sharp pair of a portrait (S, S, 3) that shows its teeth."""
     fit = fit_still(model, landmarks, image.shape[0])
     shown = Photo(image, landmarks, fit, model, with_eyes=False)
@@ -208,9 +204,7 @@ def portrait_pairs(
     pose = fit.rotation + turn, fit.translation
     closed, driven = shown.render(np.zeros((478, 3), np.float32), *pose)
     offset = shown.head.neutral - model.shape(fit.identity)
-    photo = Photo(
-        closed, driven, FaceFit(fit.identity, 0 * fit.expression, *pose, offset), model, with_eyes=False
-    )
+    photo = Photo(closed, driven, FaceFit(fit.identity, 0 * fit.expression, *pose, offset), model, with_eyes=False)
     again = model.vertices(fit.identity, fit.expression, fit.offset) - photo.head.neutral
     frame, driven = photo.render(again, fit.rotation, fit.translation)
     pairs = Pairs()

@@ -87,9 +87,7 @@ class Painter:
         elif name == "fist":
             for k in (-1.5, -0.5, 0.5, 1.5):
                 knuckle = mouth + np.array([0.13 * k, random.normal(0, 0.02)]) * height
-                cv2.ellipse(
-                    mask, _whole(knuckle), _whole(np.array([0.075, 0.18]) * height), 0, 0, 360, 255, -1
-                )
+                cv2.ellipse(mask, _whole(knuckle), _whole(np.array([0.075, 0.18]) * height), 0, 0, 360, 255, -1)
             back = _whole(mouth + np.array([0, 0.25 * height]))
             cv2.ellipse(mask, back, _whole(np.array([0.3, 0.15]) * height), 0, 0, 360, 255, -1)
             paint = self._skin(image, points)
@@ -98,9 +96,7 @@ class Painter:
                 glass = _whole(eye + np.array([0, 0.03 * height]))
                 cv2.ellipse(mask, glass, _whole(np.array([0.19, 0.14]) * height), 0, 0, 360, 255, -1)
             cv2.line(mask, _whole(left), _whole(right), 255, round(0.03 * height) + 1)
-            paint = (
-                np.full(image.shape, random.uniform(5, 45)) + np.linspace(0, 30, len(image))[:, None, None]
-            )
+            paint = np.full(image.shape, random.uniform(5, 45)) + np.linspace(0, 30, len(image))[:, None, None]
         elif name == "bar":
             ends = left - np.array([0.2 * height, 0]), right + np.array([0.2 * height, 0])
             cv2.line(mask, _whole(ends[0]), _whole(ends[1]), 255, round(0.2 * height))

@@ -47,9 +47,7 @@ def fit_logistic(features: Array, covered: Array) -> Array:
         margin = sign * (x @ weights)
         penalty = np.append(RIDGE * weights[:-1], 0)
         slope = -sign / (1 + np.exp(np.clip(margin, -50, 50)))
-        return float(np.logaddexp(0, -margin).mean() + 0.5 * penalty @ weights), x.T @ slope / len(
-            x
-        ) + penalty
+        return float(np.logaddexp(0, -margin).mean() + 0.5 * penalty @ weights), x.T @ slope / len(x) + penalty
 
     weights = minimize(loss, np.zeros(x.shape[1]), jac=True, method="L-BFGS-B").x
     scaled = weights[:-1] / deviation
@@ -112,9 +110,7 @@ def judge(model: OcclusionJudge, pictures: list[Path], seed: int) -> dict[str, f
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--faces", type=Path, required=True, help="folder with manifest.csv")
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--pictures", type=int, default=800)

@@ -54,18 +54,12 @@ def read_selected(path: Path, chosen: NDArray[np.integer]) -> list[NDArray[np.ui
     return frames
 
 
-def _fits(
-    model: FaceModel, points: Array, size: tuple[int, int], chosen: NDArray[np.integer]
-) -> dict[str, Array]:
+def _fits(model: FaceModel, points: Array, size: tuple[int, int], chosen: NDArray[np.integer]) -> dict[str, Array]:
     clip = fit_clip(model, points, size)
     stills = [fit_still(model, points[i], size[0]) for i in chosen]
     names = ("identity", "expression", "rotation", "translation", "offset")
-    data = {
-        f"still_{name}": np.stack([getattr(s, name) for s in stills]).astype(np.float32) for name in names
-    }
-    moving = {
-        name: getattr(clip, name).astype(np.float32) for name in ("expression", "rotation", "translation")
-    }
+    data = {f"still_{name}": np.stack([getattr(s, name) for s in stills]).astype(np.float32) for name in names}
+    moving = {name: getattr(clip, name).astype(np.float32) for name in ("expression", "rotation", "translation")}
     landmarks = (points[chosen] * (SIDE / size[0])).astype(np.float32)
     return data | moving | {"landmarks": landmarks}
 

@@ -110,9 +110,7 @@ def _sample(image: Tensor, x: Tensor, y: Tensor) -> Tensor:
     """(C, H, W) at positions in pixels (pixel centres at + 0.5), (C, …)."""
     grid = torch.stack([2 * x / image.shape[2] - 1, 2 * y / image.shape[1] - 1], -1)
     flat = grid.reshape(1, 1, -1, 2)
-    return grid_sample(image[None], flat, padding_mode="border", align_corners=False).reshape(
-        len(image), *x.shape
-    )
+    return grid_sample(image[None], flat, padding_mode="border", align_corners=False).reshape(len(image), *x.shape)
 
 
 def render(
@@ -143,9 +141,7 @@ def render(
     inverse = torch.from_numpy(rotation_matrix(goal.rotation).T.copy()).float()
     scale = float(scale_of(goal.translation, SIDE))
     centre = (torch.arange(SIDE) + 0.5 - SIDE / 2) / scale
-    py, px = torch.meshgrid(
-        -centre - float(goal.translation[1]), centre - float(goal.translation[0]), indexing="ij"
-    )
+    py, px = torch.meshgrid(-centre - float(goal.translation[1]), centre - float(goal.translation[0]), indexing="ij")
 
     def place(t: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         x, y, z = (inverse[i, 0] * px + inverse[i, 1] * py + inverse[i, 2] * t for i in range(3))
@@ -167,9 +163,7 @@ def render(
     chin = photo.head.neutral[CHIN, 1] - 0.03
     ramp = ((y - (chin - COLLARBONE)) / COLLARBONE).clamp(0, 1)
     ramp = ramp * ramp * (3 - 2 * ramp)
-    added = _sample(
-        share[None], (x / window + 1) * share.shape[1] / 2, (1 - y / window) * share.shape[0] / 2
-    )[0]
+    added = _sample(share[None], (x / window + 1) * share.shape[1] / 2, (1 - y / window) * share.shape[0] / 2)[0]
     w = (ramp + added).clamp(0, 1)
     row = torch.arange(SIDE, dtype=torch.float32)[:, None]
     calm = ((SIDE - 1 - row) / (0.25 * SIDE)).clamp(0, 1)

@@ -143,9 +143,7 @@ def step_loss(networks: Residuals, pairs: Pairs, measure: bool) -> tuple[Tensor,
 
 def save(networks: Residuals, average: dict[str, Tensor], output: Path) -> None:
     for name in ("i2p", "ma"):
-        tensors = {
-            k.removeprefix(f"{name}."): v.half() for k, v in average.items() if k.startswith(f"{name}.")
-        }
+        tensors = {k.removeprefix(f"{name}."): v.half() for k, v in average.items() if k.startswith(f"{name}.")}
         save_file({k: v.contiguous() for k, v in tensors.items()}, output / f"{name}.safetensors")
 
 
@@ -166,11 +164,7 @@ def train(work: Path, minutes: float, output: Path, model: FaceModel) -> None:
     start = saved = time.monotonic()
     facts: list[list[float]] = []
     while (elapsed := spent + time.monotonic() - start) < 60 * minutes:
-        rate = (
-            LEARNING_RATE
-            * min(1, (step + 1) / 30)
-            * (0.5 + 0.5 * math.cos(math.pi * elapsed / (60 * minutes)))
-        )
+        rate = LEARNING_RATE * min(1, (step + 1) / 30) * (0.5 + 0.5 * math.cos(math.pi * elapsed / (60 * minutes)))
         for group in optimizer.param_groups:
             group["lr"] = rate
         loss, row = step_loss(networks, pairs, measure=step % MEASURE_EVERY == 0)

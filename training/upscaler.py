@@ -71,7 +71,7 @@ def discriminator(width: int = 24) -> nn.Sequential:
         return [nn.utils.spectral_norm(nn.Conv2d(i, o, 3, stride, 1)), nn.LeakyReLU(0.2)]
 
     return nn.Sequential(
-        *layer(3, width, 1), *layer(width, width, 2), *layer(width, 2 * width, 1), 
+        *layer(3, width, 1), *layer(width, width, 2), *layer(width, 2 * width, 1),
         *layer(2 * width, 2 * width, 2), nn.Conv2d(2 * width, 1, 3, padding=1),
     )  # fmt: skip
 
@@ -82,9 +82,7 @@ def load_faces(folder: Path) -> list[NDArray[np.uint8]]:
     return [cv2.cvtColor(cv2.imread(str(folder / r["file"])), cv2.COLOR_BGR2RGB) for r in rows]
 
 
-def batch(
-    faces: list[NDArray[np.uint8]], rng: np.random.Generator, count: int, side: int
-) -> tuple[Tensor, Tensor]:
+def batch(faces: list[NDArray[np.uint8]], rng: np.random.Generator, count: int, side: int) -> tuple[Tensor, Tensor]:
     """Pairs (count, 3, side / 2, side / 2) and (count, 3, side, side); small ones halved and recompressed."""
     small, large = [], []
     for _ in range(count):
@@ -96,9 +94,7 @@ def batch(
         soft = cv2.GaussianBlur(crop, (0, 0), rng.uniform(0.35, 0.75))
         half = cv2.resize(soft, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
         quality = int(rng.integers(85, 98))
-        half = cv2.imdecode(
-            cv2.imencode(".jpg", half, [cv2.IMWRITE_JPEG_QUALITY, quality])[1], cv2.IMREAD_COLOR
-        )
+        half = cv2.imdecode(cv2.imencode(".jpg", half, [cv2.IMWRITE_JPEG_QUALITY, quality])[1], cv2.IMREAD_COLOR)
         small.append(half)
         large.append(crop)
     pack = lambda a: torch.from_numpy(np.stack(a).astype(np.float32) / 255).permute(0, 3, 1, 2)  # noqa: E731
@@ -126,18 +122,14 @@ def train(faces: list[NDArray[np.uint8]], steps: int, seed: int = 0) -> Upscaler
             critic_loss.backward()
             critic_optimiser.step()
             fake, real = critic(made), critic(large).detach()
-            adversarial = (
-                F.softplus(real - fake.mean()).mean() + F.softplus(-(fake - real.mean())).mean()
-            ) / 2
+            adversarial = (F.softplus(real - fake.mean()).mean() + F.softplus(-(fake - real.mean())).mean()) / 2
             loss = absolute + 0.004 * adversarial
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
         schedule.step()
         if step % 100 == 0:
-            log.info(
-                "step %d: absolute error %.4f, %.0f s", step, absolute.item(), time.perf_counter() - start
-            )
+            log.info("step %d: absolute error %.4f, %.0f s", step, absolute.item(), time.perf_counter() - start)
     return net.eval()
 
 

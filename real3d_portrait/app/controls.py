@@ -16,9 +16,7 @@ BACKGROUND_KINDS = ("keep", "blur", "transparent")
 
 
 def photo(label: str = "Photo") -> PhotoUpload:
-    return PhotoUpload(
-        label=label, type="filepath", image_mode=None, sources=["upload", "clipboard"], height=300
-    )
+    return PhotoUpload(label=label, type="filepath", image_mode=None, sources=["upload", "clipboard"], height=300)
 
 
 def speech(label: str = "Speech") -> gr.Audio:
@@ -61,9 +59,7 @@ def background(default: str = "keep") -> dict[str, Component]:
             value=default,
             allow_custom_value=True,
         ),
-        "background_file": FileUpload(
-            label="… or a picture or video", file_types=["image", "video"], height=180
-        ),
+        "background_file": FileUpload(label="… or a picture or video", file_types=["image", "video"], height=180),
     }
 
 

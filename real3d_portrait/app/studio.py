@@ -69,9 +69,7 @@ class Studio:
             concurrency_id="pipeline",
         )
 
-    def _make(
-        self, method: str, values: dict[str, Any], required: tuple[str, ...], progress: gr.Progress
-    ) -> str:
+    def _make(self, method: str, values: dict[str, Any], required: tuple[str, ...], progress: gr.Progress) -> str:
         """Run one job and return the path of its video in the cache that the app empties by itself.
 
         Raises:

@@ -107,8 +107,7 @@ class _MattingLaplacian:
     def __call__(self, alpha: Plane) -> Plane:
         mean = _box_sum(alpha) * self._share
         x, y, z = (
-            _box_sum(plane * alpha) * self._share - m * mean
-            for plane, m in zip(self._image, self._mean, strict=True)
+            _box_sum(plane * alpha) * self._share - m * mean for plane, m in zip(self._image, self._mean, strict=True)
         )
         c00, c01, c02, c11, c12, c22 = self._inverse
         slopes = (c00 * x + c01 * y + c02 * z, c01 * x + c11 * y + c12 * z, c02 * x + c12 * y + c22 * z)
@@ -154,9 +153,7 @@ def _solve_coarse_to_fine(image: Plane, target: Plane, weight: Plane) -> Plane:
     """`_solve` started from the solution at half size, which carries alpha further than few fine steps."""
     size = target.shape[0]
     half = (size // 2, size // 2)
-    small, sought, trust = (
-        cv2.resize(x, half, interpolation=cv2.INTER_AREA) for x in (image, target, weight)
-    )
+    small, sought, trust = (cv2.resize(x, half, interpolation=cv2.INTER_AREA) for x in (image, target, weight))
     start = target
     if size >= 128:
         gain = _solve(small, sought, sought, trust, 25) - sought

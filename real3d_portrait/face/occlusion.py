@@ -53,13 +53,9 @@ class OcclusionJudge:
         scores = self.scores(image, landmarks)
         told = []
         if scores["mouth"] > 0:
-            told.append(
-                "The mouth seems to be covered and may move wrongly; use a photo with the mouth free."
-            )
+            told.append("The mouth seems to be covered and may move wrongly; use a photo with the mouth free.")
         if max(scores["left_eye"], scores["right_eye"]) > 0:
-            told.append(
-                "The eyes seem to be covered or shut and may move wrongly; use a photo with both eyes open."
-            )
+            told.append("The eyes seem to be covered or shut and may move wrongly; use a photo with both eyes open.")
         return tuple(told)
 
 

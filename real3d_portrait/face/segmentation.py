@@ -78,9 +78,7 @@ def person_probability(image: NDArray[np.uint8]) -> Plane:
             shrunk = cv2.resize(view, (_NET_SIZE, _NET_SIZE), interpolation=cv2.INTER_AREA)
             plain = _log_odds(net.process(shrunk).segmentation_mask)
             mirrored = _log_odds(net.process(np.ascontiguousarray(shrunk[:, ::-1])).segmentation_mask)
-            return cv2.resize(
-                0.5 * (plain + mirrored[:, ::-1]), view.shape[1::-1], interpolation=cv2.INTER_LINEAR
-            )
+            return cv2.resize(0.5 * (plain + mirrored[:, ::-1]), view.shape[1::-1], interpolation=cv2.INTER_LINEAR)
 
         odds = (2 * _full_views(small, ask) + 2 * _enlarged_views(small, ask) + _reduced_view(small, ask)) / 5
     probability = 1 / (1 + np.exp(-odds))

@@ -48,10 +48,7 @@ def skin_faces() -> Faces:
         neighbours.setdefault(a, set()).add(b)
         neighbours.setdefault(b, set()).add(a)
     cycles = {
-        tuple(sorted((a, b, c)))
-        for a, around in neighbours.items()
-        for b in around
-        for c in around & neighbours[b]
+        tuple(sorted((a, b, c))) for a, around in neighbours.items() for b in around for c in around & neighbours[b]
     }
     uses: dict[tuple[int, int], int] = {}
     for cycle in cycles:
@@ -97,8 +94,7 @@ def _fan(ring: list[int]) -> Faces:
     for i in range(half):
         faces.append((lower[i], lower[i + 1], upper[i + 1]))
         faces.append((lower[i], upper[i + 1], upper[i]))
-    array = np.array([f for f in faces if len(set(f)) == 3], np.int32)
-    return array
+    return np.array([f for f in faces if len(set(f)) == 3], np.int32)
 
 
 @cache

@@ -37,10 +37,7 @@ _RATES = {
 _BITS_PER_CHANNEL = 96_000  # a second; transparent for speech
 # Without these flags swscale truncates, which darkens every frame by about one level.
 _EXACT = (
-    Interpolation.BICUBIC
-    | Interpolation.ACCURATE_RND
-    | Interpolation.FULL_CHR_H_INT
-    | Interpolation.FULL_CHR_H_INP
+    Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT | Interpolation.FULL_CHR_H_INP
 )
 _X264 = {"preset": "veryfast", "crf": "18", "g": "100", "profile": "high"}
 _VP9 = {"deadline": "realtime", "cpu-used": "6", "row-mt": "1", "crf": "20", "b": "0", "g": "100"}
@@ -177,9 +174,7 @@ class MovieEncoder:
 class PictureEncoder:
     """Single PNG pictures frame_000000.png, … and the sound as audio.wav, in an existing, empty folder."""
 
-    def __init__(
-        self, folder: Path, fps: Fraction, audio: Path | Audio | None, tags: Mapping[str, str]
-    ) -> None:
+    def __init__(self, folder: Path, fps: Fraction, audio: Path | Audio | None, tags: Mapping[str, str]) -> None:
         self._folder = folder
         self._fps = fps
         self._written = 0

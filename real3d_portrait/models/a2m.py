@@ -52,8 +52,7 @@ class ResidualStack(nn.Module):
         super().__init__()
         self.dilations = [2 ** (i % 3) for i in range(layers)]
         self.gates = nn.ModuleList(
-            nn.Conv1d(channels, 2 * channels, kernel, padding=d * (kernel // 2), dilation=d)
-            for d in self.dilations
+            nn.Conv1d(channels, 2 * channels, kernel, padding=d * (kernel // 2), dilation=d) for d in self.dilations
         )
         self.mixes = nn.ModuleList(nn.Conv1d(channels, channels, 1) for _ in range(layers))
         self.conditions = nn.ModuleList(
@@ -119,9 +118,7 @@ class FlowPrior(nn.Module):
         width = config.flow_hidden
         self.context = nn.Conv1d(config.hidden, width, LATENT_STRIDE, stride=LATENT_STRIDE)
         self.inputs = nn.ModuleList(nn.Conv1d(self.kept, width, 1) for _ in range(config.flow_steps))
-        self.bodies = nn.ModuleList(
-            ResidualStack(width, _FLOW_LAYERS, width) for _ in range(config.flow_steps)
-        )
+        self.bodies = nn.ModuleList(ResidualStack(width, _FLOW_LAYERS, width) for _ in range(config.flow_steps))
         self.shifts = nn.ModuleList(nn.Conv1d(width, self.kept, 1) for _ in range(config.flow_steps))
         self.reach = config.flow_steps * ResidualStack(1, _FLOW_LAYERS).reach
         for parameter in self.shifts.parameters():
@@ -186,9 +183,7 @@ class A2M(nn.Module):
 
     def _context(self, features: Tensor) -> Tensor:
         if features.shape[1] % (AUDIO_RATE * LATENT_STRIDE):
-            raise ValueError(
-                f"{features.shape[1]} feature frames are not a multiple of {AUDIO_RATE * LATENT_STRIDE}"
-            )
+            raise ValueError(f"{features.shape[1]} feature frames are not a multiple of {AUDIO_RATE * LATENT_STRIDE}")
         return self.encoder(features.transpose(1, 2))
 
     def _expression(self, z: Tensor, context: Tensor) -> Tensor:
@@ -204,9 +199,7 @@ class A2M(nn.Module):
         log_q = -0.5 * (1 + log_variance)
         log_p = -0.5 * self.prior(z, context).square()
         mode = self.prior.inverse(torch.zeros_like(z), context)
-        return A2MOutput(
-            self._expression(z, context), self._expression(mode, context), (log_q - log_p).mean()
-        )
+        return A2MOutput(self._expression(z, context), self._expression(mode, context), (log_q - log_p).mean())
 
     def sample(self, features: Tensor, noise: Tensor) -> Tensor:
         """features: (B, 4 T, F), noise: (B, latent, T / 4) normal times temperature -> expression (B, T,

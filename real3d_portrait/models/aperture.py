@@ -124,9 +124,7 @@ class Aperture:
     def width(self) -> float:
         return float(self.u[-1] - self.u[0])
 
-    def bounds(
-        self, size: tuple[int, int], margin: float, also: Array | None = None
-    ) -> tuple[slice, slice] | None:
+    def bounds(self, size: tuple[int, int], margin: float, also: Array | None = None) -> tuple[slice, slice] | None:
         """Rows and columns of an image (height, width) around the opening and `also`, (k, 2) in its frame.
 
         None where they lie outside the image.

@@ -144,24 +144,18 @@ class MouthInterior:
         held = float(smoothstep(0.02, 0.08, self._source_open))
         return float(smoothstep(0.004 + 0.006 * held, 0.014 + 0.014 * held, change))
 
-    def _place(
-        self, strip: TeethStrip, arch: DentalArch, edge: float, setback: float, upwards: float
-    ) -> _Row:
+    def _place(self, strip: TeethStrip, arch: DentalArch, edge: float, setback: float, upwards: float) -> _Row:
         x, z = arch.curve(strip.arc)
         across, down, away = self._axes
         if upwards > 0:
             self._upper_edge = self._line + edge * self._mm * down
-        curve = self._line + self._mm * (
-            x[:, None] * across + edge * down + (z + setback)[:, None] * away
-        )
+        curve = self._line + self._mm * (x[:, None] * across + edge * down + (z + setback)[:, None] * away)
         # Little light reaches the back of the mouth.
         fall = np.exp(-((z / 24) ** 1.4)).astype(np.float32)[None, :, None]
         colour = strip.colour * self._teeth
         colour += strip.gum[..., None] * (self._gum - colour)
         rgba = np.concatenate([colour * fall, np.ones_like(strip.cover)[..., None]], -1)
-        return _Row(
-            rgba * strip.cover[..., None], strip.arc, strip.heights, curve.astype(np.float32), upwards
-        )
+        return _Row(rgba * strip.cover[..., None], strip.arc, strip.heights, curve.astype(np.float32), upwards)
 
     def _inside(
         self,
@@ -206,9 +200,7 @@ class MouthInterior:
         bared = float(opening.axes[1] @ (mesh[14, :2] - edge)) / mm
         return jaw + (bared - _soft_limit(bared, 0.0, 4.2)) * mm * opening.axes[1]
 
-    def _cavity(
-        self, opening: Aperture, u: Array, v: Array, below: Array, above: Array, mm: float
-    ) -> Array:
+    def _cavity(self, opening: Aperture, u: Array, v: Array, below: Array, above: Array, mm: float) -> Array:
         """Dark throat with the moist inside of lips and cheeks at its rim."""
         edge = np.minimum(np.minimum(below, above), 0.5 * opening.width - np.abs(u)) / mm
         rim = 0.55 * np.exp(-np.clip(edge, 0, None) / 3.0)
@@ -285,9 +277,7 @@ class MouthInterior:
         return np.clip(colour / np.clip(light, 0.6, 1)[..., None], 0, 250), tooth * inside, inside
 
 
-def _sample_row(
-    row: _Row, opening: Aperture, u: Array, v: Array, linear: Array, offset: Array, mm: float
-) -> Array:
+def _sample_row(row: _Row, opening: Aperture, u: Array, v: Array, linear: Array, offset: Array, mm: float) -> Array:
     """Premultiplied colour (h, w, 4) of a row of teeth at (u, v)."""
     edge_u, edge_v = opening.local(*(row.curve @ linear.T + offset).T)
     # Beyond the arch's turning points the far side hides behind the near one.

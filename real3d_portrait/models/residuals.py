@@ -76,9 +76,7 @@ def canonical_view(sheet: Array, uv: Array, photo: Tensor) -> Tensor:
     points = sheet[:, :2] * [scale, -scale] + VIEW / 2
     image, _ = rasterize(points, sheet[:, 2], sheet_faces(), attributes, VIEW, VIEW)
     plane = torch.from_numpy(image).permute(2, 0, 1)
-    seen = F.grid_sample(
-        small, plane[1:3].permute(1, 2, 0)[None], padding_mode="border", align_corners=False
-    )[0]
+    seen = F.grid_sample(small, plane[1:3].permute(1, 2, 0)[None], padding_mode="border", align_corners=False)[0]
     inside = (plane[1:3].abs().amax(0) < 1).float()
     centre = ((torch.arange(VIEW) + 0.5) / VIEW * 2 - 1) * WINDOW
     y, x = torch.meshgrid(-centre - float(sheet[_CHIN, 1]), centre, indexing="ij")

@@ -107,13 +107,9 @@ def draw_teeth(
             warm = np.clip((h - 0.4 * height) / height, 0, 1)
             tint = np.stack([1 + 0 * warm, 1 - 0.03 * warm, 1 - 0.10 * warm], -1)
             gum_line = height - 1.7 * inside**2
-            colour[:, columns] = np.where(
-                (np.abs(u) <= 1)[..., None], shade[..., None] * tint, colour[:, columns]
-            )
+            colour[:, columns] = np.where((np.abs(u) <= 1)[..., None], shade[..., None] * tint, colour[:, columns])
             cover[:, columns] = np.maximum(cover[:, columns], np.where(np.abs(u) <= 1, tooth, 0))
-            gum[:, columns] = np.where(
-                np.abs(u) <= 1, 1 / (1 + np.exp(-(h - gum_line) / 0.25)), gum[:, columns]
-            )
+            gum[:, columns] = np.where(np.abs(u) <= 1, 1 / (1 + np.exp(-(h - gum_line) / 0.25)), gum[:, columns])
     step = 3
 
     def shrink(image: Array) -> Array:
@@ -121,9 +117,7 @@ def draw_teeth(
         blurred = gaussian_filter(image, (sigma, sigma) + (0,) * (image.ndim - 2))
         return np.ascontiguousarray(blurred[step // 2 :: step, step // 2 :: step])
 
-    return TeethStrip(
-        shrink(colour), shrink(gum), shrink(cover), heights[step // 2 :: step], arc[step // 2 :: step]
-    )
+    return TeethStrip(shrink(colour), shrink(gum), shrink(cover), heights[step // 2 :: step], arc[step // 2 :: step])
 
 
 def biting_edge(heights: Array, brightness: Array) -> float:

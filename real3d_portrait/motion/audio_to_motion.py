@@ -97,9 +97,7 @@ def load_a2m(folder: Path, device: str | torch.device = "cpu") -> AudioToMotion:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         network = A2M(A2MConfig(**json.loads(facts["config"])))
         prefix = "network."
-        network.load_state_dict(
-            {k.removeprefix(prefix): v.float() for k, v in tensors.items() if k.startswith(prefix)}
-        )
+        network.load_state_dict({k.removeprefix(prefix): v.float() for k, v in tensors.items() if k.startswith(prefix)})
         rest = {k: v.float().numpy() for k, v in tensors.items() if not k.startswith((prefix, "bank."))}
         bank = TrackBank(
             tensors["bank.tracks"].float().numpy(),
@@ -124,9 +122,7 @@ def predict_expression(network: A2M, features: Array, temperature: float, seed: 
     features = np.pad(features, ((0, AUDIO_RATE * padded - len(features)), (0, 0)), mode="edge")
     device = network.scale.device
     generator = torch.Generator().manual_seed(seed)
-    noise = (
-        temperature * torch.randn(padded // LATENT_STRIDE, network.config.latent, generator=generator).T[None]
-    )
+    noise = temperature * torch.randn(padded // LATENT_STRIDE, network.config.latent, generator=generator).T[None]
     pieces = []
     for start in range(0, padded, _WINDOW):
         first, last = max(0, start - network.context), min(padded, start + _WINDOW + network.context)

@@ -40,9 +40,7 @@ def saccades(frames: int, rng: np.random.Generator) -> NDArray[np.float64]:
 
 def gaze_per_radian(model: FaceModel) -> NDArray[np.float64]:
     """(2,) coefficients that turn the eyes by one radian right and up; zero where the model cannot."""
-    effect = np.array(
-        [model.expression[-2, IRIS, 0].mean(), model.expression[-1, IRIS, 1].mean()], np.float64
-    )
+    effect = np.array([model.expression[-2, IRIS, 0].mean(), model.expression[-1, IRIS, 1].mean()], np.float64)
     able = np.abs(effect) > 1e-5
     return np.where(able, _IRIS_RADIUS / np.where(able, effect, 1), 0.0)
 

@@ -41,9 +41,7 @@ class Motion:
         frames = len(self.expression)
         shapes = self.expression.ndim, self.rotation.shape, self.translation.shape
         if frames == 0 or shapes != (2, (frames, 3), (frames, 3)):
-            raise ValueError(
-                f"expression {self.expression.shape}, rotation and translation {shapes[1:]} do not match"
-            )
+            raise ValueError(f"expression {self.expression.shape}, rotation and translation {shapes[1:]} do not match")
 
     def __len__(self) -> int:
         return len(self.expression)
@@ -74,9 +72,7 @@ class Motion:
         """The same played forwards and backwards until it has so many frames: no jump where it repeats."""
         place = np.arange(frames) % max(1, 2 * len(self) - 2)
         index = np.minimum(place, 2 * len(self) - 2 - place) if len(self) > 1 else np.zeros(frames, int)
-        return Motion(
-            self.expression[index], self.rotation[index], self.translation[index], self.face_model, self.fps
-        )
+        return Motion(self.expression[index], self.rotation[index], self.translation[index], self.face_model, self.fps)
 
     def save(self, path: str | Path) -> None:
         """Write an .npz file that holds numbers only, no picture of the driver."""

@@ -75,9 +75,7 @@ def _decay(offset: Array, speed: Array, frames: int) -> NDArray[np.float64]:
     return (offset + (speed + _STIFFNESS * offset) * time) * np.exp(-_STIFFNESS * time)
 
 
-def _pick(
-    bank: TrackBank, wanted: Array, last: Array, rng: np.random.Generator, previous: int
-) -> tuple[int, int]:
+def _pick(bank: TrackBank, wanted: Array, last: Array, rng: np.random.Generator, previous: int) -> tuple[int, int]:
     """Start and stop of the piece in the bank that follows best."""
     starts = np.r_[0, bank.ends[:-1]]
     best, choice = np.inf, (0, 0)

@@ -46,9 +46,7 @@ def fast_share(model: FaceModel) -> tuple[NDArray[np.float64], NDArray[np.float6
     flat = (basis * np.sqrt(weight)).reshape(len(basis), -1)
     everything = flat @ flat.T
     of_fast = flat.reshape(len(basis), -1, 3)[:, fast].reshape(len(basis), -1)
-    share, directions = eigh(
-        of_fast @ of_fast.T, everything + 1e-9 * np.trace(everything) * np.eye(len(basis))
-    )
+    share, directions = eigh(of_fast @ of_fast.T, everything + 1e-9 * np.trace(everything) * np.eye(len(basis)))
     return share.clip(0, 1), directions
 
 

@@ -94,16 +94,13 @@ def _fit(track: FaceTrack, model: FaceModel) -> ClipFit:
         return fit_clip(model, track.landmarks, track.size)
     sample = np.linspace(0, count - 1, _SAMPLE).round().astype(int)
     person = fit_clip(model, track.landmarks[sample], track.size)
-    known = replace(
-        model, mean=model.shape(person.identity, person.offset), identity=np.zeros_like(model.identity[:1])
-    )
+    known = replace(model, mean=model.shape(person.identity, person.offset), identity=np.zeros_like(model.identity[:1]))
     parts = [
         fit_clip(known, track.landmarks[start : start + _CHUNK], track.size, with_offset=False)
         for start in range(0, count, _CHUNK)
     ]
     expression, rotation, translation = (
-        np.concatenate([getattr(part, name) for part in parts])
-        for name in ("expression", "rotation", "translation")
+        np.concatenate([getattr(part, name) for part in parts]) for name in ("expression", "rotation", "translation")
     )
     return ClipFit(person.identity, expression, rotation, translation, person.offset)
 

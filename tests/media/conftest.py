@@ -25,9 +25,7 @@ def onset_of(samples: np.ndarray, rate: int) -> float:
 
 @pytest.fixture
 def make_sound(tmp_path: Path) -> Callable[..., Path]:
-    def make(
-        name: str, samples: np.ndarray, rate: int, codec: str, start: float = 0, video: float = 0
-    ) -> Path:
+    def make(name: str, samples: np.ndarray, rate: int, codec: str, start: float = 0, video: float = 0) -> Path:
         """Encode (channels, N) samples; `start` delays the sound against `video` seconds of pictures."""
         path = tmp_path / name
         with av.open(str(path), "w") as container:

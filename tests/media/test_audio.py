@@ -47,9 +47,7 @@ def test_every_container_becomes_16_khz_mono_at_the_right_time(
 
 @settings(max_examples=25, deadline=None)
 @given(samples=arrays(np.float32, st.integers(3200, 9000), elements=st.floats(-1, 1, width=32)))
-def test_wav_round_trip_keeps_every_sample(
-    tmp_path_factory: pytest.TempPathFactory, samples: np.ndarray
-) -> None:
+def test_wav_round_trip_keeps_every_sample(tmp_path_factory: pytest.TempPathFactory, samples: np.ndarray) -> None:
     path = tmp_path_factory.getbasetemp() / "round.wav"
     write_wav(path, Audio(samples, 16000))
     again = read_audio(path)
@@ -60,9 +58,7 @@ def test_wav_round_trip_keeps_every_sample(
 
 @settings(max_examples=15, deadline=None)
 @given(rate=st.integers(8000, 96000), seconds=st.floats(0.2, 1.5))
-def test_resampling_keeps_the_length(
-    tmp_path_factory: pytest.TempPathFactory, rate: int, seconds: float
-) -> None:
+def test_resampling_keeps_the_length(tmp_path_factory: pytest.TempPathFactory, rate: int, seconds: float) -> None:
     path = tmp_path_factory.getbasetemp() / "rate.wav"
     count = round(seconds * rate) + 1
     write_wav(path, Audio(np.zeros(count, np.float32), rate))
@@ -81,9 +77,7 @@ def test_channels_are_averaged(make_sound: Callable[..., Path]) -> None:
 
 
 @pytest.mark.parametrize("name", ["late.mkv", "late.mp4"])
-def test_sound_that_starts_late_in_a_video_stays_in_step_with_it(
-    make_sound: Callable[..., Path], name: str
-) -> None:
+def test_sound_that_starts_late_in_a_video_stays_in_step_with_it(make_sound: Callable[..., Path], name: str) -> None:
     audio = read_audio(make_sound(name, tone(0.6, 48000), 48000, "aac", start=0.5, video=1.2))
     assert onset_of(audio.samples, 16000) == pytest.approx(0.5, abs=0.003)
 

@@ -182,9 +182,7 @@ def test_webm_keeps_alpha(tmp_path: Path) -> None:
 
 
 def test_pictures_keep_every_pixel_and_the_sound(tmp_path: Path) -> None:
-    writer = write(
-        f"{tmp_path}/out.pictures/", [cutout()] * 10, transparent=True, audio=Audio(tone(1, 16000)[0])
-    )
+    writer = write(f"{tmp_path}/out.pictures/", [cutout()] * 10, transparent=True, audio=Audio(tone(1, 16000)[0]))
     folder = tmp_path / "out.pictures"
     assert writer.clip().path == folder
     assert len(list(folder.iterdir())) == 11
@@ -204,9 +202,7 @@ def test_equal_frames_give_equal_files(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["a.mp4", "a.webm", "pictures"])
 @pytest.mark.parametrize("problem", [RuntimeError, KeyboardInterrupt])
-def test_a_failure_leaves_the_folder_as_it_was(
-    tmp_path: Path, name: str, problem: type[BaseException]
-) -> None:
+def test_a_failure_leaves_the_folder_as_it_was(tmp_path: Path, name: str, problem: type[BaseException]) -> None:
     write(tmp_path / name)
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     with pytest.raises(problem):

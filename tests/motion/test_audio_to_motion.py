@@ -46,8 +46,7 @@ def test_the_same_seed_gives_the_same_motion_and_another_seed_another(a2m, face_
 def test_speech_opens_the_mouth_and_a_voices_level_does_not_matter(a2m, face_model, speech) -> None:
     quiet = Audio(0.05 * speech.samples)
     loud, soft = (
-        opening(audio_to_motion(a, a2m, face_model=face_model, temperature=0), face_model)
-        for a in (speech, quiet)
+        opening(audio_to_motion(a, a2m, face_model=face_model, temperature=0), face_model) for a in (speech, quiet)
     )
     assert loud.std() > 0.005
     np.testing.assert_allclose(soft, loud, atol=0.01)
@@ -104,8 +103,7 @@ def test_static_holds_the_head_and_a_drivers_pose_can_be_borrowed(a2m, face_mode
 def test_blinks_can_be_left_out(a2m, face_model, speech) -> None:
     sound = Audio(np.tile(speech.samples, 3))
     with_blinks, without = (
-        audio_to_motion(sound, a2m, face_model=face_model, blink=b).expression @ a2m.lids
-        for b in ("natural", "none")
+        audio_to_motion(sound, a2m, face_model=face_model, blink=b).expression @ a2m.lids for b in ("natural", "none")
     )
     closed = a2m.blink @ a2m.lids
     assert with_blinks.min() < 0.75 * closed
@@ -115,9 +113,7 @@ def test_blinks_can_be_left_out(a2m, face_model, speech) -> None:
 def test_a_drivers_motion_is_adjusted(a2m, face_model) -> None:
     wave = np.sin(np.arange(100) / 4)[:, None]
     still = np.zeros((100, 3), np.float32)
-    talking = Motion(
-        (0.5 * wave * mouth_direction(face_model)).astype(np.float32), still, still, face_model.name
-    )
+    talking = Motion((0.5 * wave * mouth_direction(face_model)).astype(np.float32), still, still, face_model.name)
     louder = a2m.adjust(talking, mouth_amplitude=2.0)
     assert opening(louder, face_model).std() > 1.5 * opening(talking, face_model).std()
     np.testing.assert_array_equal(a2m.adjust(talking).expression, talking.expression)

@@ -93,6 +93,4 @@ def test_to_and_fro_never_jumps(length: int, frames: int) -> None:
 
 def test_arrays_of_unequal_length_are_refused() -> None:
     with pytest.raises(ValueError, match="do not match"):
-        Motion(
-            np.zeros((3, 2), np.float32), np.zeros((2, 3), np.float32), np.zeros((3, 3), np.float32), "tiny"
-        )
+        Motion(np.zeros((3, 2), np.float32), np.zeros((2, 3), np.float32), np.zeros((3, 3), np.float32), "tiny")

@@ -61,9 +61,7 @@ def test_a_bridged_gap_leaves_no_jump(face_model, somebody) -> None:
 
 def test_the_drivers_face_shape_stays_behind(face_model, somebody) -> None:
     times = np.arange(75) / 25
-    one, other = (
-        track_to_motion(filmed(face_model, times, i, 3.0), face_model) for i in (0 * somebody, somebody)
-    )
+    one, other = (track_to_motion(filmed(face_model, times, i, 3.0), face_model) for i in (0 * somebody, somebody))
     moved = [face_model.displacement(m.expression) for m in (one, other)]
     assert np.abs(moved[0] - moved[1]).mean() < 0.1 * np.abs(moved[0]).max()
 

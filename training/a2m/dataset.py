@@ -138,9 +138,7 @@ def judge_sync(clips: list[Clip], folds: int = 5, reach: int = 3) -> None:
             # A short clip's peak wanders by chance: only a clear gain over zero moves it.
             clip.lag = best - reach if near[best] > near[reach] + 0.05 else 0
             agreement = near[clip.lag + reach]
-            clip.trust = (
-                float(np.clip((agreement - 0.1) / 0.3, 0, 1)) if agreement > curve.max() - 0.35 else 0.0
-            )
+            clip.trust = float(np.clip((agreement - 0.1) / 0.3, 0, 1)) if agreement > curve.max() - 0.35 else 0.0
 
 
 def make_targets(clips: list[Clip], model: FaceModel, blink: Array) -> None:

@@ -66,9 +66,7 @@ def brow_direction(model: FaceModel, tracks: list[Array], mouth: Array) -> Array
     return direction * causes[:, 0].std() / (direction @ measures[:, 0])
 
 
-def track_bank(
-    clips: list[Clip], work: Path, blink: Array, brow: Array, model: FaceModel
-) -> dict[str, Array]:
+def track_bank(clips: list[Clip], work: Path, blink: Array, brow: Array, model: FaceModel) -> dict[str, Array]:
     """Head tracks of the training identities about their own medians, as numbers that show nobody."""
     measure, lids = brow_measure(model), lid_direction(model)
     tracks, loudness = [], []
@@ -119,9 +117,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--work", type=Path, default=Path("work"))
-    parser.add_argument(
-        "--face-model", type=Path, default=Path("assets/weights/compact/face_model.safetensors")
-    )
+    parser.add_argument("--face-model", type=Path, default=Path("assets/weights/compact/face_model.safetensors"))
     parser.add_argument("--name", default="checkpoint")
     parser.add_argument("--temperature", type=float, default=0.2)
     parser.add_argument("--gain", type=float, default=1.25, help="of the mouth, see `louder`")

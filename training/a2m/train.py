@@ -45,15 +45,11 @@ def predict(network: nn.Module, features: np.ndarray, temperature: float = 0.0, 
     """(4 T, F) -> (T, E) with the end padded to whole latent frames."""
     extra = -len(features) % 16
     padded = torch.tensor(np.pad(features, ((0, extra), (0, 0)), mode="edge"))[None]
-    noise = torch.randn(
-        1, network.config.latent, padded.shape[1] // 16, generator=torch.Generator().manual_seed(seed)
-    )
+    noise = torch.randn(1, network.config.latent, padded.shape[1] // 16, generator=torch.Generator().manual_seed(seed))
     return network.sample(padded, temperature * noise)[0, : len(features) // 4].numpy()
 
 
-def held_out_figures(
-    network: nn.Module, clips: list[Clip], model: FaceModel, temperature: float
-) -> dict[str, float]:
+def held_out_figures(network: nn.Module, clips: list[Clip], model: FaceModel, temperature: float) -> dict[str, float]:
     """Medians over held-out clips of the correlation with the true mouth opening, its lag, and std over
     true std."""
     rows = []
@@ -76,9 +72,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--work", type=Path, default=Path("work"))
-    parser.add_argument(
-        "--face-model", type=Path, default=Path("assets/weights/compact/face_model.safetensors")
-    )
+    parser.add_argument("--face-model", type=Path, default=Path("assets/weights/compact/face_model.safetensors"))
     parser.add_argument("--name", default="checkpoint")
     parser.add_argument("--minutes", type=float, default=40)
     parser.add_argument("--steps", type=int, default=2000)
@@ -103,9 +97,7 @@ def main() -> None:
     network.scale.copy_(torch.tensor(targets.std(0).clip(1e-3)))
     network.mean.copy_(torch.tensor(targets.mean(0)))
     average = copy.deepcopy(network).eval()
-    optimiser = torch.optim.AdamW(
-        network.parameters(), args.learning_rate, betas=(0.9, 0.98), weight_decay=0.02
-    )
+    optimiser = torch.optim.AdamW(network.parameters(), args.learning_rate, betas=(0.9, 0.98), weight_decay=0.02)
     step = 0
     path = args.work / "a2m" / f"{args.name}.pt"
     if path.exists():
@@ -124,9 +116,7 @@ def main() -> None:
         for group in optimiser.param_groups:
             group["lr"] = args.learning_rate * progress[0] * max(progress[1], 0.02)
         batch = sampler.batch(args.batch)
-        features, true, weight = (
-            torch.tensor(part) for part in (batch.features, batch.expression, batch.weight)
-        )
+        features, true, weight = (torch.tensor(part) for part in (batch.features, batch.expression, batch.weight))
         losses = objective(network(features, true), true, weight, step)
         optimiser.zero_grad()
         sum(losses.values()).backward()
@@ -151,9 +141,7 @@ def main() -> None:
             save(path, state)
             terms = " ".join(f"{name} {value:.3f}" for name, value in means.items())
             figures = held_out_figures(average, clips, model, 0.0)
-            log.info(
-                "step %d: %s | held out %s", step, terms, " ".join(f"{k} {v:.3f}" for k, v in figures.items())
-            )
+            log.info("step %d: %s | held out %s", step, terms, " ".join(f"{k} {v:.3f}" for k, v in figures.items()))
 
 
 if __name__ == "__main__":
