@@ -122,7 +122,7 @@ def sheet_rows(photo: Photo, frames: list[Rendered], truth: dict[int, Image], ht
         for k in order[[0, len(order) // 2, -1]]:
             t, frame, driven, skull = frames[k]
             crop = place(REGIONS[index], driven, skull)
-            side = int(round(crop.side))
+            side = round(crop.side)
             for image in (frame, htb.refine(frame, driven, skull, features), truth[t]):
                 tile = cut(image, crop, side)
                 tile = tile[side // 6 : -side // 6] if net == MOUTH else tile

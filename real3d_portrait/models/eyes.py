@@ -88,7 +88,7 @@ class EyeLayer:
         linear, offset = self._placement.fit(mesh_px)
         result = frame.copy()
         for (upper, lower, iris, ring), eye in zip(_EYES, self._eyeballs, strict=True):
-            source = self._landmarks[list((*upper, *lower, iris))]
+            source = self._landmarks[[*upper, *lower, iris]]
             home = source @ linear.T + offset
             opening = opening_of(mesh_px, upper, lower)
             resting = Aperture.from_points(home[: len(upper)], home[len(upper) : -1], opening.axes)

@@ -209,7 +209,7 @@ class MouthInterior:
     def _tongue_at(
         self, opening: Aperture, u: Array, v: Array, linear: Array, offset: Array, mm: float, drop: float
     ) -> tuple[Array, Array]:
-        across, down, away = self._axes
+        _across, down, away = self._axes
         middle = self._line + self._mm * (2.5 * down + 13 * away)
         at_u, at_v = opening.local(*(linear @ middle + offset))
         x = (u - at_u) / (mm * 19)

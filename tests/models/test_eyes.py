@@ -24,7 +24,7 @@ def test_eyes_as_in_the_photo_are_left_alone(scene):
 
 
 def test_eyes_as_in_the_photo_are_kept_when_the_head_turns(scene):
-    points, _, eyes = scene
+    _points, _, eyes = scene
     turned = mesh((0.2, 0.1, 0.1))
     frame = paint(turned)
     drawn = eyes.draw(frame, turned)
@@ -36,7 +36,7 @@ def test_the_iris_goes_where_the_mesh_looks(scene):
     driven = points.copy()
     driven[IRISES, 0] += 5
     drawn = eyes.draw(photo, driven)
-    for iris, neighbour in ((468, 133), (473, 263)):
+    for iris, _neighbour in ((468, 133), (473, 263)):
         x, y = np.rint(driven[iris, :2]).astype(int)
         assert drawn[y, x] == pytest.approx(np.array(IRIS), abs=12)
         # Where the far rim of the iris was is white now.

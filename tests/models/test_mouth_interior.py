@@ -127,13 +127,14 @@ def test_float_and_byte_frames_agree(scene):
     driven = open_mouth(points, 22)
     as_bytes = mouth.draw(photo, driven, points)
     as_floats = mouth.draw(photo.astype(np.float32), driven, points)
-    assert as_bytes.dtype == np.uint8 and as_floats.dtype == np.float32
+    assert as_bytes.dtype == np.uint8
+    assert as_floats.dtype == np.float32
     assert np.abs(as_bytes - as_floats).max() <= 0.51
 
 
 @pytest.mark.parametrize("yaw", [-25, 0, 25])
 def test_a_turned_head_shows_its_mouth_inside_the_picture(scene, yaw):
-    points, photo, mouth = scene
+    _points, photo, mouth = scene
     pose = (np.deg2rad(yaw), 0.1, 0.1)
     turned = mesh(pose)
     turned[list(MOUTH_LOWER[1:-1])] = turned[list(MOUTH_UPPER[1:-1])]
