@@ -69,7 +69,8 @@ def main() -> None:
     whole = float(np.median(groups["all"]))
     print(f"{'group':14s}{'people':>8s}{'median PSNR':>14s}{'against all':>13s}")
     for group, values in groups.items():
-        print(f"{group:14s}{len(values):8d}{np.median(values):11.1f} dB{100 * (np.median(values) / whole - 1):+11.1f} %")
+        median = float(np.median(values))
+        print(f"{group:14s}{len(values):8d}{median:11.1f} dB{100 * (median / whole - 1):+11.1f} %")
     if args.sheet:
         half = [np.vstack(pictures[k::3]) for k in range(3)]
         height = min(len(h) for h in half)

@@ -336,6 +336,7 @@ class Real3DPortrait:
         self, portrait: Portrait, motion: Motion, background: Background, audio: Path | Audio | None, settings: Controls
     ) -> _Job:
         avatar = self.model.reconstruct(portrait)
+        motion = self._a2m.scale(motion, settings.expression_scale)
         motion = self._a2m.suit(motion, avatar.head.neutral, self.model.face_model)
         pose, limited = self._placed(avatar, motion, settings)
         warnings = portrait.warnings + background.warnings
@@ -365,7 +366,6 @@ class Real3DPortrait:
         return (
             replace(
                 motion,
-                expression=(motion.expression * settings.expression_scale).astype(np.float32),
                 rotation=(avatar.rotation + kept).astype(np.float32),
                 translation=(avatar.translation + relative.translation).astype(np.float32),
             ),

@@ -154,11 +154,15 @@ def crop_square(landmarks: NDArray[np.floating], width: int, height: int) -> tup
 
 
 def resize_square(image: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
-    """A square picture at another size: bicubic up; Lanczos down, with the contrast that shrinking takes."""
+    """A square picture at another size, about as sharp as it was.
+
+    Up: between linear and bicubic, which alone adds edge contrast. Down: Lanczos, with the contrast that it takes.
+    """
     if image.shape[0] == size:
         return np.ascontiguousarray(image)
     if size > image.shape[0]:
-        return cv2.resize(image, (size, size), interpolation=cv2.INTER_CUBIC)
+        crisp = cv2.resize(image, (size, size), interpolation=cv2.INTER_CUBIC)
+        return cv2.addWeighted(crisp, 0.3, cv2.resize(image, (size, size), interpolation=cv2.INTER_LINEAR), 0.7, 0)
     small = np.asarray(Image.fromarray(image).resize((size, size), Image.Resampling.LANCZOS))
     return cv2.addWeighted(small, 1 + _CRISP, cv2.GaussianBlur(small, (0, 0), 1.0), -_CRISP, 0)
 

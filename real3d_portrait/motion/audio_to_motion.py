@@ -65,6 +65,15 @@ class AudioToMotion:
             expression = expression + (mouth_amplitude - 1) * (expression - self.rest) @ self.mouth.T
         return replace(motion, expression=expression.astype(np.float32))
 
+    def scale(self, motion: Motion, factor: float) -> Motion:
+        """Expression times 0…2, but for what is no matter of degree: closed lips, lids and gaze stay as they are."""
+        if factor == 1:
+            return motion
+        lids = (motion.expression @ self.lids / (self.blink @ self.lids))[:, None] * self.blink
+        expression = self.rest + factor * (motion.expression - lids - self.rest) + lids
+        expression[:, -2:] = motion.expression[:, -2:]
+        return replace(motion, expression=expression.astype(np.float32))
+
     def suit(self, motion: Motion, shape: NDArray[np.floating], face_model: FaceModel) -> Motion:
         """The motion for one person's face: lips that meet on the mean face meet here, and so do the lids.
 

@@ -163,3 +163,13 @@ def test_missing_and_damaged_weights_are_named(tmp_path: Path) -> None:
     (tmp_path / "a2m.safetensors").write_bytes(b"not weights at all")
     with pytest.raises(WeightsCorruptError, match=r"a2m\.safetensors"):
         load_a2m(tmp_path)
+
+
+def test_scaling_the_expression_leaves_lids_and_gaze(a2m: module.AudioToMotion) -> None:
+    expression = np.random.default_rng(0).normal(size=(8, len(a2m.rest))).astype(np.float32)
+    motion = Motion(expression, np.zeros((8, 3)), np.zeros((8, 3)), a2m.face_model)
+    none = a2m.scale(motion, 0).expression
+    assert np.array_equal(none[:, -2:], expression[:, -2:])
+    assert np.allclose((none - a2m.rest) @ a2m.lids, expression @ a2m.lids, atol=1e-4)
+    assert np.ptp((none - a2m.rest)[:, :-2] / a2m.blink[:-2], axis=1).max() < 1e-3  # nothing else is left
+    assert np.array_equal(a2m.scale(motion, 1).expression, expression)
