@@ -1,14 +1,18 @@
-# make demo | make test | make app: each sets up .venv first, once.
+# make demo | make test | make app | make weights: each sets up .venv first, once.
 SHELL := /bin/bash
 VENV := .venv
 READY := $(VENV)/.ready
 PORT := $(or $(GRADIO_SERVER_PORT),7860)
+DATA ?= data
+WORK ?= work
+WEIGHTS := assets/weights/compact
 
-.PHONY: help demo test app wheel clean packages packages-test
+.PHONY: help demo test app weights wheel clean packages packages-test
 help:
 	@echo "make demo    the bundled photo and speech become out/demo.mp4"
 	@echo "make app     open the app in the browser (GRADIO_SERVER_PORT, else 7860)"
 	@echo "make test    run the tests"
+	@echo "make weights DATA=FOLDER   learn the compact weights again: docs/training.md"
 	@echo "make wheel   build dist/*.whl"
 	@echo "make clean   remove .venv and everything built"
 
@@ -23,6 +27,17 @@ app: packages $(READY)
 
 test: packages packages-test $(READY)
 	$(VENV)/bin/python -m pytest
+
+# Hours on two cores; every step that takes long goes on from its checkpoint when started again.
+weights: packages $(READY)
+	$(VENV)/bin/python -m training.track --data $(DATA) --work $(WORK)
+	$(VENV)/bin/python -m training.fit_face_model --work $(WORK) --output $(WEIGHTS)/face_model.safetensors
+	$(VENV)/bin/python -m training.a2m --data $(DATA) --work $(WORK)
+	$(VENV)/bin/python -m training.residual_data --data $(DATA) --work $(WORK)
+	$(VENV)/bin/python -m training.residuals --work $(WORK) --minutes 40 --output $(WEIGHTS)
+	$(VENV)/bin/python -m training.htb_sr_pairs --data $(DATA) --work $(WORK)
+	$(VENV)/bin/python -m training.htb_sr --work $(WORK) --minutes 40 --output $(WEIGHTS)/htb_sr.safetensors
+	$(VENV)/bin/python -m training.occlusion --faces $(DATA)/faces --output $(WEIGHTS)/occlusion.safetensors
 
 wheel: $(READY)
 	$(VENV)/bin/pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
