@@ -21,7 +21,7 @@ from .motion_adapter import diff_plane
 from .mouth_interior import MouthInterior
 from .renderer import first_hit, soften_steps
 from .residuals import WINDOW, LearnedMotion, Residuals
-from .torso import COLLARBONE, join, shoulder_track
+from .torso import COLLARBONE, cut_borders, hold, join, shoulder_track
 from .triplane import TriPlanes
 
 CHIN = 152
@@ -37,6 +37,7 @@ class Avatar:
     plate: NDArray[np.uint8]  # (S, S, 3) the background without the person
     head: LiftedHead
     planes: TriPlanes  # canonical: the face at rest
+    cut: NDArray[np.float32]  # (4,) borders of the photo that cut the person
     share: NDArray[np.float32]  # (N, N) learned share of the head in the join, on top of the ramp
     motion: LearnedMotion | None
     mouth: MouthInterior
@@ -73,6 +74,7 @@ class CompactModel:
             plate=portrait.background,
             head=lifted.head,
             planes=lifted.planes,
+            cut=cut_borders(matte),
             share=lifted.share,
             motion=lifted.motion,
             mouth=MouthInterior(portrait.image, portrait.landmarks, rest),
@@ -118,6 +120,7 @@ class CompactModel:
             map_x,
             map_y,
         )
+        hold(map_x, map_y, avatar.cut)
         person = cv2.remap(avatar.photo, map_x, map_y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
         person = soften_steps(person, map_x, map_y)
         driven = project(mesh, rotation, translation, size)

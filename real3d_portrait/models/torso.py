@@ -57,3 +57,36 @@ def join(  # type: ignore[no-untyped-def]
             w = min(max(w, 0.0), 1.0)
             map_x[i, j] = w * (hit[i, j, 1] - 0.5) + (1 - w) * (j - shift_x * calm)
             map_y[i, j] = w * (hit[i, j, 2] - 0.5) + (1 - w) * (i - shift_y * calm)
+
+
+HOLD = 0.18  # share of the picture's side over which the person is held at a border that cuts it
+_CUT = 0.1  # share of a border's pixels that belong to the person, from which it counts as cut
+
+
+def cut_borders(matte: NDArray[np.uint8]) -> Array:
+    """(4,) 1 where the photo's left, top, right or lower border cuts the person of a matte (S, S), else 0."""
+    borders = matte[:, 0], matte[0], matte[:, -1], matte[-1]
+    return np.array([(border > 127).mean() > _CUT for border in borders], np.float32)
+
+
+@njit(cache=True, nogil=True, fastmath=True)
+def hold(map_x, map_y, cut):  # type: ignore[no-untyped-def]
+    """Let the motion of remap maps (S, S) fade to nothing at the borders that cut the person (in place).
+
+    What lies beyond the photo is unknown; near such a border the person stretches instead of showing it.
+    """
+    size = map_x.shape[0]
+    reach = HOLD * size
+    ramp = np.empty(size, np.float32)
+    for i in range(size):
+        x = min(i / reach, 1.0)
+        ramp[i] = x * x * (3 - 2 * x)
+    for i in range(size):
+        top = 1 - cut[1] * (1 - ramp[i])
+        rows = top * (1 - cut[3] * (1 - ramp[size - 1 - i]))
+        for j in range(size):
+            left = 1 - cut[0] * (1 - ramp[j])
+            share = rows * left * (1 - cut[2] * (1 - ramp[size - 1 - j]))
+            if share < 1:
+                map_x[i, j] = j + share * (map_x[i, j] - j)
+                map_y[i, j] = i + share * (map_y[i, j] - i)
