@@ -14,7 +14,6 @@ import time
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from real3d_portrait import Real3DPortrait
 from real3d_portrait.background import Background
@@ -23,7 +22,7 @@ from real3d_portrait.media.images import read_photo
 from real3d_portrait.media.writer import VideoWriter
 from real3d_portrait.models.compact import over
 from real3d_portrait.motion.audio_to_motion import audio_to_motion
-from real3d_portrait.parallel import cores
+from real3d_portrait.parallel import cores, in_parallel
 from real3d_portrait.pipeline import Controls
 from real3d_portrait.portrait import prepare_portrait
 from real3d_portrait.resources import resource
@@ -48,7 +47,6 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=512, choices=(256, 512))
     args = parser.parse_args()
     logging.disable(logging.WARNING)
-    torch.set_num_threads(1)  # as in the workers that render
     photo = EXAMPLES / "portrait_1.jpg"
 
     watch = Stopwatch()
@@ -79,10 +77,12 @@ def main() -> None:
         pose, _ = portraits._placed(avatar, motion, Controls())
         shift = model.shoulders(avatar, pose.rotation, pose.translation)
         start = time.process_time()
-        people = [
-            model.render(avatar, pose.expression[t], pose.rotation[t], pose.translation[t], shift[t])
-            for t in range(min(50, len(pose)))
-        ]
+        people = list(
+            in_parallel(
+                lambda t: model.render(avatar, pose.expression[t], pose.rotation[t], pose.translation[t], shift[t]),
+                min(50, len(pose)),
+            )
+        )
         print(f"render               {1000 * (time.process_time() - start) / len(people):8.1f} core-ms a frame")
         plates = Background.parse("keep").frames(avatar.plate)
         start = time.process_time()
