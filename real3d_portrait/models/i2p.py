@@ -18,7 +18,7 @@ from .triplane import PLANE_SIZE, TriPlanes
 Array = NDArray[np.float32]
 
 UPPER_FACE, LOWER_FACE = 0.0, -0.12  # y above which a photo's expression belongs to the person, and below not
-CAMERA = 3.5  # head units from the camera to the head, for the perspective of a turning head
+CAMERA = 2.8  # head units from the camera to the head, for the perspective of a turning head
 
 
 @dataclass(frozen=True)
