@@ -7,11 +7,12 @@ mirrored, relit, enlarged and reduced views halves the errors and doubles the re
 from __future__ import annotations
 
 from collections.abc import Callable
-from types import TracebackType
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+from .tracking import SelfClosing
 
 Plane = NDArray[np.float32]  # (H, W)
 
@@ -85,7 +86,7 @@ def person_probability(image: NDArray[np.uint8]) -> Plane:
     return cv2.resize(probability.astype(np.float32), (size, size), interpolation=cv2.INTER_LINEAR)
 
 
-class FrameSegmenter:
+class FrameSegmenter(SelfClosing):
     """Person probability of the frames of a video, two network passes each; a context manager."""
 
     def __init__(self) -> None:
@@ -93,15 +94,7 @@ class FrameSegmenter:
 
         self._net = mp.solutions.selfie_segmentation.SelfieSegmentation(model_selection=0)
 
-    def __enter__(self) -> FrameSegmenter:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
         self._net.close()
 
     def probability(self, frame: NDArray[np.uint8]) -> Plane:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from types import TracebackType
+from typing import Self
 
 import cv2
 import numpy as np
@@ -27,7 +28,25 @@ def _to_pixels(face, width: int, height: int) -> Landmarks:
     return np.array([(p.x * width, p.y * height, p.z * width) for p in face.landmark], np.float32)
 
 
-class FaceTracker:
+class SelfClosing:
+    """A context manager that gives mediapipe's native graphs back at the end of the block."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        raise NotImplementedError
+
+
+class FaceTracker(SelfClosing):
     """Follows one face through the frames of a video.
 
     Use as a context manager; `track` is called once a frame, in order. A face that the video tracker
@@ -46,17 +65,6 @@ class FaceTracker:
         )
         self._finder: FaceFinder | None = None
 
-    def __enter__(self) -> FaceTracker:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
     def close(self) -> None:
         self._mesh.close()
         if self._finder is not None:
@@ -74,7 +82,7 @@ class FaceTracker:
         return faces[0] if faces else None
 
 
-class FaceFinder:
+class FaceFinder(SelfClosing):
     """All faces of a still picture, the largest first."""
 
     def __init__(self, max_faces: int = 8, min_confidence: float = 0.3) -> None:
@@ -93,17 +101,6 @@ class FaceFinder:
             )
             for which in (0, 1)
         ]
-
-    def __enter__(self) -> FaceFinder:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         self._mesh.close()
