@@ -266,6 +266,55 @@ class WeightsCorruptError(Real3DError):
     message = "The weights '{path}' are damaged or of another version ({reason}); install them again."
 
 
+class WeightsUnsetError(InputError):
+    message = (
+        "The model '{model}' has no weights: {variable} is not set; set it to a folder made by "
+        "'real3d-portrait weights import' (docs/weights.md) or to a hub repo of yours, or use compact."
+    )
+
+
+class WeightsFileMissingError(InputError):
+    message = "The file '{file}' of the model '{model}' was not found in {where}; {cure}."
+
+
+class ManifestError(InputError):
+    message = "'{path}' is no manifest of weights ({reason}); make the folder again with 'weights import'."
+
+
+class HubRefusedError(InputError):
+    message = (
+        "The hub {endpoint} knows no '{repo}' that you may read ({reason}); check the name, and for a private "
+        "repo log in with 'hf auth login' or set HF_TOKEN."
+    )
+
+
+class HubFetchError(InputError):
+    message = (
+        "'{file}' of '{repo}' is not in the cache {cache} and could not be fetched from {endpoint} ({reason}); "
+        "check the network, HF_HUB_OFFLINE and HF_ENDPOINT, and call again: what has arrived is kept."
+    )
+
+
+class CheckpointMissingError(InputError):
+    message = "No {what} was found in '{folder}'; give the folder that holds {expected}."
+
+
+class CheckpointUnsafeError(InputError):
+    message = "The checkpoint '{path}' holds more than tensors and was not loaded ({reason}); use the released file."
+
+
+class CheckpointMismatchError(InputError):
+    message = "The checkpoint '{path}' does not fit the {network} ({reason}); use the released file."
+
+
+class HubUploadError(InputError):
+    message = "'{repo}' could not be written on the hub ({reason}); check the name and your token (hf auth login)."
+
+
+class PortraitModelError(InputError):
+    message = "The prepared portrait belongs to another model than '{model}'; give the photo instead."
+
+
 class DeviceUnavailableError(InputError):
     message = "The device '{device}' is not available here ({reason}); use --device auto or cpu."
 
