@@ -24,7 +24,7 @@ from real3d_portrait.config import CompactConfig, read_config
 from real3d_portrait.errors import InputError
 from real3d_portrait.face.camera import rotation_angles, rotation_matrix
 from real3d_portrait.face.face_model import FaceModel
-from real3d_portrait.face.fitting import fit_clip
+from real3d_portrait.face.fitting import fit_clip, fit_still
 from real3d_portrait.face.segmentation import person_probability
 from real3d_portrait.face.tracking import FaceFinder
 from real3d_portrait.media.images import Photo
@@ -39,7 +39,7 @@ log = logging.getLogger(__name__)
 
 SIZE = 512
 VARIANTS = {"neither": (), "I2P": ("i2p",), "MA": ("ma",), "both": ("i2p", "ma")}
-MEASURES = ("head PSNR", "head SSIM", "person PSNR", "landmarks %")
+MEASURES = ("head PSNR", "head SSIM", "person PSNR", "landmarks %", "pose °")
 
 Image = NDArray[np.uint8]
 Array = NDArray[np.floating]
@@ -127,14 +127,23 @@ def ssim(a: Image, b: Image, weight: Array) -> float:
     return float((value * weight).sum() / weight.sum())
 
 
-def judge(drawn: Image, true: Image, person: Array, landmarks: Array, finder: FaceFinder) -> list[float]:
+def turn_between(a: Array, b: Array, model: FaceModel) -> float:
+    """Degrees between the head poses that fit landmarks (478, 3) of two pictures."""
+    first, second = (rotation_matrix(fit_still(model, marks, SIZE).rotation) for marks in (a, b))
+    return float(np.degrees(np.arccos(np.clip((np.trace(first @ second.T) - 1) / 2, -1, 1))))
+
+
+def judge(
+    drawn: Image, true: Image, person: Array, landmarks: Array, finder: FaceFinder, model: FaceModel
+) -> list[float]:
     height = np.ptp(landmarks[:, 1])
     head = person * (np.arange(SIZE)[:, None] < landmarks[152, 1] + 0.15 * height)
     faces = finder.find(drawn)
-    distance = np.nan
+    distance = turn = np.nan
     if faces:
         distance = 100 * float(np.linalg.norm(faces[0][:468, :2] - landmarks[:468, :2], axis=1).mean()) / height
-    return [psnr(drawn, true, head), ssim(drawn, true, head), psnr(drawn, true, person), distance]
+        turn = turn_between(faces[0], landmarks, model)
+    return [psnr(drawn, true, head), ssim(drawn, true, head), psnr(drawn, true, person), distance, turn]
 
 
 def main() -> None:
@@ -164,7 +173,7 @@ def main() -> None:
             for name, model in models.items():
                 drawn = drive(model, model.reconstruct(played.portrait), played)
                 marks = played.landmarks[played.chosen]
-                judged = [judge(*x, finder) for x in zip(drawn, played.truth, persons, marks, strict=True)]
+                judged = [judge(*x, finder, face_model) for x in zip(drawn, played.truth, persons, marks, strict=True)]
                 table[name].append(np.nanmean(judged, 0))
                 row.append(drawn[-1])
             rows.append(np.hstack([cv2.resize(i, (256, 256), interpolation=cv2.INTER_AREA) for i in row]))

@@ -18,7 +18,6 @@ import time
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import av
 import cv2
@@ -42,13 +41,6 @@ Image = NDArray[np.uint8]
 SMALLEST_FACE = 90.0  # source pixels; smaller ones are enlarged and teach softness
 CLIPS_EACH = 1  # of one person
 log = logging.getLogger(__name__)
-
-
-class _Displacements:
-    """Stands for a face model whose expression is the displacement itself."""
-
-    def displacement(self, expression: Array) -> Array:
-        return expression
 
 
 @dataclass
@@ -75,8 +67,7 @@ class Photo:
 
     def render(self, displacement: Array, rotation: Array, translation: Array) -> tuple[Image, NDArray[np.float32]]:
         """Frame (S, S, 3) and driven landmarks (478, 3)."""
-        given: Any = _Displacements()
-        diff, mesh = diff_plane(given, self.head, self.planes, displacement)
+        diff, mesh = diff_plane(self.head, self.planes, displacement)
         hit = first_hit(self.planes + diff, rotation, translation, self.size)
         map_x, map_y = (np.ascontiguousarray(hit[..., k] - np.float32(0.5)) for k in (1, 2))
         frame = cv2.remap(self.image, map_x, map_y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)

@@ -25,8 +25,8 @@ def pncc(
     code: Array,  # (N, 3) of `coordinate_code`
     size: int,
     half_width: float = 1.0,  # the picture shows -half_width..half_width in x and y
-) -> Array:
-    """(size, size, 3) float32, zero where the face is not."""
+) -> tuple[Array, Array]:
+    """Codes (size, size, 3), zero where nothing is, and depth (size, size), `rasterizer.FAR` there."""
     scale = size / (2 * half_width)
     points = vertices[:, :2] * [scale, -scale] + size / 2
-    return rasterize(points, vertices[:, 2], faces, code, size, size)[0]
+    return rasterize(points, vertices[:, 2], faces, code, size, size)

@@ -104,7 +104,8 @@ class CompactModel:
         size = avatar.size
         turn = rotation_matrix(rotation)
         residual = 0.0 if avatar.motion is None else avatar.motion(expression)
-        diff, mesh = diff_plane(self.face_model, avatar.head, avatar.planes, expression, turn, residual)
+        displacement = self.face_model.displacement(expression)
+        diff, mesh = diff_plane(avatar.head, avatar.planes, displacement, turn, residual)
         hit = first_hit(avatar.planes + diff, rotation, translation, size)
         map_x, map_y = np.empty((size, size), np.float32), np.empty((size, size), np.float32)
         chin = np.float32(avatar.head.neutral[CHIN, 1] - 0.03)

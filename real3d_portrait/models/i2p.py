@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from ..face.camera import DISTANCE, project, rotation_matrix
 from ..face.face_model import FaceModel
 from ..face.fitting import FaceFit
+from ..face.pncc import coordinate_code
 from ..face.rasterizer import rasterize
 from ..face.topology import OVAL
 from .head_sheet import LID_PAIRS, extend, keep_apart, sheet_faces
@@ -29,6 +30,9 @@ class LiftedHead:
     sheet: Array  # (N, 3) the same with its rings
     drag: Array  # (R, 36) of `extend`
     uv: Array  # (N, 2) photo pixel of every sheet vertex
+    code: Array  # (N, 3) coordinate code of the resting sheet: `origin` + code * `extent` is the vertex
+    origin: Array  # (3,) head units
+    extent: Array  # (3,)
     half_width: float  # of the canonical front plane, head units
     rotation: Array  # (3, 3) the photo's pose
 
@@ -49,12 +53,12 @@ class LiftedHead:
         turned[:, :2] *= ((CAMERA - before) / (CAMERA - turned[:, 2]))[:, None]
         return (turned @ rotation).astype(np.float32)
 
-    def raster(self, sheet: Array, size: int = PLANE_SIZE, residual: Array | float = 0.0) -> Array:
-        """(size, size, 3) z, u, v of the deformed sheet seen from the front, with a residual (N, 3) of them."""
+    def raster(self, size: int = PLANE_SIZE) -> Array:
+        """(size, size, 3) z, u, v of the resting sheet seen from the front."""
         scale = size / (2 * self.half_width)
-        points = sheet[:, :2] * [scale, -scale] + size / 2
-        attributes = np.concatenate([sheet[:, 2:], self.uv], 1) + residual
-        image, _ = rasterize(points, sheet[:, 2], sheet_faces(), attributes, size, size)
+        points = self.sheet[:, :2] * [scale, -scale] + size / 2
+        attributes = np.concatenate([self.sheet[:, 2:], self.uv], 1)
+        image, _ = rasterize(points, self.sheet[:, 2], sheet_faces(), attributes, size, size)
         return image
 
 
@@ -90,5 +94,16 @@ def lift(
     uv = project(np.concatenate([source, rings]), fit.rotation, fit.translation, size)[:, :2]
     # The plane must reach as far as the photo does, plus what a turn brings in.
     reach = np.exp(-fit.translation[2] / DISTANCE) * (1 + np.abs(fit.translation[:2]).max()) * 1.1
-    head = LiftedHead(neutral, sheet, drag, uv, float(np.clip(reach, 1.0, 1.6)), rotation_matrix(fit.rotation))
-    return head, TriPlanes(head.raster(sheet), head.half_width)
+    origin = sheet.min(0)
+    head = LiftedHead(
+        neutral=neutral,
+        sheet=sheet,
+        drag=drag,
+        uv=uv,
+        code=coordinate_code(sheet),
+        origin=origin,
+        extent=sheet.max(0) - origin,
+        half_width=float(np.clip(reach, 1.0, 1.6)),
+        rotation=rotation_matrix(fit.rotation),
+    )
+    return head, TriPlanes(head.raster(), head.half_width)

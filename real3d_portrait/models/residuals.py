@@ -18,7 +18,6 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..config import CompactConfig
-from ..face.camera import project
 from ..face.face_model import FaceModel
 from ..face.fitting import FaceFit
 from ..face.rasterizer import rasterize
@@ -118,12 +117,12 @@ class LearnedMotion:
     """What MA's residual knows about one photo."""
 
     network: MAResidual
-    basis: Array  # (N, 3, K) z, u, v of the sheet's vertices
+    basis: Array  # (N, 3, K) of the sheet's vertices, head units
     rest: Tensor  # (K,) coefficients of the photo's expression
 
     @torch.no_grad()
     def __call__(self, expression: NDArray[np.floating]) -> Array:
-        """(E,) → residual (N, 3) for `LiftedHead.raster`; zero at the photo's own expression."""
+        """(E,) → residual (N, 3) for `motion_adapter.motion_code`; zero at the photo's own expression."""
         now = self.network.coefficients(torch.as_tensor(np.asarray(expression), dtype=torch.float32))
         return self.basis @ (now - self.rest).numpy()
 
@@ -175,14 +174,5 @@ class Residuals:
             fields = motion_basis(self.ma, self.ma.fields(view)[0], sheet).numpy()
             shift = model.vertices(fit.identity, fit.expression, fit.offset) - head.neutral
             rest = torch.from_numpy(shown_expression(model, shift)).float()
-            motion = LearnedMotion(self.ma, in_photo(fields, fit, size), self.ma.coefficients(rest))
+            motion = LearnedMotion(self.ma, fields, self.ma.coefficients(rest))
         return LearnedHead(head, planes, share, motion)
-
-
-def in_photo(fields: Array, fit: FaceFit, size: int) -> Array:
-    """(N, 3, K) x, y of the photo's point and z of the surface, head units → z, and u, v in pixels."""
-    axes = np.zeros((3, 3))
-    axes[:2, :2] = np.eye(2)
-    origin, x, y = project(axes[[2, 0, 1]], fit.rotation, fit.translation, size)[:, :2]
-    flat = fields[:, 0, None] * (x - origin)[:, None] + fields[:, 1, None] * (y - origin)[:, None]
-    return np.concatenate([fields[:, 2:], flat], 1).astype(np.float32)

@@ -62,7 +62,8 @@ def test_torch_twin_gives_the_same_picture() -> None:
 
 def test_pncc_of_the_mean_shows_each_point_its_own_coordinate() -> None:
     vertices, faces = sphere(30, 60)
-    picture = pncc(0.8 * vertices, faces, coordinate_code(vertices), 64)
+    picture, depth = pncc(0.8 * vertices, faces, coordinate_code(vertices), 64)
+    assert depth[32, 32] == pytest.approx(0.8, abs=0.02)
     middle = picture[32, 32]
     assert middle == pytest.approx([0.5, 0.5, 1.0], abs=0.03)
     assert (picture[0, 0] == 0).all()

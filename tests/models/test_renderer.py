@@ -12,7 +12,7 @@ from real3d_portrait.face.fitting import FaceFit
 from real3d_portrait.face.topology import OVAL
 from real3d_portrait.models.head_sheet import LIP_PAIRS, extend, keep_apart, sheet_faces
 from real3d_portrait.models.i2p import LiftedHead, lift
-from real3d_portrait.models.motion_adapter import diff_plane
+from real3d_portrait.models.motion_adapter import diff_plane, motion_code
 from real3d_portrait.models.renderer import first_hit, soften_steps, volume_render
 from real3d_portrait.models.triplane import TriPlanes
 from real3d_portrait.resources import resource
@@ -55,8 +55,8 @@ def test_at_its_own_pose_and_expression_the_photo_returns(
     head, planes = lifted
     # The photo's upper face is part of the neutral, so only what lift took out is to be put back.
     shown = model.vertices(fit.identity, fit.expression, fit.offset) - head.neutral
-    sheet = head.deform(shown, rotation_matrix(fit.rotation))
-    hit = first_hit(planes + (head.raster(sheet) - planes.front), fit.rotation, fit.translation, SIZE)
+    diff, _ = diff_plane(head, planes, shown, rotation_matrix(fit.rotation))
+    hit = first_hit(planes + diff, fit.rotation, fit.translation, SIZE)
     own = np.arange(SIZE) + 0.5
     face = project(model.mean, fit.rotation, fit.translation, SIZE)[:, :2]
     low, high = face.min(0).astype(int) + 8, face.max(0).astype(int) - 8
@@ -66,11 +66,27 @@ def test_at_its_own_pose_and_expression_the_photo_returns(
     assert np.quantile(error, 0.97) < 1.5  # the lips' edge is one pixel of the plane wide
 
 
-def test_diff_plane_of_rest_is_zero(model: FaceModel, lifted: tuple[LiftedHead, TriPlanes]) -> None:
+def test_diff_plane_of_rest_is_zero(lifted: tuple[LiftedHead, TriPlanes]) -> None:
     head, planes = lifted
-    diff, mesh = diff_plane(model, head, planes, np.zeros(model.n_expression))
-    assert np.abs(diff).max() < 1e-4
+    diff, mesh = diff_plane(head, planes, np.zeros_like(head.neutral))
+    assert np.abs(diff).max() < 1e-3  # head units and pixels
     assert np.abs(mesh - head.neutral).max() < 1e-6
+
+
+def test_the_motion_code_names_the_point_that_has_come_there(lifted: tuple[LiftedHead, TriPlanes]) -> None:
+    head, planes = lifted
+    moved = np.zeros_like(head.neutral)
+    moved[:, 0], moved[:, 2] = 0.05, 0.02  # the whole face to the right and forward
+    sheet = head.deform(moved)
+    code, depth = motion_code(head, sheet, planes.front.shape[0])
+    nose = sheet[4]
+    k = planes.front.shape[0] / (2 * head.half_width)
+    at = int(planes.front.shape[0] / 2 - k * nose[1]), int(planes.front.shape[0] / 2 + k * nose[0])
+    assert code[at] * head.extent + head.origin == pytest.approx(head.neutral[4], abs=0.006)
+    assert depth[at] == pytest.approx(nose[2], abs=0.006)
+    # What the diff-plane brings there is the photo's point that the resting nose had.
+    diff, _ = diff_plane(head, planes, moved)
+    assert (planes + diff).front[at][1:] == pytest.approx(head.uv[4], abs=1.0)
 
 
 def test_first_hit_agrees_with_volume_rendering_of_the_tri_planes(

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import cv2
 import numpy as np
 import pytest
 import torch
 
 from real3d_portrait.config import CompactConfig, read_config
-from real3d_portrait.face.camera import project, rotation_matrix
+from real3d_portrait.face.camera import rotation_matrix
 from real3d_portrait.face.face_model import FaceModel
 from real3d_portrait.face.fitting import FaceFit
 from real3d_portrait.face.topology import EYE_LEFT, EYE_RIGHT, IRIS, LIPS_INNER, OVAL
@@ -19,7 +17,7 @@ from real3d_portrait.models.i2p_residual import CHANNELS, DEPTH_LIMIT, HEIGHT, M
 from real3d_portrait.models.ma_residual import MAResidual
 from real3d_portrait.models.motion_adapter import diff_plane
 from real3d_portrait.models.renderer import first_hit
-from real3d_portrait.models.residuals import VIEW, WINDOW, Residuals, depth_at, in_photo, shown_expression
+from real3d_portrait.models.residuals import VIEW, WINDOW, Residuals, depth_at, shown_expression
 from real3d_portrait.models.torso import COLLARBONE, join
 from real3d_portrait.resources import resource
 from training.residual_data import SIDE
@@ -91,8 +89,8 @@ def test_any_depth_leaves_the_photo_at_its_own_pose_as_it_is(model: FaceModel, f
     assert np.abs(depth).max() > 0.1
     head, planes = lift(model, fit, SIZE, depth)
     shift = model.vertices(fit.identity, fit.expression, fit.offset) - head.neutral
-    front = head.raster(head.deform(shift))
-    hit = first_hit(replace(planes, front=front), fit.rotation, fit.translation, SIZE)
+    diff, _ = diff_plane(head, planes, shift)
+    hit = first_hit(planes + diff, fit.rotation, fit.translation, SIZE)
     centre = np.arange(SIZE) + 0.5
     off = np.hypot(hit[..., 1] - centre, hit[..., 2] - centre[:, None])
     # Where the sheet folds behind itself at the jaw a few pixels see another part of it.
@@ -119,10 +117,17 @@ def test_shown_expression_finds_an_expression_again(model: FaceModel) -> None:
     assert np.abs(found - wanted).max() < 0.1
 
 
-def test_fields_in_head_units_become_pixels_as_the_camera_projects_them(fit: FaceFit) -> None:
-    moved = in_photo(np.float32([[[0.02], [-0.01], [0.3]]]), fit, SIZE)[0, :, 0]
-    ends = project(np.array([[0.0, 0.0, 0.0], [0.02, -0.01, 0.0]]), fit.rotation, fit.translation, SIZE)
-    assert moved == pytest.approx([0.3, *(ends[1, :2] - ends[0, :2])], abs=1e-4)
+def test_motion_residual_names_another_point_of_the_photo(model: FaceModel, fit: FaceFit) -> None:
+    head, planes = lift(model, fit, SIZE)
+    residual = np.zeros_like(head.sheet)
+    residual[:] = 0.02, -0.01, 0.03
+    diff, _ = diff_plane(head, planes, np.zeros_like(head.neutral), None, residual)
+    row, column = (planes.front.shape[0] * np.array([0.55, 0.5])).astype(int)
+    k = planes.front.shape[0] / (2 * head.half_width)
+    shifted = planes.front[row + round(0.01 * k), column + round(0.02 * k)]
+    front = (planes + diff).front[row, column]
+    assert front[1:] == pytest.approx(shifted[1:], abs=0.5)
+    assert front[0] == pytest.approx(planes.front[row, column, 0] + 0.03, abs=1e-4)
 
 
 def joined(share: float, height: float) -> float:
@@ -164,7 +169,7 @@ def test_the_differentiable_twin_draws_what_the_renderer_draws(model: FaceModel,
     count = len(source.moved)
     drawn = render(source, goal, torch.zeros(count), torch.zeros(VIEW, VIEW), torch.zeros(count, 3), WINDOW)
     head, planes = source.head, lift(model, fit, SIDE)[1]
-    diff, _ = diff_plane(model, head, planes, goal.expression, rotation_matrix(goal.rotation))
+    diff, _ = diff_plane(head, planes, model.displacement(goal.expression), rotation_matrix(goal.rotation))
     hit = first_hit(planes + diff, goal.rotation, goal.translation, SIDE)
     maps = np.empty((SIDE, SIDE), np.float32), np.empty((SIDE, SIDE), np.float32)
     chin = np.float32(head.neutral[152, 1] - 0.03)
