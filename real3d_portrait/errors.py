@@ -291,7 +291,7 @@ class HubRefusedError(InputError):
 class HubFetchError(InputError):
     message = (
         "'{file}' of '{repo}' is not in the cache {cache} and could not be fetched from {endpoint} ({reason}); "
-        "check the network, HF_HUB_OFFLINE and HF_ENDPOINT, and call again: what has arrived is kept."
+        "check the network, HF_HUB_OFFLINE and HF_ENDPOINT, and call again: whole files that have arrived are kept."
     )
 
 
@@ -317,6 +317,10 @@ class PortraitModelError(InputError):
 
 class DeviceUnavailableError(InputError):
     message = "The device '{device}' is not available here ({reason}); use --device auto or cpu."
+
+
+class AttentionUnavailableError(InputError):
+    message = "The attention '{kind}' does not work here ({reason}); use sdpa."
 
 
 class ConfigError(InputError):
