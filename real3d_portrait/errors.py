@@ -212,12 +212,12 @@ class OutputIsFolderError(InputError):
 class OutputFolderInUseError(InputError):
     message = (
         "The output folder '{path}' holds other files, such as '{found}'; name a new or empty folder "
-        "for PNG pictures, or a file that ends in .mp4 or .webm."
+        "for PNG pictures, or a file that ends in .mp4, .webm or .gif."
     )
 
 
 class UnknownOutputFormatError(InputError):
-    message = "The output '{path}' ends in '{suffix}'; use .mp4, .webm, or a folder for single PNG pictures."
+    message = "The output '{path}' ends in '{suffix}'; use .mp4, .webm, .gif, or a folder for single PNGs."
 
 
 class TransparencyUnsupportedError(InputError):
@@ -325,6 +325,28 @@ class AttentionUnavailableError(InputError):
 
 class ConfigError(InputError):
     message = "The configuration '{path}' is wrong at '{key}' ({reason}); correct that line."
+
+
+# Marking as AI-generated
+
+
+class SigningKeyError(InputError):
+    message = "The signing key in {source} cannot be used ({reason}); put a private key and its certificates there."
+
+
+class SigningKeyFolderError(InputError):
+    message = (
+        "No signing key can be kept in '{folder}' ({reason}); set REAL3D_KEY_FOLDER to a folder that you may write, "
+        "or REAL3D_SIGNING_KEY to a key."
+    )
+
+
+class MarkingError(Real3DError):
+    message = "The output could not be marked as AI-generated ({reason}); it was not kept. Please report this."
+
+
+class VerifyUnreadableError(InputError):
+    message = "'{path}' cannot be verified ({reason}); name a video, GIF, PNG or folder of PNGs that you may read."
 
 
 def output_error(error: OSError, path: object) -> InputError:
