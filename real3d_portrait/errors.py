@@ -315,6 +315,17 @@ class PortraitModelError(InputError):
     message = "The prepared portrait belongs to another model than '{model}'; give the photo instead."
 
 
+class FaceModelMissingError(InputError):
+    message = (
+        "The face model file '{file}' was not found in '{folder}'; "
+        "its licence makes each user fetch it: docs/weights.md says where, then name that folder."
+    )
+
+
+class FaceModelFileError(InputError):
+    message = "The face model file '{path}' is damaged or another one ({reason}); fetch it again."
+
+
 class DeviceUnavailableError(InputError):
     message = "The device '{device}' is not available here ({reason}); use --device auto or cpu."
 
