@@ -1,0 +1,62 @@
+"""Head, torso and background brought together in feature space (Real3D-Portrait, section 3.3)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from .conv_blocks import convolution
+
+_SLOPE = 0.01
+
+
+def _stack(*layers: nn.Module) -> nn.Sequential:
+    """The layers with a leaky ReLU between each two."""
+    parts: list[nn.Module] = []
+    for layer in layers:
+        parts += [layer, nn.LeakyReLU(_SLOPE)]
+    return nn.Sequential(*parts[:-1])
+
+
+class HeadTorsoFusion(nn.Module):
+    """Head features over torso features, weighted by the head's coverage."""
+
+    def __init__(self, channels: int, torso_channels: int):
+        super().__init__()
+        self.torso_encoder = nn.Conv2d(torso_channels, channels, 1)
+        self.convs = _stack(convolution(2 * channels, channels, 3), convolution(channels, channels, 3))
+
+    def forward(self, head: Tensor, torso: Tensor, coverage: Tensor) -> Tensor:
+        """head: (B, C, H, W), torso: (B, T, H, W), coverage: (B, 1, H, W) of the head -> (B, C, H, W)."""
+        torso = self.torso_encoder(torso) * (1 - coverage)
+        return self.convs(torch.cat([head * coverage, torso], dim=1))
+
+
+class BackgroundFusion(nn.Module):
+    """Person features over background features, weighted by the person's coverage.
+
+    Both sides meet in a 1x1 convolution, which commutes with the weighting. So the background's half is applied
+    with its encoder, once per background, and what is kept has the few channels behind that convolution.
+    """
+
+    def __init__(self, channels: int, hidden: int):
+        super().__init__()
+        self.encoder = _stack(
+            convolution(3, hidden, 3), convolution(hidden, channels, 3), convolution(channels, channels, 3)
+        )
+        self.mix = nn.Conv2d(2 * channels, hidden, 1)
+        self.convs = _stack(convolution(hidden, channels, 3), convolution(channels, channels, 3))
+
+    def source(self, background: Tensor) -> Tensor:
+        """Background (B, 3, H, W) in [-1, 1] -> (B, hidden, H, W), the same for every frame over it."""
+        *enter, last = self.encoder
+        half = self.mix.weight[:, self.mix.in_channels // 2 :].flatten(1)
+        kernel = torch.einsum("hc,cikl->hikl", half, last.weight)
+        return F.conv2d(nn.Sequential(*enter)(background), kernel, half @ last.bias, padding=1)
+
+    def forward(self, person: Tensor, background: Tensor, coverage: Tensor) -> Tensor:
+        """person: (B, C, H, W), background: (B, hidden, H, W) of `source`, coverage: (B, 1, H, W) -> (B, C, H, W)."""
+        half = self.mix.weight[:, : person.shape[1]]
+        x = F.conv2d(person, half) * coverage + background * (1 - coverage)
+        return self.convs(F.leaky_relu(x + self.mix.bias[:, None, None], _SLOPE))
