@@ -21,9 +21,9 @@ from real3d_portrait.media.audio import read_audio, write_wav
 from real3d_portrait.media.images import read_photo
 from real3d_portrait.media.writer import VideoWriter
 from real3d_portrait.models.compact import over
+from real3d_portrait.models.talking import Placement
 from real3d_portrait.motion.audio_to_motion import audio_to_motion
 from real3d_portrait.parallel import cores, in_parallel
-from real3d_portrait.pipeline import Controls
 from real3d_portrait.portrait import prepare_portrait
 from real3d_portrait.resources import resource
 
@@ -72,9 +72,9 @@ def main() -> None:
         avatar = model.reconstruct(portrait)
         print(f"reconstruct          {watch}")
         watch = Stopwatch()
-        motion = audio_to_motion(read_audio(voice), portraits._a2m, face_model=model.face_model)
+        motion = audio_to_motion(read_audio(voice), model.a2m, face_model=model.face_model)
         print(f"audio to motion      {watch}")
-        pose, _ = portraits._placed(avatar, motion, Controls())
+        pose, _ = model.place(avatar, motion, Placement())
         shift = model.shoulders(avatar, pose.rotation, pose.translation)
         start = time.process_time()
         people = list(

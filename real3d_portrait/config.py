@@ -34,6 +34,19 @@ class CompactConfig:
     limits: PoseLimits
 
 
+@dataclass(frozen=True)
+class FullConfig:
+    name: str
+    face_model: str  # file names in the weights folder
+    image: str
+    a2m: str
+    segmenter: str  # a file that may be absent
+    hubert: str  # hub repo or folder
+    hubert_revision: str
+    temperature: float
+    limits: PoseLimits
+
+
 def read_config(path: Path, kind: type[T]) -> T:
     """Raises: ConfigError naming the file and the key."""
     try:

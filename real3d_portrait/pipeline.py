@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from .background import Background, BackgroundSource
-from .config import CompactConfig, read_config
+from .config import CompactConfig, FullConfig, read_config
 from .errors import (
     ConflictingInputsError,
     DeviceUnavailableError,
@@ -25,22 +25,20 @@ from .errors import (
     ParameterRangeError,
     ParameterTypeError,
 )
-from .face.camera import rotation_angles, rotation_matrix
+from .hub import COMPACT, Weights, resolve
 from .media.audio import Audio, read_audio
 from .media.clip import Clip
 from .media.images import read_photo
 from .media.video import probe
 from .media.writer import VideoWriter, check_output
-from .models.compact import Avatar, CompactModel, over
+from .models.talking import AnyModel, Frame, Placement
 from .motion.motion import FPS, Motion
-from .parallel import in_parallel
-from .portrait import PasteBack, Portrait, prepare_portrait
+from .portrait import PasteBack, Portrait
 from .resources import resource
 from .swap import swapped_frames
 
 log = logging.getLogger(__name__)
 
-Frame = NDArray[np.uint8]
 PathLike = str | os.PathLike[str]
 PortraitSource = PathLike | NDArray[Any] | Image.Image | Portrait
 Size = Literal[256, 512, "source"]
@@ -144,28 +142,29 @@ class Real3DPortrait:
         portraits.audio_driven("me.jpg", "speech.wav", background="office.jpg", output="out.mp4")
     """
 
-    def __init__(self, model: CompactModel, folder: Path, device: str = "cpu") -> None:
-        from .motion.audio_to_motion import load_a2m
-
+    def __init__(self, model: AnyModel) -> None:
         self.model = model
-        self.name = model.config.name
-        self._a2m = load_a2m(folder, device)
+        self.name = model.name
 
     @classmethod
-    def from_pretrained(cls, model: PathLike = "compact", device: str = "auto") -> Real3DPortrait:
-        """Load a model: `compact` (bundled) or a folder with the same files.
+    def from_pretrained(
+        cls, model: PathLike = COMPACT, device: str = "auto", revision: str | None = None
+    ) -> Real3DPortrait:
+        """Load a model; what it needs from a hub is fetched by the stage that first uses it.
 
-        The compact model renders on the CPU whatever the device; with "cuda" its audio-to-motion network runs there.
+        Args:
+            model: `compact` (bundled), `real3d-portrait` (the folder or repo that REAL3D_WEIGHTS names), a hub repo
+                `owner/repo`, or a folder.
+            device: auto, cpu or cuda. The compact model renders on the CPU whatever the device; with "cuda" its
+                audio-to-motion network runs there.
+            revision: branch, tag or commit of a hub repo.
 
         Raises:
-            ModelMissingError: no such model. DeviceUnavailableError: no such device here.
+            ModelMissingError: no such model. DeviceUnavailableError: no such device here. What `hub.resolve` raises.
         """
         _check_device(device)
-        folder = resource("assets", "weights", "compact") if model == "compact" else Path(model)
-        config = read_config(resource("configs", "compact.yaml"), CompactConfig)
-        if not (folder / config.face_model).is_file():
-            raise ModelMissingError(model=model, where=f"the bundled models or the folder '{folder}'")
-        return cls(CompactModel(config, folder), folder, "cuda" if device == "cuda" else "cpu")
+        found = resolve(model, revision)
+        return cls(_full(found, device) if isinstance(found, Weights) else _compact(found, model, device))
 
     def audio_driven(
         self, portrait: PortraitSource, audio: PathLike | Audio, *, output: PathLike, **controls: Any
@@ -237,21 +236,16 @@ class Real3DPortrait:
     # Jobs: check the inputs, prepare, and leave a lazy stream of frames.
 
     def _audio_job(self, portrait: PortraitSource, audio: PathLike | Audio, settings: Controls) -> _Job:
-        from .motion.audio_to_motion import audio_to_motion
-
         background = _background(settings)
         sound = audio if isinstance(audio, Audio) else read_audio(audio)
         prepared = self._portrait(portrait, settings)
         settings.report("listening", 0, None)
-        temperature = self.model.config.temperature if settings.temperature is None else settings.temperature
-        motion = audio_to_motion(
+        motion = self.model.motion_from_audio(
             sound,
-            self._a2m,
-            face_model=self.model.face_model,
             pose=settings.pose if settings.pose in ("natural", "static") else self._motion(settings.pose, settings),
             mouth_amplitude=settings.mouth_amplitude,
             blink=settings.blink,
-            temperature=temperature,
+            temperature=self.model.temperature if settings.temperature is None else settings.temperature,
             seed=settings.seed,
         )
         return self._job(prepared, motion, background, sound if isinstance(audio, Audio) else Path(audio), settings)
@@ -260,7 +254,7 @@ class Real3DPortrait:
         background = _background(settings)
         prepared = self._portrait(portrait, settings)
         motion = self._motion(driving, settings)
-        motion = self._a2m.adjust(motion, settings.mouth_amplitude, settings.blink)
+        motion = self.model.adjust(motion, settings.mouth_amplitude, settings.blink)
         motion = self._with_pose(motion, settings)
         sound = None
         if not isinstance(driving, Motion) and Path(driving).suffix.lower() != ".npz" and probe(driving).has_audio:
@@ -309,18 +303,14 @@ class Real3DPortrait:
             return source
         settings.report("preparing the photo", 0, None)
         size = None if settings.size == "source" else settings.size
-        return prepare_portrait(read_photo(source), self.model.face_model, size=size, face=settings.face)
+        return self.model.prepare(read_photo(source), size, settings.face)
 
     def _motion(self, driving: PathLike | Motion, settings: Controls) -> Motion:
-        from .motion.video_to_motion import video_to_motion
-
         if isinstance(driving, Motion):
             return driving
         if Path(driving).suffix.lower() == ".npz":
-            return Motion.load(driving, self.model.face_model.name)
-        return video_to_motion(
-            driving, self.model.face_model, progress=lambda done, total: settings.report("tracking", done, total)
-        )
+            return Motion.load(driving, self.model.motion_name)
+        return self.model.motion_from_video(driving, lambda done, total: settings.report("tracking", done, total))
 
     def _with_pose(self, motion: Motion, settings: Controls) -> Motion:
         """A driver's motion with the head pose that the caller asked for."""
@@ -335,55 +325,23 @@ class Real3DPortrait:
     def _job(
         self, portrait: Portrait, motion: Motion, background: Background, audio: Path | Audio | None, settings: Controls
     ) -> _Job:
+        settings.report("building the head", 0, None)
         avatar = self.model.reconstruct(portrait)
-        motion = self._a2m.scale(motion, settings.expression_scale)
-        motion = self._a2m.suit(motion, avatar.head.neutral, self.model.face_model)
-        pose, limited = self._placed(avatar, motion, settings)
+        pose, limited = self.model.place(avatar, motion, _placement(settings))
         warnings = portrait.warnings + background.warnings
         if limited:
             warnings += ("The head would turn further than one photo can show; the turn is limited softly.",)
         for warning in warnings:
             log.warning("%s", warning)
-        frames: Iterator[Frame] = self._frames(avatar, pose, background)
+        backgrounds = None if background.transparent else background.frames(avatar.plate)
+        frames = self.model.render_frames(avatar, pose, backgrounds)
         height, width = avatar.size, avatar.size
         if settings.size == "source":
             height, width = portrait.source.shape[:2]
             paste = PasteBack(portrait)
-            frames = (paste(frame) for frame in frames)
+            frames = _pasted(frames, paste)
         frames = _counted(frames, len(motion), settings)
         return _Job(frames, width, height, len(motion), audio, background.transparent, warnings)
-
-    def _placed(self, avatar: Avatar, motion: Motion, settings: Controls) -> tuple[Motion, bool]:
-        """Motion in the photo's place: starting at its pose, turned as asked, limited; and whether it was limited."""
-        relative = motion.relative() if settings.pose != "static" else motion
-        rotation = rotation_angles(rotation_matrix(relative.rotation) @ rotation_matrix(avatar.rotation))
-        if settings.pose_mode == "absolute" and settings.pose != "static":
-            rotation = motion.rotation
-        turn = rotation + np.radians([settings.yaw, settings.pitch, settings.roll]) - avatar.rotation
-        limits = self.model.config.limits
-        bound = np.radians([limits.yaw, limits.pitch, limits.roll])
-        kept = _soft_limit(turn, bound)
-        return (
-            replace(
-                motion,
-                rotation=(avatar.rotation + kept).astype(np.float32),
-                translation=(avatar.translation + relative.translation).astype(np.float32),
-            ),
-            bool((np.abs(turn) > bound).any()),
-        )
-
-    def _frames(self, avatar: Avatar, motion: Motion, background: Background) -> Iterator[Frame]:
-        shoulders = self.model.shoulders(avatar, motion.rotation, motion.translation)
-        backgrounds = background.frames(avatar.plate)
-
-        def person(t: int) -> Frame:
-            return self.model.render(
-                avatar, motion.expression[t], motion.rotation[t], motion.translation[t], shoulders[t]
-            )
-
-        with closing(in_parallel(person, len(motion))) as people:
-            for frame in people:
-                yield frame if background.transparent else over(frame, next(backgrounds))
 
     def _write(self, job: _Job, output: PathLike, settings: Controls) -> Clip:
         writer = VideoWriter(output, job.width, job.height, audio=job.audio, transparent=job.transparent)
@@ -425,11 +383,31 @@ def _counted(frames: Iterator[Frame], total: int, settings: Controls) -> Iterato
             settings.report("rendering", count, total)
 
 
-def _soft_limit(angle: NDArray[np.floating], bound: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Unchanged up to 80 % of the bound, then bending smoothly towards it and never beyond 1.2 times."""
-    knee, room = 0.8 * bound, 0.4 * bound
-    excess = np.maximum(np.abs(angle) - knee, 0)
-    return np.sign(angle) * (np.minimum(np.abs(angle), knee) + room * np.tanh(excess / room))
+def _pasted(frames: Iterator[Frame], paste: PasteBack) -> Iterator[Frame]:
+    with closing(frames):  # type: ignore[type-var]
+        for frame in frames:
+            yield paste(frame)
+
+
+def _placement(settings: Controls) -> Placement:
+    turn = np.radians([settings.yaw, settings.pitch, settings.roll])
+    mode = "static" if settings.pose == "static" else settings.pose_mode
+    return Placement(mode, tuple(turn), settings.expression_scale)
+
+
+def _compact(folder: Path, named: PathLike, device: str) -> AnyModel:
+    from .models.compact_talking import CompactTalkingModel
+
+    config = read_config(resource("configs", "compact.yaml"), CompactConfig)
+    if not (folder / config.face_model).is_file():
+        raise ModelMissingError(model=named, where=f"the bundled models or the folder '{folder}'")
+    return CompactTalkingModel(config, folder, "cuda" if device == "cuda" else "cpu")
+
+
+def _full(weights: Weights, device: str) -> AnyModel:
+    from .models.full import FullModel
+
+    return FullModel(read_config(resource("configs", "real3d_portrait.yaml"), FullConfig), weights, device)
 
 
 def _check_device(device: str) -> None:

@@ -37,7 +37,7 @@ class Studio:
     @property
     def temperature(self) -> float:
         """The model's own variety of motion made from speech."""
-        return self._pipeline.model.config.temperature
+        return self._pipeline.model.temperature
 
     def connect(
         self,
