@@ -97,7 +97,7 @@ class MotionField(nn.Module):
             x = layer(F.interpolate(x, scale_factor=(1, 2, 2), mode="nearest"))
         hint = F.interpolate(self.head_encoder(head), size=x.shape[3:], mode="bilinear", align_corners=False)
         hint = hint[:, :, None].expand(-1, -1, x.shape[2], -1, -1)
-        return self.fuse(torch.cat([x, shown, hint], dim=1))
+        return self.fuse(torch.cat([shown, x, hint], dim=1))
 
     def forward(self, summary: Tensor, head: Tensor, source: Tensor, driven: Tensor) -> tuple[Tensor, Tensor]:
         """One frame's motion.
