@@ -1,0 +1,64 @@
+"""One network in one `.safetensors` file: its tensors, and its sizes in the file's metadata."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, fields, is_dataclass
+from pathlib import Path
+from typing import Any, TypeVar, get_type_hints
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import nn
+
+from ..errors import WeightsCorruptError
+
+C = TypeVar("C")
+N = TypeVar("N", bound=nn.Module)
+
+
+def save_network(path: Path, network: nn.Module, config: Any) -> None:
+    """config: the dataclass that the network was built from."""
+    tensors = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
+    save_file(tensors, path, metadata={"config": json.dumps(asdict(config))})
+
+
+def load_network(path: Path, build: Callable[[C], N], kind: type[C], attention: str = "sdpa") -> N:
+    """The network, on the CPU, in evaluation mode, its weights fixed.
+
+    Args:
+        build: makes the network from its sizes, such as the network's class.
+        kind: dataclass of the sizes.
+        attention: put in place of every `attention` of the sizes: how to compute is no matter of the file.
+
+    Raises:
+        WeightsCorruptError: the file is damaged, or holds another network.
+    """
+    try:
+        with safe_open(path, "pt") as file:
+            config = _config(kind, json.loads((file.metadata() or {})["config"]), attention)
+            with torch.device("meta"):
+                network = build(config)
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        network.load_state_dict(tensors, assign=True)
+    except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError, OSError) as error:
+        raise WeightsCorruptError(path=path, reason=(str(error) or type(error).__name__).splitlines()[0]) from error
+    return network.eval().requires_grad_(False)
+
+
+def _config(kind: type[C], data: dict[str, Any], attention: str) -> C:
+    """A dataclass, and those in it, from what JSON keeps of them."""
+    hints = get_type_hints(kind)
+    unknown = data.keys() - {field.name for field in fields(kind)}  # type: ignore[arg-type]
+    if unknown:
+        raise ValueError(f"unknown size '{min(unknown)}'")
+    values = {}
+    for name, value in data.items():
+        if is_dataclass(hints[name]):
+            value = _config(hints[name], value, attention)  # type: ignore[arg-type]
+        elif isinstance(value, list):
+            value = tuple(value)
+        values[name] = attention if name == "attention" else value
+    return kind(**values)
