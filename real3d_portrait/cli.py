@@ -1,4 +1,4 @@
-"""The command `real3d-portrait`: animate, swap-background, info.
+"""The command `real3d-portrait`: animate, swap-background, weights, info.
 
 Exit codes: 0 done, 2 the input is at fault (one line on stderr says what and how to mend it), 1 any other
 failure, 130 stopped by Ctrl-C. Heavy imports wait until a command needs them, so that help is instant.
@@ -51,7 +51,8 @@ def _size(text: str) -> int | str:
 def _add_controls(parser: argparse.ArgumentParser, background: str | None) -> None:
     add = parser.add_argument
     add("--model", default="compact", metavar="NAME",
-        help="compact, or a folder with the files of a model (default: compact)")
+        help="compact, real3d-portrait (what REAL3D_WEIGHTS names), a hub repo OWNER/REPO[@REVISION], or a folder "
+        "(default: compact)")
     add("--device", default="auto", choices=("auto", "cpu", "cuda"),
         help="where to compute (default: auto)")
     add("--background", default=background, required=background is None, metavar="KIND_OR_FILE",
@@ -102,9 +103,33 @@ def build_parser() -> argparse.ArgumentParser:
     swap.add_argument("--portrait", metavar="PHOTO", help="a photo with a face, with --audio or --driving")
     _add_controls(swap, background=None)
 
+    _add_weights(commands.add_parser("weights", help="make, check and share the weights of the full model"))
+
     info = commands.add_parser("info", help="versions, device, models and where their weights lie")
     info.set_defaults(run=_info, verbose=False)
     return parser
+
+
+def _add_weights(parser: argparse.ArgumentParser) -> None:
+    actions = parser.add_subparsers(required=True, metavar="ACTION", parser_class=_Parser)
+    make = actions.add_parser("import", help="turn the released checkpoints into a folder of weights")
+    make.set_defaults(run=_import_weights)
+    make.add_argument("--checkpoints", required=True, metavar="DIR", help="holds audio2secc_vae, secc2plane_torso_orig")
+    make.add_argument("--bfm", required=True, metavar="DIR", help="holds BFM_model_front.mat or what it is made from")
+    make.add_argument("--segmenter", metavar="FILE", help="mediapipe's selfie_multiclass_256x256.tflite")
+    make.add_argument("--output", required=True, metavar="DIR", help="a new or empty folder")
+    check = actions.add_parser("verify", help="compare a folder of weights with its manifest")
+    check.set_defaults(run=_verify_weights)
+    check.add_argument("folder", metavar="FOLDER")
+    share = actions.add_parser(
+        "push", help="upload a folder of weights, without the face model, to a hub repo of yours"
+    )
+    share.set_defaults(run=_push_weights)
+    share.add_argument("folder", metavar="FOLDER")
+    share.add_argument("repo", metavar="OWNER/REPO")
+    share.add_argument("--public", action="store_true", help="a new repo can be seen by everybody (default: private)")
+    for action in (make, check, share):
+        action.add_argument("--verbose", action="store_true", help="log every step, and the traceback of a failure")
 
 
 def _pipeline(arguments: argparse.Namespace) -> Real3DPortrait:
@@ -142,6 +167,34 @@ def _swap_background(arguments: argparse.Namespace) -> None:
     _make("background_swap", arguments, **{name: getattr(arguments, name) for name in names})
 
 
+def _import_weights(arguments: argparse.Namespace) -> None:
+    from real3d_portrait.weights import import_released
+
+    segmenter = Path(arguments.segmenter) if arguments.segmenter else None
+    output = Path(arguments.output)
+    manifest = import_released(Path(arguments.checkpoints), Path(arguments.bfm), output, segmenter)
+    sys.stdout.write(
+        f"{output}: {len(manifest.files)} files, {sum(f.bytes for f in manifest.files.values()) / 1e6:.0f} MB. "
+        f"Use them with REAL3D_WEIGHTS={output} and --model real3d-portrait.\n"
+    )
+
+
+def _verify_weights(arguments: argparse.Namespace) -> None:
+    from real3d_portrait.errors import ManifestError
+    from real3d_portrait.hub import MANIFEST, problems
+
+    found = list(problems(Path(arguments.folder)))
+    if found:
+        raise ManifestError(path=Path(arguments.folder) / MANIFEST, reason="; ".join(found))
+    sys.stdout.write(f"{arguments.folder}: every file is as its manifest says\n")
+
+
+def _push_weights(arguments: argparse.Namespace) -> None:
+    from real3d_portrait.weights import push
+
+    sys.stdout.write(f"{push(Path(arguments.folder), arguments.repo, arguments.public)}\n")
+
+
 def _info(arguments: argparse.Namespace) -> None:
     import torch
 
@@ -156,9 +209,37 @@ def _info(arguments: argparse.Namespace) -> None:
         ", ".join(versions),
         f"device: {device}",
         *(f"model: {folder.name}, {_megabytes(folder):.1f} MB in {folder}" for folder in folders),
+        *_full_model(),
         f"examples: {resource('assets', 'examples')}",
     ]
     sys.stdout.write("\n".join(lines) + "\n")
+
+
+def _full_model() -> list[str]:
+    """What of the full model is on this machine; nothing is fetched."""
+    from real3d_portrait.config import FullConfig, read_config
+    from real3d_portrait.hub import FULL, MANIFEST, Weights, resolve
+
+    try:
+        weights = resolve(FULL, cached=True)
+    except Real3DError as error:
+        return [f"model: {FULL}, absent: {error}"]
+    if not isinstance(weights, Weights):
+        return [f"model: {FULL}, absent: {weights} holds no {MANIFEST}"]
+    config = read_config(resource("configs", "real3d_portrait.yaml"), FullConfig)
+    places = {name: weights.present(name) for name in weights.manifest.files}
+    absent = [name for name, place in places.items() if place is None]
+    segmenter = places.get(config.segmenter)
+    return [
+        f"model: {FULL}, {len(places) - len(absent)} of {len(places)} files here, {weights.place}",
+        *(f"  {name}: {place or 'absent'}" for name, place in places.items()),
+        f"segmenter of {FULL}: "
+        + (
+            f"mediapipe multiclass, {segmenter}"
+            if segmenter
+            else "mesh, neck line and person matte (no multiclass file)"
+        ),
+    ]
 
 
 def _version(distribution: str) -> str:

@@ -16,7 +16,6 @@ import re
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from .errors import (
     HubFetchError,
@@ -128,14 +127,13 @@ class FolderWeights:
 class HubWeights:
     """A model's files in a hub repo, at one commit."""
 
-    def __init__(self, repo: str, revision: str | None = None) -> None:
-        """Asks the hub (or the cache) for the manifest, and thereby for the commit that all files come from.
+    def __init__(self, repo: str, revision: str | None = None, cached: bool = False) -> None:
+        """Asks the hub, or with `cached` the cache alone, for the manifest: its commit is where all files come from.
 
         Raises: HubRefusedError, HubFetchError, WeightsFileMissingError (no manifest), ManifestError.
         """
         self.name = self.repo = repo
-        self._revision = revision or "main"
-        manifest = self._fetch(MANIFEST)
+        manifest = fetch(repo, MANIFEST, revision or "main", cached)
         self._revision = manifest.parent.name
         self.manifest = Manifest.read(manifest)
         self._checked: dict[str, Path] = {}
@@ -157,7 +155,7 @@ class HubWeights:
             facts = _facts(self, file)
             if facts.private:
                 return own_file(file, self)
-            found = self._fetch(file)
+            found = fetch(self.repo, file, self._revision)
             try:
                 _check(found, facts)
             except WeightsCorruptError:
@@ -175,15 +173,12 @@ class HubWeights:
         found = try_to_load_from_cache(self.repo, file, revision=self._revision)
         return Path(found) if isinstance(found, str) else _own(file)
 
-    def _fetch(self, file: str) -> Path:
-        return fetch(self.repo, file, self._revision)
-
 
 Weights = FolderWeights | HubWeights
 
 
-def fetch(repo: str, file: str, revision: str) -> Path:
-    """One file of a hub repo, from the cache or the network.
+def fetch(repo: str, file: str, revision: str, cached: bool = False) -> Path:
+    """One file of a hub repo, from the cache or, unless `cached`, the network.
 
     Raises: HubRefusedError, HubFetchError, WeightsFileMissingError.
     """
@@ -192,7 +187,7 @@ def fetch(repo: str, file: str, revision: str) -> Path:
     log.info("looking for %s of %s at %s", file, repo, revision)
     silence: BaseException | None = None
     try:
-        silence = _silence(repo, file, revision)
+        silence = LookupError("it was not asked") if cached else _silence(repo, file, revision)
         return Path(hf_hub_download(repo, file, revision=revision, local_files_only=silence is not None))
     except errors.GatedRepoError as error:
         reason = "its owner grants access one by one"
@@ -243,13 +238,14 @@ def _not_fetched(repo: str, file: str, cause: BaseException) -> HubFetchError:
     return HubFetchError(file=file, repo=repo, cache=constants.HF_HUB_CACHE, endpoint=constants.ENDPOINT, reason=reason)
 
 
-def resolve(model: str | os.PathLike[str], revision: str | None = None) -> Path | Weights:
+def resolve(model: str | os.PathLike[str], revision: str | None = None, cached: bool = False) -> Path | Weights:
     """Find a model's weights without fetching them: a folder of the compact model, or weights with a manifest.
 
     Args:
         model: `compact`; `real3d-portrait`, which is what REAL3D_WEIGHTS names; `owner/repo`, or
             `owner/repo@revision`; or a folder.
         revision: branch, tag or commit of a hub repo.
+        cached: look for a hub repo on this machine only.
 
     Raises:
         ModelMissingError: none of these. WeightsUnsetError: REAL3D_WEIGHTS is not set.
@@ -261,11 +257,11 @@ def resolve(model: str | os.PathLike[str], revision: str | None = None) -> Path 
         named = os.environ.get(WEIGHTS_VARIABLE)
         if not named:
             raise WeightsUnsetError(model=model, variable=WEIGHTS_VARIABLE)
-        return _resolve_place(named, revision)
-    return _resolve_place(model, revision)
+        return _resolve_place(named, revision, cached)
+    return _resolve_place(model, revision, cached)
 
 
-def _resolve_place(place: str | os.PathLike[str], revision: str | None) -> Path | Weights:
+def _resolve_place(place: str | os.PathLike[str], revision: str | None, cached: bool) -> Path | Weights:
     folder = Path(place).expanduser()
     if (folder / MANIFEST).is_file():
         return FolderWeights(folder)
@@ -274,7 +270,7 @@ def _resolve_place(place: str | os.PathLike[str], revision: str | None) -> Path 
     repo = _REPO.fullmatch(str(place)) if isinstance(place, str) else None
     if repo is None:
         raise ModelMissingError(model=place, where=f"the bundled models or the folder '{folder}'")
-    return HubWeights(repo["repo"], revision or repo["revision"])
+    return HubWeights(repo["repo"], revision or repo["revision"], cached)
 
 
 def own_file(file: str, weights: Weights) -> Path:
@@ -334,8 +330,3 @@ def _check(path: Path, facts: FileFacts) -> None:
     found = sha256(path)
     if found != facts.sha256:
         raise WeightsCorruptError(path=path, reason=f"SHA-256 {found[:12]}… instead of {facts.sha256[:12]}…")
-
-
-def describe(weights: Weights) -> dict[str, Any]:
-    """Each file's place on this machine, or None, without fetching."""
-    return {name: weights.present(name) for name in weights.manifest.files}
