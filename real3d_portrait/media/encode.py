@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from fractions import Fraction
 from pathlib import Path
 from typing import Protocol, cast
@@ -172,10 +172,23 @@ class MovieEncoder:
 
 
 class PictureEncoder:
-    """Single PNG pictures frame_000000.png, … and the sound as audio.wav, in an existing, empty folder."""
+    """Single PNG pictures frame_000000.png, … and the sound as audio.wav, in an existing, empty folder.
 
-    def __init__(self, folder: Path, fps: Fraction, audio: Path | Audio | None, tags: Mapping[str, str]) -> None:
+    Args:
+        tags: text chunks of each picture.
+        sign: called with each finished picture.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        fps: Fraction,
+        audio: Path | Audio | None,
+        tags: Mapping[str, str],
+        sign: Callable[[Path], None] | None = None,
+    ) -> None:
         self._folder = folder
+        self._sign = sign
         self._fps = fps
         self._written = 0
         self._text = PngInfo()
@@ -190,6 +203,8 @@ class PictureEncoder:
     def write(self, frame: np.ndarray) -> None:
         name = self._folder / FRAME_NAME.format(self._written)
         Image.fromarray(frame).save(name, compress_level=1, pnginfo=self._text)
+        if self._sign:
+            self._sign(name)
         self._written += 1
         if self._sound:
             self._sound.write_until(self._written / self._fps)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import re
 import secrets
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -27,8 +28,10 @@ from real3d_portrait.errors import (
 from real3d_portrait.media.audio import Audio
 from real3d_portrait.media.clip import STATEMENT, Clip, Provenance
 from real3d_portrait.media.encode import Encoder, MovieEncoder, PictureEncoder
+from real3d_portrait.media.gif import GifEncoder
 
-_MOVIES = (".mp4", ".webm")
+_FILES = (".mp4", ".webm", ".gif")
+_OPAQUE = (".mp4", ".gif")
 _OURS = re.compile(r"frame_\d{6,}\.png|audio\.wav")
 
 
@@ -39,14 +42,16 @@ class VideoWriter:
     Ctrl-C included. Of two writers with one target, the one that ends last wins.
 
     Args:
-        path: name.mp4 (H.264, AAC), name.webm (VP9, Opus), or a folder for single PNG pictures: a name
-            without suffix or with a trailing slash.
+        path: name.mp4 (H.264, AAC), name.webm (VP9, Opus), name.gif (silent), or a folder for single PNG
+            pictures: a name without suffix or with a trailing slash.
         width, height: of the frames, pixels.
         fps: frames a second.
         audio: a file with sound, whose own quality is kept up to 48 kHz stereo, or `Audio`; cut or padded
             with silence to the length of the picture.
         transparent: frames are (H, W, 4) with straight alpha; .webm or folder only.
         metadata: further container tags, such as {"title": "…"}.
+        sign: called with each finished picture file before it appears; may rewrite it, or put NAME.SUFFIX.c2pa
+            beside it, which then appears with it. What it raises leaves the target as it was.
 
     Raises:
         OutputFolderMissingError, OutputNotWritableError, OutputIsFolderError, OutputFolderInUseError,
@@ -69,6 +74,7 @@ class VideoWriter:
         audio: str | os.PathLike[str] | Audio | None = None,
         transparent: bool = False,
         metadata: Mapping[str, str] | None = None,
+        sign: Callable[[Path], None] | None = None,
     ) -> None:
         check_output(path, transparent)
         self.path = Path(path)
@@ -78,6 +84,7 @@ class VideoWriter:
         self._audio = audio if audio is None or isinstance(audio, Audio) else Path(audio)
         self._transparent = transparent
         self._tags = {"comment": STATEMENT, **(metadata or {}), "description": STATEMENT}
+        self._sign = sign
         self._frames = 0
         self._temporary: Path | None = None
         self._encoder: Encoder | None = None
@@ -116,6 +123,8 @@ class VideoWriter:
                     raise ValueError("no frame was written")
                 self._encoder.finish()
                 self._encoder = None
+                if self._sign and not self._folder:
+                    self._sign(self._temporary)
                 self._publish(self._temporary)
         except OSError as problem:
             raise output_error(problem, self.path) from problem
@@ -125,7 +134,9 @@ class VideoWriter:
     def clip(self, seed: int | None = None, model: str | None = None, warnings: tuple[str, ...] = ()) -> Clip:
         """The facts of the finished file."""
         width, height = self._size
-        if not self._folder:
+        if not self._folder and self.path.suffix.lower() == ".gif":
+            warnings += ("A GIF has no sound; choose .mp4 or .webm to hear it.",) if self._audio else ()
+        elif not self._folder:
             width, height = width + width % 2, height + height % 2
         return Clip(
             path=self.path,
@@ -152,15 +163,27 @@ class VideoWriter:
 
     def _open_encoder(self, temporary: Path) -> Encoder:
         if self._folder:
-            return PictureEncoder(temporary, self._fps, self._audio, self._tags)
+            return PictureEncoder(temporary, self._fps, self._audio, self._tags, self._sign)
+        if temporary.suffix == ".gif":
+            return GifEncoder(temporary, *self._size, self._fps, self._tags)
         return MovieEncoder(temporary, *self._size, self._fps, self._audio, self._transparent, self._tags)
 
     def _publish(self, temporary: Path) -> None:
         if self._folder:
             _replace_folder(temporary, self.path)
         else:
+            self._publish_beside(temporary)
             os.replace(temporary, self.path)
         self._temporary = None
+
+    def _publish_beside(self, temporary: Path) -> None:
+        if _beside(temporary).exists():
+            # First, so that the file is never seen without it.
+            os.replace(_beside(temporary), _beside(self.path))
+        else:
+            # That of an older file under this name would call the new one altered.
+            with contextlib.suppress(OSError):
+                _beside(self.path).unlink()
 
     def _discard(self) -> None:
         if self._encoder:
@@ -171,6 +194,7 @@ class VideoWriter:
                 shutil.rmtree(self._temporary, ignore_errors=True)
             else:
                 self._temporary.unlink(missing_ok=True)
+                _beside(self._temporary).unlink(missing_ok=True)
             self._temporary = None
 
 
@@ -182,14 +206,18 @@ def check_output(path: str | os.PathLike[str], transparent: bool = False) -> Non
         raise OutputFolderMissingError(folder=path.parent)
     if _is_folder(name):
         _refuse_foreign_files(path)
-    elif path.suffix.lower() not in _MOVIES:
+    elif path.suffix.lower() not in _FILES:
         raise UnknownOutputFormatError(path=path, suffix=path.suffix)
     elif path.is_dir():
         raise OutputIsFolderError(path=path)
-    elif transparent and path.suffix.lower() == ".mp4":
+    elif transparent and path.suffix.lower() in _OPAQUE:
         raise TransparencyUnsupportedError(path=path)
     if not os.access(parent, os.W_OK) or (path.is_file() and not os.access(path, os.W_OK)):
         raise OutputNotWritableError(path=path, reason="Permission denied")
+
+
+def _beside(path: Path) -> Path:
+    return path.with_name(f"{path.name}.c2pa")
 
 
 def _is_folder(path: str | os.PathLike[str]) -> bool:

@@ -200,7 +200,7 @@ def test_equal_frames_give_equal_files(tmp_path: Path) -> None:
 # Whole or not at all
 
 
-@pytest.mark.parametrize("name", ["a.mp4", "a.webm", "pictures"])
+@pytest.mark.parametrize("name", ["a.mp4", "a.webm", "a.gif", "pictures"])
 @pytest.mark.parametrize("problem", [RuntimeError, KeyboardInterrupt])
 def test_a_failure_leaves_the_folder_as_it_was(tmp_path: Path, name: str, problem: type[BaseException]) -> None:
     write(tmp_path / name)
@@ -252,7 +252,7 @@ def small_disk() -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-@pytest.mark.parametrize("name", ["a.mp4", "a.webm", "pictures"])
+@pytest.mark.parametrize("name", ["a.mp4", "a.webm", "a.gif", "pictures"])
 @pytest.mark.usefixtures("small_disk")
 def test_a_full_disk_has_its_error_and_leaves_nothing(tmp_path: Path, name: str) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (60, 192, 192, 3), dtype=np.uint8)
@@ -288,7 +288,7 @@ def test_targets_that_cannot_work_are_refused_at_once(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"precious")
     cases = {
         "none/a.mp4": errors.OutputFolderMissingError,
-        "a.gif": errors.UnknownOutputFormatError,
+        "a.avi": errors.UnknownOutputFormatError,
         "folder.mp4": errors.OutputIsFolderError,
         "photos": errors.OutputFolderInUseError,
         "file": errors.OutputNotWritableError,
@@ -297,8 +297,9 @@ def test_targets_that_cannot_work_are_refused_at_once(tmp_path: Path) -> None:
     for name, error in cases.items():
         with pytest.raises(error), VideoWriter(tmp_path / name, 48, 32):
             pass
-    with pytest.raises(errors.TransparencyUnsupportedError):
-        check_output(tmp_path / "a.mp4", transparent=True)
+    for name in ("a.mp4", "a.gif"):
+        with pytest.raises(errors.TransparencyUnsupportedError):
+            check_output(tmp_path / name, transparent=True)
     assert (tmp_path / "photos" / "holiday.jpg").read_bytes() == b"precious"
     assert (tmp_path / "file").read_bytes() == b"precious"
 
