@@ -1,0 +1,178 @@
+"""The Basel face model as the full model uses it: 80 identity and 64 expression coefficients on 35709 vertices."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+from scipy.spatial import Delaunay
+
+from real3d_portrait.errors import FaceModelFileError, FaceModelMissingError
+
+from .bfm_files import SourceArrays, read_folder
+from .eg3d_camera import SIDE, place, project
+from .topology import N_MESH
+
+NAME = "bfm-2009-front"
+N_IDENTITY, N_EXPRESSION, N_KEYPOINTS = 80, 64, 68
+
+Array = NDArray[np.float32]
+Index = NDArray[np.int32]
+
+_SHAPES = {"mean": (None, 3), "identity": (None, 3, N_IDENTITY), "expression": (None, 3, N_EXPRESSION),
+           "faces": (None, 3), "keypoints": (N_KEYPOINTS,), "mediapipe": (N_MESH,), "eye_faces": (None,)}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class LinearShape:
+    """Vertices that depend linearly on the coefficients, in model space (see `eg3d_camera`)."""
+
+    mean: NDArray[np.floating]  # (N, 3) the mean over all of the model's vertices taken out
+    identity: NDArray[np.floating]  # (N, 3, 80)
+    expression: NDArray[np.floating]  # (N, 3, 64)
+
+    def at(self, vertices: Index) -> LinearShape:
+        """The same for chosen vertices."""
+        return LinearShape(self.mean[vertices], self.identity[vertices], self.expression[vertices])
+
+    def astype(self, kind: DTypeLike) -> LinearShape:
+        """The same in another precision, which is then that of the vertices too."""
+        return LinearShape(self.mean.astype(kind), self.identity.astype(kind), self.expression.astype(kind))
+
+    def neutral(self, identity: NDArray[np.floating]) -> NDArray[np.floating]:
+        """(80,) -> this person's vertices (N, 3) with the expression 0."""
+        return self.mean + self.identity @ np.asarray(identity, self.mean.dtype)
+
+    def displacement(self, expression: NDArray[np.floating]) -> NDArray[np.floating]:
+        """(T, 64) -> what the expression adds, (T, N, 3)."""
+        flat = np.asarray(expression, self.mean.dtype) @ self.expression.reshape(-1, self.expression.shape[-1]).T
+        return flat.reshape(len(flat), *self.mean.shape)
+
+    def vertices(self, identity: NDArray[np.floating], expression: NDArray[np.floating]) -> NDArray[np.floating]:
+        """(80,) and (T, 64) -> (T, N, 3)."""
+        return self.neutral(identity) + self.displacement(expression)
+
+
+@dataclass(frozen=True)
+class BaselFaceModel:
+    """A model with its triangles and its marked vertices.
+
+    Attributes:
+        surface: all vertices.
+        faces: (F, 3) triangles, vertices from 0.
+        keypoints: (68,) vertices that the networks know as the 68 landmarks. A known slip of the release: the
+            file counts vertices from 1 and its numbers are used as if they counted from 0, so that each landmark
+            is the vertex after the one that was meant. The weights were trained so, hence it is kept.
+        mediapipe: (468,) vertex of each point of mediapipe's mesh; vertex 0 where there is none.
+        eye_faces: (E,) numbers of the faces that close the two eyes, from 0.
+    """
+
+    surface: LinearShape
+    faces: Index
+    keypoints: Index
+    mediapipe: Index
+    eye_faces: Index
+    name: str = NAME
+
+    @classmethod
+    def load(cls, path: str | Path) -> BaselFaceModel:
+        """Read the published folder of BFM files, or one `.safetensors` file that `save` wrote.
+
+        Raises:
+            FaceModelMissingError: a file that is needed is not there.
+            FaceModelFileError: a file does not hold what it should.
+        """
+        path = Path(path)
+        if path.is_dir():
+            return cls._from_source(read_folder(path), path)
+        if not path.is_file():
+            raise FaceModelMissingError(file=path.name, folder=path.parent)
+        try:
+            return cls._from_tensors(load_file(path), path)
+        except (SafetensorError, OSError) as error:
+            raise FaceModelFileError(path=path, reason=str(error).splitlines()[0]) from error
+
+    @classmethod
+    def _from_source(cls, source: SourceArrays, path: Path) -> BaselFaceModel:
+        mean = source.mean.astype(np.float64)
+        tensors = {
+            "mean": (mean - mean.mean(0)).astype(np.float32),
+            "identity": source.identity,
+            "expression": source.expression,
+            "faces": source.triangles - 1,
+            "keypoints": source.landmarks,
+            "mediapipe": np.maximum(source.mediapipe, 0),
+            "eye_faces": _faces_in_eyes(source) if source.eye_faces is None else source.eye_faces - 1,
+        }
+        return cls._from_tensors(tensors, path)
+
+    @classmethod
+    def _from_tensors(cls, tensors: Mapping[str, NDArray], path: Path) -> BaselFaceModel:
+        for name, shape in _SHAPES.items():
+            found = tensors[name].shape if name in tensors else None
+            if (
+                found is None
+                or len(found) != len(shape)
+                or any(wanted not in (None, length) for wanted, length in zip(shape, found, strict=True))
+            ):
+                raise FaceModelFileError(path=path, reason=f"{name} has the shape {found}")
+        count = len(tensors["mean"])
+        limits = dict.fromkeys(("faces", "keypoints", "mediapipe"), count) | {"eye_faces": len(tensors["faces"])}
+        for name, limit in limits.items():
+            if tensors[name].size and not 0 <= tensors[name].min() <= tensors[name].max() < limit:
+                raise FaceModelFileError(path=path, reason=f"{name} lie outside 0…{limit - 1}")
+        surface = LinearShape(
+            *(np.ascontiguousarray(tensors[k], np.float32) for k in ("mean", "identity", "expression"))
+        )
+        return cls(surface, *(np.ascontiguousarray(tensors[k], np.int32) for k in list(_SHAPES)[3:]))
+
+    def save(self, path: str | Path) -> None:
+        """One file that loads at once. It holds the Basel model, whose licence does not let it be passed on."""
+        shape = {name: getattr(self.surface, name) for name in list(_SHAPES)[:3]}
+        save_file({**shape, **{name: getattr(self, name) for name in list(_SHAPES)[3:]}}, path)
+
+    @cached_property
+    def landmark_shape(self) -> LinearShape:
+        """The 68 landmarks of the networks."""
+        return self.surface.at(self.keypoints)
+
+    @cached_property
+    def mesh_shape(self) -> LinearShape:
+        """The 468 vertices that stand for mediapipe's mesh."""
+        return self.surface.at(self.mediapipe)
+
+    @cached_property
+    def codes(self) -> Array:
+        """(N, 3) normalised coordinate code: the mean shape, each axis scaled to 0…1."""
+        low, high = self.surface.mean.min(0), self.surface.mean.max(0)
+        return (self.surface.mean - low) / (high - low)
+
+
+def torso_keypoints(
+    landmarks: LinearShape,
+    identity: NDArray[np.floating],  # (80,)
+    expression: NDArray[np.floating],  # (T, 64)
+    euler: NDArray[np.floating],  # (T, 3)
+    translation: NDArray[np.floating],  # (T, 3)
+) -> Array:
+    """(T, 68, 3) what the torso network receives: x right, y down in [-1, 1] of the picture, z = 0.
+
+    landmarks: `BaselFaceModel.landmark_shape`.
+    """
+    pixels = project(place(landmarks.vertices(identity, expression), euler, translation))
+    unit = np.clip(np.stack([pixels[..., 0], SIDE - pixels[..., 1]], -1) * (2 / SIDE) - 1, -1, 1)
+    return np.concatenate([unit, np.zeros_like(unit[..., :1])], -1).astype(np.float32)
+
+
+def _faces_in_eyes(source: SourceArrays) -> Index:
+    """Faces whose middle lies, seen from the front, inside the six landmarks of an eye of the mean face."""
+    middle = source.mean[source.triangles - 1].mean(1)[:, :2]
+    outlines = source.mean[source.landmarks - 1][:, :2]
+    inside = [Delaunay(outlines[start : start + 6]).find_simplex(middle) >= 0 for start in (36, 42)]
+    return np.flatnonzero(inside[0] | inside[1])

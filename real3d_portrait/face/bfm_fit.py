@@ -1,0 +1,237 @@
+"""Fits the Basel face model to mediapipe's points: identity, expression and pose as one least-squares problem.
+
+The objective is the release's, per frame: mean of w |projected - seen|² over the 468 points in a 224² picture,
+plus 0.3 mean(identity²) + 0.05 mean(expression²). The release runs a fixed number of Adam steps on it; here
+Levenberg-Marquardt goes to its minimum. The expression and pose of each frame are eliminated (Schur complement),
+so that a clip costs as much per frame as a still.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .bfm import N_EXPRESSION, N_IDENTITY, LinearShape
+from .eg3d_camera import FOCAL, SIDE, VIEWER, place, project, rotation_matrix
+from .topology import EYE_LEFT, EYE_RIGHT, LIPS_INNER, LIPS_OUTER, N_MESH
+
+Array = NDArray[np.float64]
+
+IDENTITY_WEIGHT, EXPRESSION_WEIGHT = 0.3, 0.05
+_EYE_WEIGHT, _LIP_WEIGHT = 5.0, 2.0
+_UNMATCHED = (93, 127, 132, 234, 323, 356, 361, 454)  # points beside the ears, which the model has no vertex for
+
+_CHUNK = 64  # frames whose derivatives are held at once
+_SAMPLE = 64  # frames that tell a person's identity
+_ROUNDS = 60
+_ENOUGH = 1e-6  # relative gain at which a round is the last
+_POSE = 6
+
+
+@dataclass(frozen=True)
+class BaselFit:
+    """One person in T frames; T = 1 for a still."""
+
+    identity: Array  # (80,)
+    expression: Array  # (T, 64)
+    euler: Array  # (T, 3) radians
+    translation: Array  # (T, 3) model units
+
+
+def point_weights() -> Array:
+    """(468,) weight of each point of mediapipe's mesh in the objective."""
+    weights = np.ones(N_MESH)
+    weights[[*EYE_LEFT, *EYE_RIGHT]] = _EYE_WEIGHT
+    weights[[*LIPS_OUTER, *LIPS_INNER]] = _LIP_WEIGHT
+    weights[list(_UNMATCHED)] = 0
+    return weights
+
+
+def fit_points(landmarks: NDArray[np.floating], size: tuple[int, int]) -> Array:
+    """(T, ≥ 468, 2 or 3) pixels of a (width, height) picture -> (T, 468, 2) in a 224² picture, y up.
+
+    A picture that is not square is seen as the middle of one with its longer side.
+    """
+    points = np.asarray(landmarks, np.float64)[:, :N_MESH, :2] - [size[0] / 2, size[1] / 2]
+    return points * [SIDE / max(size), -SIDE / max(size)] + SIDE / 2
+
+
+def fit_loss(mesh: LinearShape, fit: BaselFit, points: Array) -> Array:
+    """(T,) the objective. mesh: `BaselFaceModel.mesh_shape`, points: from `fit_points`."""
+    apart = _reprojection(mesh, fit, points)
+    prior = IDENTITY_WEIGHT * np.mean(fit.identity**2) + EXPRESSION_WEIGHT * np.mean(fit.expression**2, -1)
+    return (point_weights()[:, None] * apart**2).mean((1, 2)) + prior
+
+
+def fit_still(mesh: LinearShape, landmarks: NDArray[np.floating], size: int) -> BaselFit:
+    """One picture. landmarks: (≥ 468, 2 or 3) pixels of a square picture of `size` pixels, y down."""
+    return _fit_together(mesh.astype(np.float64), fit_points(np.asarray(landmarks)[None], (size, size)))
+
+
+def fit_clip(mesh: LinearShape, landmarks: NDArray[np.floating], size: tuple[int, int]) -> BaselFit:
+    """One person through T frames: the identity from a sample of them, then each frame on its own.
+
+    landmarks: (T, ≥ 468, 2 or 3) pixels of (width, height) frames, y down, without gaps.
+    """
+    mesh, points = mesh.astype(np.float64), fit_points(landmarks, size)
+    sample = np.unique(np.linspace(0, len(points) - 1, min(_SAMPLE, len(points))).round().astype(int))
+    person = _fit_together(mesh, points[sample])
+    if len(sample) == len(points):
+        return person
+    known = person.identity
+    parts = [_fit_frames(mesh, known, points[k : k + _CHUNK]) for k in range(0, len(points), _CHUNK)]
+    return BaselFit(known, *(np.concatenate([part[i] for part in parts]) for i in range(3)))
+
+
+def _reprojection(mesh: LinearShape, fit: BaselFit, points: Array) -> Array:
+    """(T, 468, 2) pixels from each seen point to the fitted one."""
+    vertices = mesh.vertices(fit.identity, fit.expression)
+    return project(place(vertices, fit.euler, fit.translation)) - points
+
+
+def _derivatives(mesh: LinearShape, fit: BaselFit, with_expression: bool) -> tuple[Array, Array]:
+    """Of the projected points (T, 468, 2): by vertex (…, 3), and by expression and pose (…, 64 + 6) or pose (…, 6)."""
+    matrix = rotation_matrix(fit.euler)
+    turned = mesh.vertices(fit.identity, fit.expression) @ matrix
+    seen = turned + fit.translation[:, None]
+    depth = VIEWER - seen[..., 2]
+    by_seen = np.zeros((*depth.shape, 2, 3))
+    by_seen[..., 0, 0] = by_seen[..., 1, 1] = FOCAL / depth
+    by_seen[..., 2] = FOCAL * seen[..., :2] / depth[..., None] ** 2
+    by_vertex = by_seen @ np.swapaxes(matrix, -1, -2)[:, None]
+    # An angle of Rz Ry Rx turns the head about x carried along by the later two, about y by the last, about z.
+    z = np.broadcast_to([0.0, 0.0, 1.0], fit.euler.shape)
+    y = np.stack([-np.sin(fit.euler[:, 2]), np.cos(fit.euler[:, 2]), np.zeros(len(fit.euler))], -1)
+    axes = np.stack([matrix[:, 0], y, z], 1)
+    by_angle = by_seen @ np.swapaxes(np.cross(axes[:, None], turned[:, :, None]), -1, -2)
+    parts = [by_angle, by_seen]
+    if with_expression:
+        parts.insert(0, _chained(by_vertex, mesh.expression))
+    return by_vertex, np.concatenate(parts, -1)
+
+
+def _chained(by_vertex: Array, basis: NDArray[np.floating]) -> Array:
+    """(T, N, 2, 3) times (N, 3, K): a sum of three products is faster than so many small matrix products."""
+    return sum(by_vertex[..., axis, None] * basis[:, None, axis] for axis in range(3))
+
+
+def _prior(with_expression: bool) -> Array:
+    """Diagonal that the objective's prior adds to a frame's normal equations."""
+    weight = np.full(N_EXPRESSION, EXPRESSION_WEIGHT / N_EXPRESSION)
+    return np.concatenate([weight, np.zeros(_POSE)]) if with_expression else np.zeros(_POSE)
+
+
+def _fit_frames(
+    mesh: LinearShape, identity: Array, points: Array, with_expression: bool = True
+) -> tuple[Array, Array, Array]:
+    """Expression, euler and translation of frames that do not depend on each other, the identity given.
+
+    Each frame has a damping of its own. Without expression only the poses are sought, from a face that looks ahead
+    and fills as much of the picture as the seen one.
+    """
+    if with_expression:
+        state = np.concatenate(_fit_frames(mesh, identity, points, with_expression=False), 1)
+    else:
+        state = np.zeros((len(points), N_EXPRESSION + _POSE))
+        state[:, -3:] = _place_of(mesh, identity, points)
+    sought = slice(0, None) if with_expression else slice(N_EXPRESSION, None)
+    weight = 2 * point_weights() / (2 * N_MESH)  # the objective is a mean over x and y of all points
+    prior = 2 * _prior(with_expression)
+    damping = np.full(len(points), 1e-3)
+
+    def unpacked(values: Array) -> BaselFit:
+        return BaselFit(identity, values[:, :N_EXPRESSION], values[:, N_EXPRESSION:-3], values[:, -3:])
+
+    loss = fit_loss(mesh, unpacked(state), points)
+    for _ in range(_ROUNDS):
+        fit = unpacked(state)
+        _, slope = _derivatives(mesh, fit, with_expression)
+        flat = slope.reshape(len(points), -1, slope.shape[-1])
+        weighted = flat * np.repeat(weight, 2)[:, None]
+        normal = np.swapaxes(weighted, -1, -2) @ flat + np.diag(prior)
+        apart = _reprojection(mesh, fit, points).reshape(len(points), -1)
+        gradient = np.einsum("tnk,tn->tk", weighted, apart) + prior * state[:, sought]
+        ridge = damping[:, None, None] * (np.eye(len(prior)) * normal)
+        trial = state.copy()
+        trial[:, sought] -= np.linalg.solve(normal + ridge, gradient[..., None])[..., 0]
+        found = fit_loss(mesh, unpacked(trial), points)
+        better = found < loss
+        gain = np.where(better, loss - found, 0) / loss
+        state = np.where(better[:, None], trial, state)
+        loss = np.where(better, found, loss)
+        damping = np.clip(np.where(better, damping / 5, damping * 10), 1e-9, 1e6)
+        if np.all((better & (gain < _ENOUGH)) | (damping >= 1e6)):
+            break
+    return unpacked(state).expression, unpacked(state).euler, unpacked(state).translation
+
+
+def _place_of(mesh: LinearShape, identity: Array, points: Array) -> Array:
+    """(T, 3) translation that brings an unturned face to the seen middle and, by its distance, to the seen size."""
+    own = mesh.neutral(identity).astype(np.float64)
+    size = np.sqrt(np.square(points - points.mean(1, keepdims=True)).sum(2).mean(1))
+    own_size = np.sqrt(np.square(own[:, :2] - own[:, :2].mean(0)).sum(1).mean())
+    distance = FOCAL * own_size / np.maximum(size, 1e-3)
+    across = (points.mean(1) - SIDE / 2) * (distance / FOCAL)[:, None] - own[:, :2].mean(0)
+    return np.concatenate([across, VIEWER - distance[:, None] - own[:, 2].mean()], 1)
+
+
+def _fit_together(mesh: LinearShape, points: Array) -> BaselFit:
+    """All frames with one identity, from where the mean face fits each of them best."""
+    identity = np.zeros(N_IDENTITY)
+    fit = BaselFit(identity, *_fit_frames(mesh, identity, points, with_expression=False))
+    loss, damping = fit_loss(mesh, fit, points).mean(), 1e-3
+    for _ in range(_ROUNDS):
+        trial = _common_step(mesh, fit, points, damping)
+        found = fit_loss(mesh, trial, points).mean()
+        if found >= loss:
+            damping *= 10
+            if damping > 1e6:
+                break
+            continue
+        gain, damping = (loss - found) / loss, max(damping / 5, 1e-9)
+        fit, loss = trial, found
+        if gain < _ENOUGH:
+            break
+    return fit
+
+
+def _common_step(mesh: LinearShape, fit: BaselFit, points: Array, damping: float) -> BaselFit:
+    """One Levenberg-Marquardt step on identity and all frames; the frames' unknowns are eliminated chunk by chunk."""
+    weight = np.repeat(point_weights() / N_MESH, 2)
+    prior = 2 * _prior(with_expression=True)
+    frames = len(points)
+    own_prior = np.full(N_IDENTITY, 2 * frames * IDENTITY_WEIGHT / N_IDENTITY)
+    normal, gradient = np.diag(own_prior), own_prior * fit.identity
+    reduced, reduced_gradient = np.zeros_like(normal), np.zeros_like(gradient)
+    solved: list[tuple[Array, Array]] = []
+    for start in range(0, frames, _CHUNK):
+        part = slice(start, start + _CHUNK)
+        chunk = BaselFit(fit.identity, fit.expression[part], fit.euler[part], fit.translation[part])
+        apart = _reprojection(mesh, chunk, points[part]).reshape(len(chunk.euler), -1) * weight
+        by_vertex, slope = _derivatives(mesh, chunk, with_expression=True)
+        own = _chained(by_vertex, mesh.identity).reshape(len(apart), -1, N_IDENTITY)
+        theirs = slope.reshape(len(apart), -1, slope.shape[-1])
+        weighted = np.swapaxes(theirs * weight[:, None], -1, -2)
+        block = weighted @ theirs + np.diag(prior)
+        block += damping * np.eye(len(prior)) * block
+        coupling = weighted @ own
+        state = np.concatenate([chunk.expression, chunk.euler, chunk.translation], 1)
+        right = np.einsum("tnk,tn->tk", theirs, apart) + prior * state
+        both = np.linalg.solve(block, np.concatenate([coupling, right[..., None]], -1))
+        solved.append((both[..., -1], both[..., :-1]))
+        flat = own.reshape(-1, N_IDENTITY)
+        normal += (flat * np.tile(weight, len(apart))[:, None]).T @ flat
+        gradient += flat.T @ apart.reshape(-1)
+        reduced += np.tensordot(coupling, both[..., :-1], ([0, 1], [0, 1]))
+        reduced_gradient += np.tensordot(coupling, both[..., -1], ([0, 1], [0, 1]))
+    ridge = damping * np.diag(np.diag(normal))
+    own_step = np.linalg.solve(normal + ridge - reduced, gradient - reduced_gradient)
+    step = np.concatenate([alone - per_identity @ own_step for alone, per_identity in solved])
+    return BaselFit(
+        fit.identity - own_step,
+        fit.expression - step[:, :N_EXPRESSION],
+        fit.euler - step[:, N_EXPRESSION:-3],
+        fit.translation - step[:, -3:],
+    )
