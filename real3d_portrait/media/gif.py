@@ -45,7 +45,7 @@ class GifEncoder:
         self._comment = tags.get("description", "")
         self._written = 0
         self._waiting = tempfile.TemporaryFile(dir=path.parent)  # noqa: SIM115 - closed by finish or abort
-        self._store = av.open(self._waiting, "w", format="matroska")
+        self._store = av.open(self._waiting, "w", format="nut")
         self._stored = self._store.add_stream("libx264rgb", rate=fps, options=dict(_LOSSLESS))
         self._stored.width, self._stored.height, self._stored.pix_fmt = width, height, "rgb24"
         self._graph = av.filter.Graph()  # kept: its parts do not keep it alive
