@@ -18,7 +18,6 @@ from .background import Background, BackgroundSource
 from .config import CompactConfig, FullConfig, read_config
 from .errors import (
     ConflictingInputsError,
-    DeviceUnavailableError,
     MissingInputError,
     ModelMissingError,
     ParameterChoiceError,
@@ -33,14 +32,14 @@ from .media.video import probe
 from .media.writer import VideoWriter, check_output
 from .models.talking import AnyModel, Frame, Placement
 from .motion.motion import FPS, Motion
-from .portrait import PasteBack, Portrait
+from .portrait import PasteBack, PreparedPhoto
 from .resources import resource
 from .swap import swapped_frames
 
 log = logging.getLogger(__name__)
 
 PathLike = str | os.PathLike[str]
-PortraitSource = PathLike | NDArray[Any] | Image.Image | Portrait
+PortraitSource = PathLike | NDArray[Any] | Image.Image | PreparedPhoto
 Size = Literal[256, 512, "source"]
 
 
@@ -162,7 +161,9 @@ class Real3DPortrait:
         Raises:
             ModelMissingError: no such model. DeviceUnavailableError: no such device here. What `hub.resolve` raises.
         """
-        _check_device(device)
+        from .models.compute import check_device
+
+        check_device(device)
         found = resolve(model, revision)
         return cls(_full(found, device) if isinstance(found, Weights) else _compact(found, model, device))
 
@@ -172,7 +173,7 @@ class Real3DPortrait:
         """Make a photo speak. Keywords: see `Controls`.
 
         Args:
-            portrait: photo (path, array, Pillow image) or prepared Portrait.
+            portrait: photo (path, array, Pillow image), or one prepared by this model.
             audio: any file with sound, or Audio.
             output: .mp4, .webm or a folder for single pictures.
 
@@ -298,8 +299,8 @@ class Real3DPortrait:
 
     # Parts of a job
 
-    def _portrait(self, source: PortraitSource, settings: Controls) -> Portrait:
-        if isinstance(source, Portrait):
+    def _portrait(self, source: PortraitSource, settings: Controls) -> PreparedPhoto:
+        if isinstance(source, PreparedPhoto):
             return source
         settings.report("preparing the photo", 0, None)
         size = None if settings.size == "source" else settings.size
@@ -323,7 +324,7 @@ class Real3DPortrait:
         return replace(motion, rotation=other.rotation, translation=other.translation)
 
     def _job(
-        self, portrait: Portrait, motion: Motion, background: Background, audio: Path | Audio | None, settings: Controls
+        self, portrait: PreparedPhoto, motion: Motion, background: Background, audio: Path | Audio | None, settings: Controls
     ) -> _Job:
         settings.report("building the head", 0, None)
         avatar = self.model.reconstruct(portrait)
@@ -408,12 +409,3 @@ def _full(weights: Weights, device: str) -> AnyModel:
     from .models.full import FullModel
 
     return FullModel(read_config(resource("configs", "real3d_portrait.yaml"), FullConfig), weights, device)
-
-
-def _check_device(device: str) -> None:
-    import torch
-
-    if device not in ("auto", "cpu", "cuda"):
-        raise ParameterChoiceError(name="device", value=device, choices="auto, cpu, cuda")
-    if device == "cuda" and not torch.cuda.is_available():
-        raise DeviceUnavailableError(device=device, reason="no CUDA device was found")

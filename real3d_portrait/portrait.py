@@ -35,28 +35,18 @@ _CRISP = 0.25  # unsharp mask after shrinking: brings the variance of the Laplac
 _MIRRORED = ((234, 454), (93, 323), (33, 263), (61, 291), (127, 356))
 
 
-@dataclass(frozen=True)
-class Portrait:
-    """One prepared source photo.
+@dataclass(frozen=True, kw_only=True)
+class PreparedPhoto:
+    """The square crop of a source photo that a model animates; each model adds what it needs.
 
     Attributes:
         image: (S, S, 3) uint8 RGB crop.
-        matte: (S, S) float32 alpha of the person, exactly 0 and 1 away from the edge.
-        foreground: (S, S, 3) uint8 the person's colours without background, continued beyond the edge.
-        background: (S, S, 3) uint8 the crop with the person filled in.
-        landmarks: (478, 3) float32 pixels of the crop.
-        fit: face model coefficients and pose for the crop's camera.
         crop_to_source: (2, 3) float64 affine, positions in the crop → positions in the source.
         source: (H, W, 3) uint8 the whole photo.
         warnings: what the photo's owner should know, one sentence each.
     """
 
     image: NDArray[np.uint8]
-    matte: NDArray[np.float32]
-    foreground: NDArray[np.uint8]
-    background: NDArray[np.uint8]
-    landmarks: NDArray[np.float32]
-    fit: FaceFit
     crop_to_source: NDArray[np.float64]
     source: NDArray[np.uint8]
     warnings: tuple[str, ...] = ()
@@ -65,6 +55,25 @@ class Portrait:
     def size(self) -> int:
         """Side S of the crop in pixels."""
         return self.image.shape[0]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Portrait(PreparedPhoto):
+    """A photo prepared for the compact model.
+
+    Attributes:
+        matte: (S, S) float32 alpha of the person, exactly 0 and 1 away from the edge.
+        foreground: (S, S, 3) uint8 the person's colours without background, continued beyond the edge.
+        background: (S, S, 3) uint8 the crop with the person filled in.
+        landmarks: (478, 3) float32 pixels of the crop.
+        fit: face model coefficients and pose for the crop's camera.
+    """
+
+    matte: NDArray[np.float32]
+    foreground: NDArray[np.uint8]
+    background: NDArray[np.uint8]
+    landmarks: NDArray[np.float32]
+    fit: FaceFit
 
 
 def prepare_portrait(photo: Photo, model: FaceModel, size: int | None = 512, face: int | None = None) -> Portrait:
@@ -170,7 +179,7 @@ def resize_square(image: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
 class PasteBack:
     """Puts rendered crops of a portrait back into its photo, without a seam at the crop's border."""
 
-    def __init__(self, portrait: Portrait, feather: float = 0.05) -> None:
+    def __init__(self, portrait: PreparedPhoto, feather: float = 0.05) -> None:
         """
         Args:
             feather: share of the crop's side over which the photo passes into the crop, 0 < feather < 0.5.

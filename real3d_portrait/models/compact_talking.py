@@ -14,7 +14,6 @@ import numpy as np
 from ..config import CompactConfig
 from ..errors import PortraitModelError
 from ..face.camera import rotation_angles, rotation_matrix
-from ..face.fitting import FaceFit
 from ..media.audio import Audio
 from ..media.images import Photo
 from ..motion.audio_to_motion import AudioToMotion, audio_to_motion, load_a2m
@@ -22,7 +21,7 @@ from ..motion.motion import Motion
 from ..motion.placement import limited_turn
 from ..motion.video_to_motion import video_to_motion
 from ..parallel import in_parallel
-from ..portrait import Portrait, prepare_portrait
+from ..portrait import Portrait, PreparedPhoto, prepare_portrait
 from .compact import Avatar, CompactModel, over
 from .talking import Frame, Placement, Tracked
 
@@ -54,8 +53,8 @@ class CompactTalkingModel(CompactModel):
     def prepare(self, photo: Photo, size: int | None, face: int | None) -> Portrait:
         return prepare_portrait(photo, self.face_model, size=size, face=face)
 
-    def reconstruct(self, portrait: Portrait) -> Avatar:
-        if not isinstance(portrait.fit, FaceFit):
+    def reconstruct(self, portrait: PreparedPhoto) -> Avatar:
+        if not isinstance(portrait, Portrait):
             raise PortraitModelError(model=self.name)
         return super().reconstruct(portrait)
 

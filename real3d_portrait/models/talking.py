@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ..media.audio import Audio
 from ..media.images import Photo
 from ..motion.motion import Motion
-from ..portrait import Portrait
+from ..portrait import PreparedPhoto
 
 Frame = NDArray[np.uint8]
 Tracked = Callable[[int, int | None], None]
@@ -50,7 +50,7 @@ A = TypeVar("A", bound=PlacedAvatar)
 
 
 class TalkingModel(Protocol, Generic[A]):
-    """Photo -> Portrait -> Avatar; speech or video -> Motion; both -> frames. Immutable, but for what loads late."""
+    """Photo -> prepared photo -> avatar; speech or video -> Motion; both -> frames. Immutable, but for what loads late."""
 
     @property
     def name(self) -> str:
@@ -64,10 +64,10 @@ class TalkingModel(Protocol, Generic[A]):
     def motion_name(self) -> str:
         """Name of the face model that its motions belong to."""
 
-    def prepare(self, photo: Photo, size: int | None, face: int | None) -> Portrait:
+    def prepare(self, photo: Photo, size: int | None, face: int | None) -> PreparedPhoto:
         """Find the face and take the photo apart; size: of the frames, None for the photo's own."""
 
-    def reconstruct(self, portrait: Portrait) -> A:
+    def reconstruct(self, portrait: PreparedPhoto) -> A:
         """Everything that depends on the photo alone. Raises PortraitModelError: prepared by another model."""
 
     def motion_from_audio(

@@ -1,0 +1,47 @@
+"""Where and how exactly the full model's networks compute: decided here and nowhere else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+
+import torch
+
+from ..errors import DeviceUnavailableError, ParameterChoiceError
+
+_FRAMES_AT_ONCE = {"cpu": 1, "cuda": 8}  # a CPU gains nothing from more, and memory grows with them
+
+
+@dataclass(frozen=True)
+class Compute:
+    """A device with its precision and batch."""
+
+    device: torch.device
+    batch: int
+
+    @classmethod
+    def on(cls, device: str) -> Compute:
+        """auto (a GPU where there is one), cpu or cuda.
+
+        Raises:
+            DeviceUnavailableError: no such device here.
+        """
+        check_device(device)
+        kind = "cuda" if device != "cpu" and torch.cuda.is_available() else "cpu"
+        return cls(torch.device(kind), _FRAMES_AT_ONCE[kind])
+
+    @contextmanager
+    def running(self, exact: bool = False) -> Iterator[None]:
+        """Without gradients; on a GPU in bfloat16 where the operation bears it, unless `exact`."""
+        half = self.device.type == "cuda" and not exact
+        with torch.inference_mode(), torch.autocast("cuda", torch.bfloat16) if half else nullcontext():
+            yield
+
+
+def check_device(device: str) -> None:
+    """Raises ParameterChoiceError, DeviceUnavailableError."""
+    if device not in ("auto", "cpu", "cuda"):
+        raise ParameterChoiceError(name="device", value=device, choices="auto, cpu, cuda")
+    if device == "cuda" and not torch.cuda.is_available():
+        raise DeviceUnavailableError(device=device, reason="no CUDA device was found")
