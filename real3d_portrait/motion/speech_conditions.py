@@ -1,0 +1,100 @@
+"""Speech -> what the full model's A2M is given, and the expressions that it answers with, at 25 fps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from real3d_portrait.models.real3d.audio_to_motion import NEUTRAL_MOUTH_AMPLITUDE
+from real3d_portrait.motion.audio_features import motion_frames
+from real3d_portrait.motion.hubert import HOP, SAMPLE_RATE, feature_frames
+from real3d_portrait.motion.praat_pitch import praat_pitch
+
+TEMPERATURE = 0.2  # spread of the prior that the release plays with
+
+_N_FFT = 512
+_MULTIPLE = 8  # feature frames to a latent frame
+
+Array = NDArray[np.float32]
+
+
+class FeatureExtractor(Protocol):
+    """`hubert.Hubert`, or another network of that kind."""
+
+    def features(self, samples: NDArray[np.floating]) -> Array:
+        """(N,) at 16 kHz -> (feature_frames(N), F)."""
+
+
+@dataclass(frozen=True)
+class SpeechConditions:
+    """One recording as the network hears it, 50 frames a second.
+
+    Attributes:
+        features: (T, F) HuBERT's, zero after the recording's end; T is a multiple of 8.
+        f0: (T,) Hz, 0 where unvoiced.
+        frames: motion frames at 25 fps that last as long as the recording; at most T / 2.
+    """
+
+    features: Array
+    f0: Array
+    frames: int
+
+
+def speech_conditions(samples: NDArray[np.floating], hubert: FeatureExtractor) -> SpeechConditions:
+    """samples: (N,) mono at 16 kHz, at least 400."""
+    features = hubert.features(samples)
+    f0 = match_length(praat_pitch(padded_speech(samples), SAMPLE_RATE), stft_frames(len(samples)))
+    length = feature_frames(len(samples))
+    padded = -(-length // _MULTIPLE) * _MULTIPLE
+    f0 = np.pad(f0[:length], (0, padded - min(length, len(f0))))
+    features = np.pad(features, ((0, padded - length), (0, 0)))
+    return SpeechConditions(features, f0, min(motion_frames(len(samples)), padded // 2))
+
+
+def predict_expression(
+    network: nn.Module,
+    conditions: SpeechConditions,
+    *,
+    mouth_amplitude: float = 1.0,
+    temperature: float = TEMPERATURE,
+    seed: int = 0,
+) -> Array:
+    """(frames, 64) expression coefficients, neither smoothed nor clamped.
+
+    Args:
+        network: `models.real3d.audio_to_motion.AudioToMotion`, in evaluation mode.
+        mouth_amplitude: 1 as released.
+        temperature: spread of the prior, 0 for the most likely motion.
+        seed: the same seed and input give the same motion.
+    """
+    parameter = next(network.parameters())
+    generator = torch.Generator().manual_seed(seed)
+    latent = network.config.latent
+    noise = temperature * torch.randn(1, latent, len(conditions.f0) // _MULTIPLE, generator=generator)
+    features, f0 = (torch.from_numpy(a)[None] for a in (conditions.features, conditions.f0))
+    amplitude = torch.tensor([NEUTRAL_MOUTH_AMPLITUDE * mouth_amplitude])
+    with torch.inference_mode():
+        expression = network(*(a.to(parameter) for a in (features, f0, noise, amplitude)))
+    return expression[0, : conditions.frames].float().cpu().numpy()
+
+
+def padded_speech(samples: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Zeros after the end up to the next whole hop, one hop where it is whole already: what pitch is measured on."""
+    return np.pad(samples, (0, HOP - len(samples) % HOP))
+
+
+def stft_frames(samples: int) -> int:
+    """Windows of a spectrogram that does not reach beyond the recording."""
+    return max(1, 1 + (samples - _N_FFT) // HOP)
+
+
+def match_length(f0: Array, frames: int) -> Array:
+    """(N,) cut, or its last value repeated, to (frames,); unvoiced where there is none at all."""
+    if len(f0) == 0:
+        return np.zeros(frames, np.float32)
+    return np.pad(f0[:frames], (0, max(0, frames - len(f0))), mode="edge")
