@@ -127,8 +127,8 @@ def parse_key(pem: str, source: str) -> SigningKey:
 def new_key() -> str:
     """A fresh private key with its certificate and the one of the issuer, PEM.
 
-    C2PA (2.2, section 14.5) refuses a certificate that vouches for itself, so an issuer is made for this one
-    certificate and its key is forgotten. Nothing in it names the machine or the person.
+    Some verifiers refuse a certificate that vouches for itself, so an issuer is made for this one certificate and its
+    key is forgotten. Nothing in it names the machine or the person.
     """
     issuer, own = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
     root = _certificate(f"{NAME} own issuer", issuer.public_key(), issuer, is_issuer=True)

@@ -78,7 +78,7 @@ class Marker:
         finally:
             temporary.unlink(missing_ok=True)
 
-    def _sign(self, kind: str, source: BinaryIO, signed: _Output, embed: bool) -> bytes:
+    def _sign(self, kind: str, source: BinaryIO, signed: io.BytesIO | _Output, embed: bool) -> bytes:
         # All made anew for each file: a signer does not survive a fork, and costs a millisecond.
         key = self.key
         info = c2pa.C2paSignerInfo(key.algorithm, "".join(key.chain).encode(), key.private.encode(), None)
@@ -90,12 +90,12 @@ class Marker:
                     builder.set_no_embed()
                 return builder.sign(kind, source, signed)
         except c2pa.C2paError as error:
-            if signed.problem is not None:
+            if isinstance(signed, _Output) and signed.problem is not None:
                 raise signed.problem from None
             raise MarkingError(reason=str(error)) from error
 
     def _try(self) -> None:
-        picture, signed = io.BytesIO(), _Output(io.BytesIO())
+        picture, signed = io.BytesIO(), io.BytesIO()
         Image.new("L", (1, 1)).save(picture, "PNG")
         try:
             self._sign("image/png", picture, signed, embed=True)
