@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +17,7 @@ from .segformer import MitConfig, MixTransformer
 class MotionAdapterConfig:
     """The released sizes; the plane is half as large as the codes."""
 
-    transformer: MitConfig = MitConfig()
+    transformer: MitConfig = field(default_factory=MitConfig)
     hidden: int = 256
     plane_channels: int = 32
 
