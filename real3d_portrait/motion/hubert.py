@@ -35,9 +35,7 @@ class Hubert:
         self._model = model
 
     @classmethod
-    def load(
-        cls, source: str | Path = REPO, revision: str | None = None, device: str | torch.device = "cpu"
-    ) -> Hubert:
+    def load(cls, source: str | Path = REPO, revision: str | None = None, device: str | torch.device = "cpu") -> Hubert:
         """Read a folder in transformers' layout, or fetch a hub repo of that layout.
 
         Args:
