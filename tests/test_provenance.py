@@ -182,6 +182,20 @@ def test_a_webm_needs_the_manifest_beside_it(tmp_path: Path) -> None:
     assert verify(twin).marking is Marking.NONE
 
 
+def test_the_manifest_may_lie_elsewhere(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.webm", marker())
+    elsewhere = sidecar(path).rename(tmp_path / "upload")
+    assert verify(path).marking is Marking.NONE
+    assert verify(path, manifest=elsewhere).marking is Marking.OURS
+
+
+def test_a_manifest_that_is_none_is_no_proof(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.webm")
+    for content in (b"", b"words " * 50):
+        sidecar(path).write_bytes(content)
+        assert verify(path).marking is Marking.ALTERED
+
+
 def test_writing_anew_leaves_no_manifest_of_the_older_file(tmp_path: Path) -> None:
     path = write(tmp_path / "a.webm", marker())
     write(path)
@@ -439,6 +453,17 @@ def test_only_the_very_key_is_ours(
     for chain in ([same_issuer, authority_certificate], [forged, forged_root]):
         sign = Marker(parse_key(pem_of(colleague, *chain), "a test"))
         assert verify(write(tmp_path / "a.mp4", sign), own) == Verdict(Marking.OTHER_KEY, True, True, "Studio")
+
+
+def test_a_signer_s_name_cannot_play_with_a_terminal(
+    tmp_path: Path, authority: ec.EllipticCurvePrivateKey, authority_certificate: x509.Certificate
+) -> None:
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = "\x1b[31mstudio\nours: Made here" + "e" * 30
+    own = parse_key(pem_of(key, certificate(key, authority, name, "CA"), authority_certificate), "a test")
+    verdict = verify(write(tmp_path / "a.mp4", Marker(own)))
+    assert str(verdict).isprintable()
+    assert verdict.signer.startswith("[31mstudio")
 
 
 def faulty_secrets() -> Iterator[tuple[str, str]]:

@@ -123,7 +123,7 @@ class Manifest:
     Attributes:
         failures: C2PA's codes for what does not hold, other than that the signer is unknown.
         trusted: all holds, and the given key signed it.
-        signer: the name in the signer's certificate, checked by nobody unless `trusted`.
+        signer: the name in the signer's certificate, checked by nobody unless `trusted`; one short, printable line.
         ai_generated: it calls the content trained algorithmic media.
     """
 
@@ -156,14 +156,24 @@ def read_manifest(file: BinaryIO, kind: str | None, key: SigningKey | None, besi
     return Manifest(
         failures=tuple(code for code in codes if code != "signingCredential.untrusted"),
         trusted=ours and report.get("validation_state") == "Trusted",
-        signer=signature.get("common_name") or signature.get("issuer") or "",
-        ai_generated=any(
-            action.get("digitalSourceType") == AI_GENERATED
-            for assertion in active.get("assertions", [])
-            if assertion["label"].startswith("c2pa.actions")
-            for action in assertion["data"].get("actions", [])
-        ),
+        signer=_one_line(signature.get("common_name") or signature.get("issuer") or ""),
+        ai_generated=_calls_ai_generated(active.get("assertions", [])),
     )
+
+
+def _calls_ai_generated(assertions: list[dict[str, Any]]) -> bool:
+    actions = (
+        action
+        for assertion in assertions
+        if assertion["label"].startswith("c2pa.actions") and isinstance(assertion["data"], dict)
+        for action in assertion["data"].get("actions", [])
+    )
+    return any(action.get("digitalSourceType") == AI_GENERATED for action in actions)
+
+
+def _one_line(name: str) -> str:
+    """A stranger chose it, and a terminal may show it."""
+    return "".join(letter for letter in name if letter.isprintable())[:80]
 
 
 @contextmanager

@@ -62,12 +62,15 @@ class Verdict:
         return f"No signed manifest. That proves nothing: copies made by other programs lose it.{hint}"
 
 
-def verify(path: str | os.PathLike[str], key: SigningKey | None = None) -> Verdict:
+def verify(
+    path: str | os.PathLike[str], key: SigningKey | None = None, manifest: str | os.PathLike[str] | None = None
+) -> Verdict:
     """Tell whose marking a file carries, without any network.
 
     Args:
         path: a file, or a folder of PNG pictures, which is as good as its worst picture.
         key: whose files are ours; None = this installation's key, if it has one.
+        manifest: of a WebM; None = NAME.webm.c2pa beside it, if that is there.
 
     Raises:
         VerifyUnreadableError: it is absent, locked, or a folder without PNG pictures.
@@ -76,8 +79,8 @@ def verify(path: str | os.PathLike[str], key: SigningKey | None = None) -> Verdi
     path, key = Path(path), key or known_key()
     try:
         if not path.is_dir():
-            return _verify(path, key)
-        verdicts = [_verify(picture, key) for picture in sorted(path.glob("*.png"))]
+            return _verify(path, key, Path(manifest) if manifest else sidecar(path))
+        verdicts = [_verify(picture, key, sidecar(picture)) for picture in sorted(path.glob("*.png"))]
     except OSError as error:
         raise VerifyUnreadableError(path=path, reason=error.strerror or type(error).__name__) from None
     if not verdicts:
@@ -86,10 +89,10 @@ def verify(path: str | os.PathLike[str], key: SigningKey | None = None) -> Verdi
     return min(verdicts, key=lambda verdict: worst.index(verdict.marking))
 
 
-def _verify(path: Path, key: SigningKey | None) -> Verdict:
+def _verify(path: Path, key: SigningKey | None, manifest_file: Path) -> Verdict:
     beside, kind = None, None
-    if path.suffix.lower() in BESIDE and sidecar(path).is_file():
-        beside, kind = sidecar(path).read_bytes(), BESIDE[path.suffix.lower()]
+    if path.suffix.lower() in BESIDE and manifest_file.is_file():
+        beside, kind = manifest_file.read_bytes(), BESIDE[path.suffix.lower()]
     with open(path, "rb") as file:
         if path.stat().st_size == 0:
             return Verdict(Marking.NONE)
