@@ -43,6 +43,7 @@ class FullConfig:
     segmenter: str  # a file that may be absent
     hubert: str  # hub repo or folder
     hubert_revision: str
+    attention: str  # sdpa, or xformers on CUDA
     temperature: float
     limits: PoseLimits
 

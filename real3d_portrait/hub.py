@@ -30,7 +30,7 @@ from .resources import resource
 
 log = logging.getLogger(__name__)
 
-MANIFEST = "manifest.json"
+MANIFEST, CONFIG = "manifest.json", "config.yaml"
 FORMAT = "real3d-portrait weights 1"
 COMPACT, FULL = "compact", "real3d-portrait"
 WEIGHTS_VARIABLE, OWN_FILES_VARIABLE = "REAL3D_WEIGHTS", "REAL3D_BFM"
@@ -118,6 +118,12 @@ class FolderWeights:
             self._checked[file] = found
         return self._checked[file]
 
+    def require(self, file: str) -> None:
+        """Raises WeightsFileMissingError where the file is not here."""
+        _facts(self, file)
+        if self.present(file) is None:
+            self.path(file)
+
     def present(self, file: str) -> Path | None:
         """Where the file lies now, unchecked and without fetching it."""
         found = self.folder / file
@@ -165,6 +171,11 @@ class HubWeights:
                 raise
             self._checked[file] = found
         return self._checked[file]
+
+    def require(self, file: str) -> None:
+        """Raises WeightsFileMissingError where the file is neither in the repo nor, if no repo may hold it, here."""
+        if _facts(self, file).private:
+            own_file(file, self)
 
     def present(self, file: str) -> Path | None:
         """Where the file lies in the cache now, unchecked and without fetching it."""

@@ -24,7 +24,7 @@ from .errors import (
     ParameterRangeError,
     ParameterTypeError,
 )
-from .hub import COMPACT, Weights, resolve
+from .hub import COMPACT, CONFIG, Weights, resolve
 from .media.audio import Audio, read_audio
 from .media.clip import Clip
 from .media.images import read_photo
@@ -324,7 +324,12 @@ class Real3DPortrait:
         return replace(motion, rotation=other.rotation, translation=other.translation)
 
     def _job(
-        self, portrait: PreparedPhoto, motion: Motion, background: Background, audio: Path | Audio | None, settings: Controls
+        self,
+        portrait: PreparedPhoto,
+        motion: Motion,
+        background: Background,
+        audio: Path | Audio | None,
+        settings: Controls,
     ) -> _Job:
         settings.report("building the head", 0, None)
         avatar = self.model.reconstruct(portrait)
@@ -408,4 +413,4 @@ def _compact(folder: Path, named: PathLike, device: str) -> AnyModel:
 def _full(weights: Weights, device: str) -> AnyModel:
     from .models.full import FullModel
 
-    return FullModel(read_config(resource("configs", "real3d_portrait.yaml"), FullConfig), weights, device)
+    return FullModel(read_config(weights.path(CONFIG), FullConfig), weights, device)

@@ -32,7 +32,7 @@ from .errors import (
     output_error,
 )
 from .face.bfm import BaselFaceModel
-from .hub import MANIFEST, Manifest, problems
+from .hub import CONFIG, MANIFEST, Manifest, problems
 from .models.network_file import save_network
 from .models.real3d.audio_to_motion import AudioToMotion, AudioToMotionConfig
 from .models.real3d.image_model import ImageModelConfig, Real3DImageModel
@@ -42,7 +42,6 @@ from .resources import resource
 
 log = logging.getLogger(__name__)
 
-CONFIG = "config.yaml"
 _STEPS = re.compile(r"model_ckpt_steps_(\d+)\.ckpt")
 # Beside the tensors, the released files keep a few numbers of the training; these only rebuild NumPy scalars.
 _HARMLESS = [np.core.multiarray.scalar, np.dtype, *(type(np.dtype(k)) for k in ("f4", "f8", "i4", "i8", "?"))]

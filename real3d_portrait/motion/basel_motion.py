@@ -1,0 +1,151 @@
+"""`Motion` in the terms of the Basel face model: made from speech or from a tracked driver, and adjusted.
+
+Its expression has 65 columns, the 64 coefficients and the share 0..1 by which the lids are closed, which the
+coefficients cannot say; its translation is in model units. Angles have the signs of `face.camera`.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from real3d_portrait.face.bfm import N_EXPRESSION, NAME, BaselFaceModel, LinearShape
+from real3d_portrait.face.bfm_fit import fit_clip
+from real3d_portrait.face.blink_edit import blink_shares
+from real3d_portrait.face.camera import DISTANCE
+from real3d_portrait.face.eg3d_camera import VIEWER
+from real3d_portrait.face.face_model import FaceModel
+from real3d_portrait.face.pose_path import mirror_index
+from real3d_portrait.motion.audio_features import N_MELS, audio_features
+from real3d_portrait.motion.lids import closure
+from real3d_portrait.motion.motion import FPS, Motion
+from real3d_portrait.motion.pose_tracks import ROLL, YAW, TrackBank, X, Z, play_tracks, speech_presence
+from real3d_portrait.motion.resample import frame_times, resample, resample_rotation
+from real3d_portrait.motion.smoothing import LIPS_HZ, low_pass
+from real3d_portrait.motion.video_to_motion import FaceTrack
+
+# Of the 68 landmarks: pairs of the inner lips, the mouth's corners, the chin.
+_INNER_LIPS = ((61, 67), (62, 66), (63, 65))
+_CORNERS, _CHIN = (48, 54), 8
+# Of mediapipe's mesh: upper and lower lid, and the corners of each eye.
+_LIDS = ((159, 145), (158, 153), (160, 144)), ((386, 374), (385, 380), (387, 373))
+_EYE_CORNERS = (33, 133), (362, 263)
+
+Array = NDArray[np.floating]
+
+MOTION_NAME = f"{NAME}-lids"
+_PER_MOTION_FRAME = 4  # frames of `audio_features`
+
+
+def to_basel(rotation: Array) -> NDArray[np.float64]:
+    """(…, 3) yaw, pitch, roll of `face.camera` -> Euler angles x, y, z of `face.eg3d_camera`; the same rotation."""
+    yaw, pitch, roll = np.moveaxis(np.asarray(rotation, np.float64), -1, 0)
+    return np.stack([-pitch, yaw, -roll], -1)
+
+
+def from_basel(euler: Array) -> NDArray[np.float64]:
+    """The inverse of `to_basel`."""
+    x, y, z = np.moveaxis(np.asarray(euler, np.float64), -1, 0)
+    return np.stack([y, -x, -z], -1)
+
+
+def speaking_motion(
+    expression: Array,  # (T, 64)
+    samples: NDArray[np.float32],  # at 16 kHz
+    *,
+    bank: TrackBank,
+    head_unit: float,
+    pose: Literal["natural", "static"] | Motion,
+    blink: str,
+    seed: int,
+) -> Motion:
+    """Predicted expression with head motion and blinks.
+
+    Args:
+        bank: head tracks in head units, paced by the speech for pose "natural".
+        head_unit: length of a head unit in model units, from `head_unit`.
+        pose: natural, static, or a driver's, played to and fro.
+    """
+    frames = len(expression)
+    rotation, translation = np.zeros((frames, 3), np.float32), np.zeros((frames, 3), np.float32)
+    if isinstance(pose, Motion):
+        index = mirror_index(len(pose), frames)
+        rotation, translation = pose.rotation[index], pose.translation[index]
+    elif pose == "natural":
+        heard = audio_features(samples)[: _PER_MOTION_FRAME * frames]
+        energy = heard[:, N_MELS].reshape(-1, _PER_MOTION_FRAME).mean(1)
+        voicing = heard[:, N_MELS + 2].reshape(-1, _PER_MOTION_FRAME).mean(1)
+        tracks = play_tracks(bank, energy, speech_presence(energy, voicing), seed)
+        rotation = tracks[:, YAW : ROLL + 1]
+        translation = head_unit * tracks[:, X : Z + 1]
+        translation[:, 2] = VIEWER * (1 - np.exp(-tracks[:, Z] / DISTANCE))
+    shares = blink_shares(frames, random.Random(seed)) if blink == "natural" else np.zeros(frames, np.float32)
+    return _motion(expression, shares, rotation, translation)
+
+
+def tracked_motion(track: FaceTrack, face: BaselFaceModel) -> Motion:
+    """A driver's landmarks -> motion at 25 fps; the lids' closing is measured on the landmarks themselves."""
+    fit = fit_clip(face.mesh_shape, track.landmarks, track.size)
+    at = frame_times(track.seconds, FPS)
+    expression = low_pass(resample(track.times, fit.expression, at), LIPS_HZ)
+    shares = resample(track.times, lid_shares(track.landmarks), at)
+    rotation = resample_rotation(track.times, from_basel(fit.euler), at)
+    return _motion(expression, shares, rotation, resample(track.times, fit.translation, at))
+
+
+def lid_shares(landmarks: NDArray[np.floating]) -> NDArray[np.float64]:
+    """(T, ≥ 468, 2 or 3) -> (T,) share 0..1 by which the lids are closed, against the open eyes within a second."""
+    points = np.asarray(landmarks, np.float64)[..., :2]
+
+    def length(pair: tuple[int, int]) -> NDArray[np.float64]:
+        return np.linalg.norm(points[:, pair[0]] - points[:, pair[1]], axis=-1)
+
+    gaps = [
+        np.mean([length(pair) for pair in lids], 0) / np.maximum(length(corners), 1e-6)
+        for lids, corners in zip(_LIDS, _EYE_CORNERS, strict=True)
+    ]
+    gap = np.mean(gaps, 0)
+    return closure(gap, max(float(np.percentile(gap, 70)), 1e-6)).clip(0, 1)
+
+
+def adjusted(motion: Motion, face: BaselFaceModel, mouth_amplitude: float, blink: str) -> Motion:
+    """A driver's motion with opening and width of the mouth and the jaw scaled, and without blinks for "none"."""
+    expression = np.array(motion.expression, np.float32)
+    if blink == "none":
+        expression[:, N_EXPRESSION:] = 0
+    if mouth_amplitude != 1:
+        part = expression[:, :N_EXPRESSION]
+        expression[:, :N_EXPRESSION] = part + (mouth_amplitude - 1) * part @ _mouth_part(face.landmark_shape)
+    return replace(motion, expression=expression)
+
+
+def scaled(motion: Motion, factor: float) -> Motion:
+    """Expression times 0..2; lids stay as they are."""
+    expression = np.array(motion.expression, np.float32)
+    expression[:, :N_EXPRESSION] *= factor
+    return replace(motion, expression=expression)
+
+
+def head_unit(face: BaselFaceModel, compact: FaceModel) -> float:
+    """Model units in a head unit of `face.camera`: both mean faces are meshes of the same points."""
+    matched = face.mediapipe > 0
+    own, other = face.mesh_shape.mean[matched, :2], compact.mean[: len(matched)][matched, :2]
+    return float(own.std(0).mean() / other.std(0).mean())
+
+
+def _mouth_part(landmarks: LinearShape) -> NDArray[np.float32]:
+    """(64, 64), symmetric: takes the part of an expression that opens or widens the mouth or lowers the jaw."""
+    basis = landmarks.expression
+    opening = np.mean([basis[upper, 1] - basis[lower, 1] for upper, lower in _INNER_LIPS], 0)
+    width = basis[_CORNERS[1], 0] - basis[_CORNERS[0], 0]
+    directions = np.stack([opening, width, basis[_CHIN, 1]])
+    return (np.linalg.pinv(directions) @ directions).astype(np.float32)
+
+
+def _motion(expression: Array, shares: Array, rotation: Array, translation: Array) -> Motion:
+    columns = np.concatenate([expression, shares[:, None]], 1).astype(np.float32)
+    return Motion(columns, rotation.astype(np.float32), translation.astype(np.float32), MOTION_NAME)
