@@ -237,9 +237,9 @@ def test_the_manifest_holds_nothing_of_the_user(tmp_path: Path, name: str) -> No
     write(tmp_path / name, marker(), metadata={"title": "Alice at home"})
     content = (tmp_path / name).read_bytes()
     manifest = content[: content.find(b"moov")] if name.endswith("mp4") else sidecar(tmp_path / name).read_bytes()
-    for text in ("alice", platform.node(), str(tmp_path), "pytest", "/root", str(datetime.date.today().year)):
-        if text:
-            assert text.encode() not in manifest.lower(), text
+    for text in ("alice", str(tmp_path), "pytest", str(Path.home()), platform.node()):
+        if len(text) > 4:  # a shorter one may stand in a key by chance
+            assert text.lower().encode() not in manifest.lower(), text
     assert b"trainedAlgorithmicMedia" in manifest
 
 
