@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any, cast
+
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torch.nn.utils.parametrizations import spectral_norm
+
+from .folding import conv_like
+from .subpixel import interleave, nearest_kernel
 
 _CONVS = {2: nn.Conv2d, 3: nn.Conv3d}
 _NORMS = {2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
@@ -30,6 +36,28 @@ class ConvNormAct(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return F.leaky_relu(self.norm(self.conv(x)), self.slope)
 
+    def fold(self) -> None:
+        self.conv, self.norm = _merged(self.conv, self.norm), nn.Identity()
+
+
+class UpConvNormAct(ConvNormAct):
+    """Rows and columns repeated twice, then 3x3 convolution, batch norm and ReLU."""
+
+    merged = False
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.merged:
+            return F.relu(interleave(self.conv(x)))
+        factor = (1,) * (x.ndim - 4) + (2, 2)
+        return super().forward(F.interpolate(x, scale_factor=factor, mode="nearest"))
+
+    def fold(self) -> None:
+        super().fold()
+        conv = cast(Any, self.conv)
+        if conv.weight.ndim == 4:
+            self.conv = conv_like(conv, nearest_kernel(conv.weight), conv.bias.repeat_interleave(4))
+            self.merged = True
+
 
 class PreActResidual(nn.Module):
     """x + two rounds of batch norm, ReLU, 3x3 convolution (He et al. 2016, identity mappings)."""
@@ -37,10 +65,17 @@ class PreActResidual(nn.Module):
     def __init__(self, channels: int, dims: int = 2, spectral: bool = False):
         super().__init__()
         self.norm0 = _NORMS[dims](channels)
-        self.conv0 = convolution(channels, channels, 3, dims, spectral)
+        self.conv0: nn.Module = convolution(channels, channels, 3, dims, spectral)
         self.norm1: nn.Module = _NORMS[dims](channels)
         self.conv1 = convolution(channels, channels, 3, dims, spectral)
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.conv0(F.relu(self.norm0(x)))
         return x + self.conv1(F.relu(self.norm1(y)))
+
+    def fold(self) -> None:
+        self.conv0, self.norm1 = _merged(self.conv0, self.norm1), nn.Identity()
+
+
+def _merged(conv: nn.Module, norm: nn.Module) -> nn.Module:
+    return fuse_conv_bn_eval(cast(Any, conv), cast(Any, norm))

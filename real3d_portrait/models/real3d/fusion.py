@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .conv_blocks import convolution
+from .folding import conv_like
 
 _SLOPE = 0.01
 
@@ -26,11 +27,24 @@ class HeadTorsoFusion(nn.Module):
         super().__init__()
         self.torso_encoder = nn.Conv2d(torso_channels, channels, 1)
         self.convs = _stack(convolution(2 * channels, channels, 3), convolution(channels, channels, 3))
+        self.merged = False
 
     def forward(self, head: Tensor, torso: Tensor, coverage: Tensor) -> Tensor:
         """head: (B, C, H, W), torso: (B, T, H, W), coverage: (B, 1, H, W) of the head -> (B, C, H, W)."""
-        torso = self.torso_encoder(torso) * (1 - coverage)
-        return self.convs(torch.cat([head * coverage, torso], dim=1))
+        rest = 1 - coverage
+        if self.merged:
+            return self.convs(torch.cat([head * coverage, torso * rest, rest], dim=1))
+        return self.convs(torch.cat([head * coverage, self.torso_encoder(torso) * rest], dim=1))
+
+    def fold(self) -> None:
+        """The torso's encoder is linear, so the next convolution can read what it would have read; its bias, weighted
+        by the coverage, becomes one more channel."""
+        first, encoder = self.convs[0], self.torso_encoder
+        head, torso = first.weight.split(encoder.out_channels, dim=1)
+        through = torch.einsum("ocij,ct->otij", torso, encoder.weight.flatten(1))
+        offset = torch.einsum("ocij,c->oij", torso, encoder.bias)[:, None]
+        self.convs[0] = conv_like(first, torch.cat([head, through, offset], dim=1), first.bias)
+        self.merged = True
 
 
 class BackgroundFusion(nn.Module):
@@ -46,14 +60,21 @@ class BackgroundFusion(nn.Module):
             convolution(3, hidden, 3), convolution(hidden, channels, 3), convolution(channels, channels, 3)
         )
         self.mix = nn.Conv2d(2 * channels, hidden, 1)
+        self.entrance: nn.Module | None = None
         self.convs = _stack(convolution(hidden, channels, 3), convolution(channels, channels, 3))
 
     def source(self, background: Tensor) -> Tensor:
         """Background (B, 3, H, W) in [-1, 1] -> (B, hidden, H, W), the same for every frame over it."""
+        if self.entrance is not None:
+            return self.entrance(background)
+        return F.conv2d(self.encoder(background), self.mix.weight[:, self.mix.in_channels // 2 :])
+
+    def fold(self) -> None:
+        """The background's last convolution and its half of the mixing are linear both: one convolution."""
         *enter, last = self.encoder
         half = self.mix.weight[:, self.mix.in_channels // 2 :].flatten(1)
         kernel = torch.einsum("hc,cikl->hikl", half, last.weight)
-        return F.conv2d(nn.Sequential(*enter)(background), kernel, half @ last.bias, padding=1)
+        self.entrance = nn.Sequential(*enter, conv_like(last, kernel, half @ last.bias))
 
     def forward(self, person: Tensor, background: Tensor, coverage: Tensor) -> Tensor:
         """person: (B, C, H, W), background: (B, hidden, H, W) of `source`, coverage: (B, 1, H, W) -> (B, C, H, W)."""

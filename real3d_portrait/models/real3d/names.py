@@ -140,7 +140,7 @@ def _motion_field(released: str, ours: str) -> Iterator[Pair]:
     yield from _under(f"{head}.0", f"{ours}.head_encoder.stem", _CONV_NORM)
     for i in range(3):
         yield from _under(f"{head}.{i + 1}", f"{ours}.head_encoder.residuals.{i}", _RESIDUAL)
-    yield f"{released}.tgt_head_fuser", f"{ours}.fuse"
+    yield f"{released}.tgt_head_fuser", f"{ours}.fuse.conv"
     yield f"{released}.mask_conv", f"{ours}.choice"
     yield f"{released}.occlusion_conv2", f"{ours}.coverage"
 

@@ -15,6 +15,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.parametrize import register_parametrization
 
+from .folding import conv_like
+from .subpixel import interleave, transposed_kernel
+
 _TAPS = (1.0, 3.0, 3.0, 1.0)  # binomial low-pass, sum 8
 _GAIN = math.sqrt(2)
 
@@ -58,18 +61,33 @@ class StyledConv(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, style: int, up: bool = False):
         super().__init__()
-        self.conv = nn.Conv2d(inputs, outputs, 3, padding=1)
+        self.conv: nn.Module = nn.Conv2d(inputs, outputs, 3, padding=1)
         register_parametrization(self.conv, "weight", Modulation(inputs, style, demodulate=True))
         self.up = up
+        self.merged = False
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, I, H, W) -> (B, O, H, W), or (B, O, 2 H, 2 W)."""
+        if self.merged:
+            x = self.conv(x)
+            return F.leaky_relu_(interleave(x) if self.up else x, 0.2)
         if self.up:
-            x = F.conv_transpose2d(x, self.conv.weight.transpose(0, 1), stride=2)
-            x = low_pass(x) + cast(Tensor, self.conv.bias)[:, None, None]
+            conv = cast(nn.Conv2d, self.conv)
+            x = F.conv_transpose2d(x, conv.weight.transpose(0, 1), stride=2)
+            x = low_pass(x) + cast(Tensor, conv.bias)[:, None, None]
         else:
             x = self.conv(x)
         return F.leaky_relu(x, 0.2) * _GAIN
+
+    def fold(self) -> None:
+        conv = cast(nn.Conv2d, self.conv)
+        # A positive gain may as well come before the activation.
+        kernel, bias = conv.weight * _GAIN, cast(Tensor, conv.bias) * _GAIN
+        if self.up:
+            kernel = transposed_kernel(kernel, tuple(tap / 4 for tap in _TAPS))
+            bias = bias.repeat_interleave(4)
+        self.conv = conv_like(conv, kernel, bias)
+        self.merged = True
 
 
 class StyledBlock(nn.Module):

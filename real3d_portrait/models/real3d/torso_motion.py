@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .conv_blocks import ConvNormAct, PreActResidual, convolution
+from .conv_blocks import ConvNormAct, PreActResidual, UpConvNormAct, convolution
+from .sheet_conv import SheetConv3d
 from .torso_appearance import BODY_CLASSES, TorsoConfig
 
 _HEAT_VARIANCE = 0.01  # of a key point's Gaussian, in units of half the volume
@@ -59,11 +60,11 @@ class MotionField(nn.Module):
         )
         narrowing = (*reversed(config.motion_widths), config.motion_widths[0] // 2)
         self.decoder = nn.ModuleList(
-            ConvNormAct(a, b, 3, dims=3) for a, b in zip(narrowing[:-1], narrowing[1:], strict=True)
+            UpConvNormAct(a, b, 3, dims=3) for a, b in zip(narrowing[:-1], narrowing[1:], strict=True)
         )
         self.head_encoder = HeadEncoder(config)
         kernel = config.motion_kernel
-        self.fuse = convolution(narrowing[-1] + self.inputs + config.channels, config.channels, kernel, dims=3)
+        self.fuse = SheetConv3d(self.inputs + narrowing[-1], config.channels, config.channels, kernel)
         self.choice = convolution(config.channels, motions, kernel, dims=3)
         self.coverage = convolution(config.channels * config.depth, 1, kernel)
 
@@ -94,10 +95,9 @@ class MotionField(nn.Module):
         for layer in self.encoder:
             x = F.avg_pool3d(layer(x), (1, 2, 2))
         for layer in self.decoder:
-            x = layer(F.interpolate(x, scale_factor=(1, 2, 2), mode="nearest"))
+            x = layer(x)
         hint = F.interpolate(self.head_encoder(head), size=x.shape[3:], mode="bilinear", align_corners=False)
-        hint = hint[:, :, None].expand(-1, -1, x.shape[2], -1, -1)
-        return self.fuse(torch.cat([shown, x, hint], dim=1))
+        return self.fuse(torch.cat([shown, x], dim=1), hint)
 
     def forward(self, summary: Tensor, head: Tensor, source: Tensor, driven: Tensor) -> tuple[Tensor, Tensor]:
         """One frame's motion.

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .conv_blocks import ConvNormAct, PreActResidual, convolution
+from .conv_blocks import ConvNormAct, PreActResidual, UpConvNormAct, convolution
 from .torso_appearance import AppearanceEncoder, TorsoConfig, body_masks, grown
 from .torso_motion import MotionField
 
@@ -43,7 +43,7 @@ class TorsoGenerator(nn.Module):
         self.residuals = nn.ModuleList(
             PreActResidual(width << 2, spectral=True) for _ in range(config.generator_residuals)
         )
-        self.up = nn.ModuleList(ConvNormAct(width << i, width << (i - 1), 3, spectral=True) for i in (2, 1))
+        self.up = nn.ModuleList(UpConvNormAct(width << i, width << (i - 1), 3, spectral=True) for i in (2, 1))
         self.to_rgb = convolution(width, 3, 7)
 
     def forward(self, appearance: Tensor, grid: Tensor) -> tuple[Tensor, Tensor]:
@@ -53,7 +53,7 @@ class TorsoGenerator(nn.Module):
         for residual in self.residuals:
             x = residual(x)
         for up in self.up:
-            x = up(F.interpolate(x, scale_factor=2, mode="nearest"))
+            x = up(x)
         return self.to_rgb(x), x
 
 
