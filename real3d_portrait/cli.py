@@ -190,7 +190,7 @@ def _verify_weights(arguments: argparse.Namespace) -> None:
 
 
 def _push_weights(arguments: argparse.Namespace) -> None:
-    from real3d_portrait.weights import push
+    from real3d_portrait.hub_upload import push
 
     sys.stdout.write(f"{push(Path(arguments.folder), arguments.repo, arguments.public)}\n")
 

@@ -1,4 +1,4 @@
-"""From the released files to a folder of weights that `from_pretrained` takes; and that folder to the hub.
+"""From the released files to a folder of weights that `from_pretrained` takes.
 
 The released checkpoints are pickles. They are opened here and nowhere else, with PyTorch's restricted unpickler,
 which builds tensors and plain containers and runs nothing.
@@ -18,7 +18,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from .config import FullConfig, read_config
@@ -26,13 +25,11 @@ from .errors import (
     CheckpointMismatchError,
     CheckpointMissingError,
     CheckpointUnsafeError,
-    HubUploadError,
-    ManifestError,
     OutputFolderInUseError,
     output_error,
 )
 from .face.bfm import BaselFaceModel
-from .hub import CONFIG, MANIFEST, Manifest, problems
+from .hub import CONFIG, Manifest
 from .models.network_file import save_network
 from .models.real3d.audio_to_motion import AudioToMotion, AudioToMotionConfig
 from .models.real3d.image_model import ImageModelConfig, Real3DImageModel
@@ -107,31 +104,6 @@ def import_released(
         manifest = Manifest.of(folder, private=frozenset({config.face_model}))
         manifest.write(folder)
     return manifest
-
-
-def push(folder: Path, repo: str, public: bool = False) -> str:
-    """Upload a folder of weights to a hub repo of the user's, made where it is missing; the face model stays here.
-
-    Returns:
-        The address of the commit.
-
-    Raises:
-        ManifestError: the folder differs from its manifest. HubUploadError: the hub refused, or is out of reach.
-    """
-    from huggingface_hub import CommitOperationAdd, HfApi, errors
-
-    wrong = next(problems(folder), None)
-    if wrong is not None:
-        raise ManifestError(path=folder / MANIFEST, reason=wrong)
-    manifest = Manifest.read(folder / MANIFEST)
-    names = [name for name, facts in manifest.files.items() if not facts.private and not _is_face_model(folder / name)]
-    files = [CommitOperationAdd(name, folder / name) for name in (*names, MANIFEST)]
-    api = HfApi()
-    try:
-        api.create_repo(repo, private=not public, exist_ok=True)
-        return api.create_commit(repo, files, commit_message="Weights of Real3D-Portrait").commit_url
-    except (errors.HTTPError, errors.HFValidationError, OSError, ValueError) as error:
-        raise HubUploadError(repo=repo, reason=str(error).strip().splitlines()[0]) from error
 
 
 def read_checkpoint(path: Path) -> State:
@@ -234,15 +206,6 @@ def _fitting(released: _Released, path: Path) -> Iterator[None]:
         raise CheckpointMismatchError(path=path, network=released.what, reason=f"it lacks {error}") from error
     except (ValueError, RuntimeError) as error:
         raise CheckpointMismatchError(path=path, network=released.what, reason=str(error)) from error
-
-
-def _is_face_model(path: Path) -> bool:
-    """Whether a file holds a face model whatever its name and manifest say: that is never uploaded."""
-    try:
-        with safe_open(path, "np") as file:
-            return {"mean", "identity", "expression"} <= set(file.keys())
-    except (SafetensorError, OSError):
-        return False
 
 
 @contextmanager

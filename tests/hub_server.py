@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
+import json
 import re
 import threading
 from collections.abc import Iterator
@@ -13,6 +15,7 @@ from typing import Any
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 _FILE = re.compile(r"/(?P<repo>[\w.-]+/[\w.-]+)/resolve/(?P<revision>[^/]+)/(?P<file>[^?]+)")
+_COMMITS = re.compile(r"/api/models/(?P<repo>[\w.-]+/[\w.-]+)/(?P<action>preupload|commit)/main")
 
 
 @dataclass
@@ -69,6 +72,37 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self._file(with_body=True)
+
+    def do_POST(self) -> None:
+        hub, body = self.shown, self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        hub.requests.append((self.command, self.path, None))
+        if self.headers.get("Authorization") != f"Bearer {hub.token}":
+            return self._refuse(401, "")
+        if self.path == "/api/repos/create":
+            asked = json.loads(body)
+            repo = f"{asked.get('organization') or 'someone'}/{asked['name']}"
+            hub.repos.setdefault(repo, {})
+            if asked.get("visibility") == "private" or asked.get("private"):
+                hub.private |= {repo}
+            return self._answer({"url": f"{hub.url}/{repo}", "name": repo, "id": repo})
+        match = _COMMITS.fullmatch(self.path)
+        if not match or match["repo"] not in hub.repos:
+            return self._refuse(404, "RepoNotFound")
+        if match["action"] == "preupload":
+            files = [{"path": f["path"], "uploadMode": "regular"} for f in json.loads(body)["files"]]
+            return self._answer({"files": [{**f, "shouldIgnore": False} for f in files]})
+        for line in map(json.loads, body.splitlines()):
+            if line["key"] == "file":
+                hub.repos[match["repo"]][line["value"]["path"]] = base64.b64decode(line["value"]["content"])
+        return self._answer({"commitUrl": f"{hub.url}/{match['repo']}/commit/{COMMIT}", "commitOid": COMMIT})
+
+    def _answer(self, data: dict[str, Any]) -> None:
+        body = json.dumps(data).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
 
     def _refuse(self, status: int, code: str) -> None:
         self.send_response(status)

@@ -8,10 +8,10 @@ from dataclasses import asdict, fields, is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
-import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import nn
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from ..errors import WeightsCorruptError
 
@@ -39,13 +39,24 @@ def load_network(path: Path, build: Callable[[C], N], kind: type[C], attention: 
     try:
         with safe_open(path, "pt") as file:
             config = _config(kind, json.loads((file.metadata() or {})["config"]), attention)
-            with torch.device("meta"):
+            with _WithoutDraws():
                 network = build(config)
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         network.load_state_dict(tensors, assign=True)
     except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError, OSError) as error:
         raise WeightsCorruptError(path=path, reason=(str(error) or type(error).__name__).splitlines()[0]) from error
     return network.eval().requires_grad_(False)
+
+
+class _WithoutDraws(TorchFunctionMode):
+    """Leaves out the random numbers that a new network starts with, which take seconds and are overwritten."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        if func in (Tensor.normal_, Tensor.uniform_):
+            return args[0]
+        return func(*args, **(kwargs or {}))
 
 
 def _config(kind: type[C], data: dict[str, Any], attention: str) -> C:

@@ -1,0 +1,44 @@
+"""A folder of weights to a hub repo; what each user has to fetch for himself stays here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+
+from .errors import HubUploadError, ManifestError
+from .hub import MANIFEST, Manifest, problems
+
+
+def push(folder: Path, repo: str, public: bool = False) -> str:
+    """Upload a folder of weights to a hub repo of the user's, made where it is missing; the face model stays here.
+
+    Returns:
+        The address of the commit.
+
+    Raises:
+        ManifestError: the folder differs from its manifest. HubUploadError: the hub refused, or is out of reach.
+    """
+    from huggingface_hub import CommitOperationAdd, HfApi, errors
+
+    wrong = next(problems(folder), None)
+    if wrong is not None:
+        raise ManifestError(path=folder / MANIFEST, reason=wrong)
+    manifest = Manifest.read(folder / MANIFEST)
+    names = [name for name, facts in manifest.files.items() if not facts.private and not _is_face_model(folder / name)]
+    files = [CommitOperationAdd(name, folder / name) for name in (*names, MANIFEST)]
+    api = HfApi()
+    try:
+        api.create_repo(repo, private=not public, exist_ok=True)
+        return api.create_commit(repo, files, commit_message="Weights of Real3D-Portrait").commit_url
+    except (errors.HTTPError, errors.HFValidationError, OSError, ValueError) as error:
+        raise HubUploadError(repo=repo, reason=str(error).strip().splitlines()[0]) from error
+
+
+def _is_face_model(path: Path) -> bool:
+    """Whether a file holds a face model whatever its name and manifest say: that is never uploaded."""
+    try:
+        with safe_open(path, "np") as file:
+            return {"mean", "identity", "expression"} <= set(file.keys())
+    except (SafetensorError, OSError):
+        return False
