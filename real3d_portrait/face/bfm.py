@@ -25,8 +25,16 @@ N_IDENTITY, N_EXPRESSION, N_KEYPOINTS = 80, 64, 68
 Array = NDArray[np.float32]
 Index = NDArray[np.int32]
 
-_SHAPES = {"mean": (None, 3), "identity": (None, 3, N_IDENTITY), "expression": (None, 3, N_EXPRESSION),
-           "faces": (None, 3), "keypoints": (N_KEYPOINTS,), "mediapipe": (N_MESH,), "eye_faces": (None,)}  # fmt: skip
+_SHAPES: dict[str, tuple[int | str, ...]] = {
+    "mean": ("N", 3),
+    "identity": ("N", 3, N_IDENTITY),
+    "expression": ("N", 3, N_EXPRESSION),
+    "faces": ("any", 3),
+    "keypoints": (N_KEYPOINTS,),
+    "mediapipe": (N_MESH,),
+    "eye_faces": ("any",),
+}
+_VALUES, _INDICES = list(_SHAPES)[:3], list(_SHAPES)[3:]
 
 
 @dataclass(frozen=True)
@@ -114,28 +122,26 @@ class BaselFaceModel:
 
     @classmethod
     def _from_tensors(cls, tensors: Mapping[str, NDArray], path: Path) -> BaselFaceModel:
-        for name, shape in _SHAPES.items():
-            found = tensors[name].shape if name in tensors else None
-            if (
-                found is None
-                or len(found) != len(shape)
-                or any(wanted not in (None, length) for wanted, length in zip(shape, found, strict=True))
-            ):
-                raise FaceModelFileError(path=path, reason=f"{name} has the shape {found}")
+        missing = [name for name in _SHAPES if name not in tensors]
+        if missing:
+            raise FaceModelFileError(path=path, reason=f"it has no {missing[0]}")
         count = len(tensors["mean"])
-        limits = dict.fromkeys(("faces", "keypoints", "mediapipe"), count) | {"eye_faces": len(tensors["faces"])}
-        for name, limit in limits.items():
-            if tensors[name].size and not 0 <= tensors[name].min() <= tensors[name].max() < limit:
+        for name, shape in _SHAPES.items():
+            found = tensors[name].shape
+            wanted = [{"N": count, "any": found[0] if found else None}.get(n, n) for n in shape]
+            if list(found) != wanted:
+                raise FaceModelFileError(path=path, reason=f"{name} has the shape {list(found)} instead of {wanted}")
+        for name in _INDICES:
+            values, limit = tensors[name], len(tensors["faces"]) if name == "eye_faces" else count
+            if values.size and not 0 <= values.min() <= values.max() < limit:
                 raise FaceModelFileError(path=path, reason=f"{name} lie outside 0…{limit - 1}")
-        surface = LinearShape(
-            *(np.ascontiguousarray(tensors[k], np.float32) for k in ("mean", "identity", "expression"))
-        )
-        return cls(surface, *(np.ascontiguousarray(tensors[k], np.int32) for k in list(_SHAPES)[3:]))
+        surface = LinearShape(**{name: np.ascontiguousarray(tensors[name], np.float32) for name in _VALUES})
+        return cls(surface, **{name: np.ascontiguousarray(tensors[name], np.int32) for name in _INDICES})
 
     def save(self, path: str | Path) -> None:
         """One file that loads at once. It holds the Basel model, whose licence does not let it be passed on."""
-        shape = {name: getattr(self.surface, name) for name in list(_SHAPES)[:3]}
-        save_file({**shape, **{name: getattr(self, name) for name in list(_SHAPES)[3:]}}, path)
+        shape = {name: getattr(self.surface, name) for name in _VALUES}
+        save_file({**shape, **{name: getattr(self, name) for name in _INDICES}}, path)
 
     @cached_property
     def landmark_shape(self) -> LinearShape:

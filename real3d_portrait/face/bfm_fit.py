@@ -18,6 +18,7 @@ from .eg3d_camera import FOCAL, SIDE, VIEWER, place, project, rotation_matrix
 from .topology import EYE_LEFT, EYE_RIGHT, LIPS_INNER, LIPS_OUTER, N_MESH
 
 Array = NDArray[np.float64]
+Slopes = NDArray[np.float32]
 
 IDENTITY_WEIGHT, EXPRESSION_WEIGHT = 0.3, 0.05
 _EYE_WEIGHT, _LIP_WEIGHT = 5.0, 2.0
@@ -26,7 +27,8 @@ _UNMATCHED = (93, 127, 132, 234, 323, 356, 361, 454)  # points beside the ears, 
 _CHUNK = 64  # frames whose derivatives are held at once
 _SAMPLE = 64  # frames that tell a person's identity
 _ROUNDS = 60
-_ENOUGH = 1e-6  # relative gain at which a round is the last
+_ENOUGH, _ENOUGH_FOR_POSE = 1e-6, 1e-3  # relative gain at which a round is the last
+_STUCK = 1e6  # damping at which no step can gain
 _POSE = 6
 
 
@@ -91,8 +93,11 @@ def _reprojection(mesh: LinearShape, fit: BaselFit, points: Array) -> Array:
     return project(place(vertices, fit.euler, fit.translation)) - points
 
 
-def _derivatives(mesh: LinearShape, fit: BaselFit, with_expression: bool) -> tuple[Array, Array]:
-    """Of the projected points (T, 468, 2): by vertex (…, 3), and by expression and pose (…, 64 + 6) or pose (…, 6)."""
+def _derivatives(mesh: LinearShape, fit: BaselFit, with_expression: bool) -> tuple[Slopes, Slopes]:
+    """Of the projected points (T, 468, 2): by vertex (…, 3), and by expression and pose (…, 64 + 6) or pose (…, 6).
+
+    In single precision, which costs steps nothing: what they lead to is judged by the loss in double precision.
+    """
     matrix = rotation_matrix(fit.euler)
     turned = mesh.vertices(fit.identity, fit.expression) @ matrix
     seen = turned + fit.translation[:, None]
@@ -100,21 +105,28 @@ def _derivatives(mesh: LinearShape, fit: BaselFit, with_expression: bool) -> tup
     by_seen = np.zeros((*depth.shape, 2, 3))
     by_seen[..., 0, 0] = by_seen[..., 1, 1] = FOCAL / depth
     by_seen[..., 2] = FOCAL * seen[..., :2] / depth[..., None] ** 2
-    by_vertex = by_seen @ np.swapaxes(matrix, -1, -2)[:, None]
+    by_vertex = (by_seen @ np.swapaxes(matrix, -1, -2)[:, None]).astype(np.float32)
     # An angle of Rz Ry Rx turns the head about x carried along by the later two, about y by the last, about z.
     z = np.broadcast_to([0.0, 0.0, 1.0], fit.euler.shape)
     y = np.stack([-np.sin(fit.euler[:, 2]), np.cos(fit.euler[:, 2]), np.zeros(len(fit.euler))], -1)
     axes = np.stack([matrix[:, 0], y, z], 1)
     by_angle = by_seen @ np.swapaxes(np.cross(axes[:, None], turned[:, :, None]), -1, -2)
-    parts = [by_angle, by_seen]
-    if with_expression:
-        parts.insert(0, _chained(by_vertex, mesh.expression))
-    return by_vertex, np.concatenate(parts, -1)
+    by_pose = np.concatenate([by_angle, by_seen], -1).astype(np.float32)
+    if not with_expression:
+        return by_vertex, by_pose
+    return by_vertex, np.concatenate([_chained(by_vertex, mesh.expression), by_pose], -1)
 
 
-def _chained(by_vertex: Array, basis: NDArray[np.floating]) -> Array:
+def _chained(by_vertex: Slopes, basis: NDArray[np.floating]) -> Slopes:
     """(T, N, 2, 3) times (N, 3, K): a sum of three products is faster than so many small matrix products."""
-    return sum(by_vertex[..., axis, None] * basis[:, None, axis] for axis in range(3))
+    basis = basis.astype(np.float32)
+    x, y, z = (by_vertex[..., axis, None] * basis[:, None, axis] for axis in range(3))
+    return x + y + z
+
+
+def _curvature() -> Slopes:
+    """(936,) second derivative of the objective's first term by each projected number."""
+    return np.repeat(point_weights() / N_MESH, 2).astype(np.float32)
 
 
 def _prior(with_expression: bool) -> Array:
@@ -137,34 +149,37 @@ def _fit_frames(
         state = np.zeros((len(points), N_EXPRESSION + _POSE))
         state[:, -3:] = _place_of(mesh, identity, points)
     sought = slice(0, None) if with_expression else slice(N_EXPRESSION, None)
-    weight = 2 * point_weights() / (2 * N_MESH)  # the objective is a mean over x and y of all points
+    weight = _curvature()
     prior = 2 * _prior(with_expression)
     damping = np.full(len(points), 1e-3)
+    enough = _ENOUGH if with_expression else _ENOUGH_FOR_POSE
 
     def unpacked(values: Array) -> BaselFit:
         return BaselFit(identity, values[:, :N_EXPRESSION], values[:, N_EXPRESSION:-3], values[:, -3:])
 
     loss = fit_loss(mesh, unpacked(state), points)
+    open_ = np.arange(len(points))  # frames that still gain
     for _ in range(_ROUNDS):
-        fit = unpacked(state)
+        fit, seen, old = unpacked(state[open_]), points[open_], loss[open_]
         _, slope = _derivatives(mesh, fit, with_expression)
-        flat = slope.reshape(len(points), -1, slope.shape[-1])
-        weighted = flat * np.repeat(weight, 2)[:, None]
-        normal = np.swapaxes(weighted, -1, -2) @ flat + np.diag(prior)
-        apart = _reprojection(mesh, fit, points).reshape(len(points), -1)
-        gradient = np.einsum("tnk,tn->tk", weighted, apart) + prior * state[:, sought]
-        ridge = damping[:, None, None] * (np.eye(len(prior)) * normal)
-        trial = state.copy()
+        flat = slope.reshape(len(open_), -1, slope.shape[-1])
+        weighted = np.swapaxes(flat * weight[:, None], -1, -2)
+        normal = weighted @ flat + np.diag(prior)
+        apart = _reprojection(mesh, fit, seen).reshape(len(open_), -1, 1)
+        gradient = (weighted @ apart)[..., 0] + prior * state[open_, sought]
+        ridge = damping[open_, None, None] * (np.eye(len(prior)) * normal)
+        trial = state[open_]
         trial[:, sought] -= np.linalg.solve(normal + ridge, gradient[..., None])[..., 0]
-        found = fit_loss(mesh, unpacked(trial), points)
-        better = found < loss
-        gain = np.where(better, loss - found, 0) / loss
-        state = np.where(better[:, None], trial, state)
-        loss = np.where(better, found, loss)
-        damping = np.clip(np.where(better, damping / 5, damping * 10), 1e-9, 1e6)
-        if np.all((better & (gain < _ENOUGH)) | (damping >= 1e6)):
+        found = fit_loss(mesh, unpacked(trial), seen)
+        better = found < old
+        state[open_[better]], loss[open_[better]] = trial[better], found[better]
+        damping[open_] *= np.where(better, 0.2, 10)
+        done = np.where(better, old - found < enough * old, damping[open_] > _STUCK)
+        open_ = open_[~done]
+        if not len(open_):
             break
-    return unpacked(state).expression, unpacked(state).euler, unpacked(state).translation
+    fit = unpacked(state)
+    return fit.expression, fit.euler, fit.translation
 
 
 def _place_of(mesh: LinearShape, identity: Array, points: Array) -> Array:
@@ -187,10 +202,10 @@ def _fit_together(mesh: LinearShape, points: Array) -> BaselFit:
         found = fit_loss(mesh, trial, points).mean()
         if found >= loss:
             damping *= 10
-            if damping > 1e6:
+            if damping > _STUCK:
                 break
             continue
-        gain, damping = (loss - found) / loss, max(damping / 5, 1e-9)
+        gain, damping = (loss - found) / loss, damping / 5
         fit, loss = trial, found
         if gain < _ENOUGH:
             break
@@ -199,7 +214,7 @@ def _fit_together(mesh: LinearShape, points: Array) -> BaselFit:
 
 def _common_step(mesh: LinearShape, fit: BaselFit, points: Array, damping: float) -> BaselFit:
     """One Levenberg-Marquardt step on identity and all frames; the frames' unknowns are eliminated chunk by chunk."""
-    weight = np.repeat(point_weights() / N_MESH, 2)
+    weight = _curvature()
     prior = 2 * _prior(with_expression=True)
     frames = len(points)
     own_prior = np.full(N_IDENTITY, 2 * frames * IDENTITY_WEIGHT / N_IDENTITY)

@@ -152,7 +152,7 @@ def _attached(head: Mask, face: Mask, size: int) -> Mask:
 
 def _polygon(outline: NDArray[np.floating], size: int) -> Mask:
     points = np.rint(outline[:, :2]).astype(np.int32)
-    return cv2.fillPoly(np.zeros((size, size), np.uint8), [points], 1).astype(bool)
+    return cv2.fillPoly(np.zeros((size, size), np.uint8), [points], (1,)).astype(bool)
 
 
 def _above_jaw(landmarks: Landmarks, size: int) -> Mask:

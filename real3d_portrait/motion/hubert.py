@@ -49,10 +49,19 @@ class Hubert:
 
         if revision is None and str(source) == REPO:
             revision = REVISION
+        # That commit holds a PyTorch file alone; its tensors are read without running what a pickle may hold.
+        use_safetensors = False if revision == REVISION else None
         try:
-            model = HubertModel.from_pretrained(source, revision=revision or "main")
+            model = HubertModel.from_pretrained(
+                source,
+                revision=revision or "main",
+                use_safetensors=use_safetensors,
+                weights_only=True,
+                dtype=torch.float32,
+            )
         except OSError as error:
-            raise ModelMissingError(model=source, where=str(error).splitlines()[0]) from error
+            reason = str(error).strip().splitlines()[0]
+            raise ModelMissingError(model=source, where=f"the folders here or on the hub ({reason})") from error
         except (ValueError, KeyError, RuntimeError, TypeError) as error:
             raise WeightsCorruptError(path=source, reason=str(error).splitlines()[0]) from error
         return cls(model.eval().requires_grad_(False).to(device))

@@ -8,9 +8,8 @@ from typing import Protocol
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
 
-from real3d_portrait.models.real3d.audio_to_motion import NEUTRAL_MOUTH_AMPLITUDE
+from real3d_portrait.models.real3d.audio_to_motion import NEUTRAL_MOUTH_AMPLITUDE, AudioToMotion
 from real3d_portrait.motion.audio_features import motion_frames
 from real3d_portrait.motion.hubert import HOP, SAMPLE_RATE, feature_frames
 from real3d_portrait.motion.praat_pitch import praat_pitch
@@ -57,7 +56,7 @@ def speech_conditions(samples: NDArray[np.floating], hubert: FeatureExtractor) -
 
 
 def predict_expression(
-    network: nn.Module,
+    network: AudioToMotion,
     conditions: SpeechConditions,
     *,
     mouth_amplitude: float = 1.0,
@@ -67,15 +66,14 @@ def predict_expression(
     """(frames, 64) expression coefficients, neither smoothed nor clamped.
 
     Args:
-        network: `models.real3d.audio_to_motion.AudioToMotion`, in evaluation mode.
+        network: in evaluation mode, on the device where it shall run.
         mouth_amplitude: 1 as released.
         temperature: spread of the prior, 0 for the most likely motion.
         seed: the same seed and input give the same motion.
     """
     parameter = next(network.parameters())
     generator = torch.Generator().manual_seed(seed)
-    latent = network.config.latent
-    noise = temperature * torch.randn(1, latent, len(conditions.f0) // _MULTIPLE, generator=generator)
+    noise = temperature * torch.randn(1, network.config.latent, len(conditions.f0) // _MULTIPLE, generator=generator)
     features, f0 = (torch.from_numpy(a)[None] for a in (conditions.features, conditions.f0))
     amplitude = torch.tensor([NEUTRAL_MOUTH_AMPLITUDE * mouth_amplitude])
     with torch.inference_mode():

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from real3d_portrait.face.bfm import LinearShape, torso_keypoints
 from real3d_portrait.face.bfm_fit import BaselFit, fit_loss, fit_points, fit_still
 from real3d_portrait.face.blink_edit import blink_shares, close_eyes
-from real3d_portrait.face.eg3d_camera import eg3d_cameras, place, project, rotation_matrix
-from real3d_portrait.face.pose_path import driven_path, mirror_index, smooth_keypoints
+from real3d_portrait.face.eg3d_camera import eg3d_cameras, place, project, rotation_matrix, smooth_cameras
+from real3d_portrait.face.pose_path import mirror_index, on_source, smooth_keypoints
 from real3d_portrait.face.source_layers import (
     HEAD,
     PERSON,
@@ -76,12 +76,14 @@ def test_a_driver_is_played_to_and_fro(pure: dict[str, NDArray]) -> None:
 
 
 def test_a_driven_path_and_its_cameras(pure: dict[str, NDArray]) -> None:
-    source = pure["pose_src_euler"][0], pure["pose_src_trans"][0]
-    path = driven_path(pure["pose_drv_euler"], pure["pose_drv_trans"], len(pure["pose_euler"]), *source)
-    assert_near(path.euler, pure["pose_euler"])
-    assert_near(path.translation, pure["pose_trans"])
-    assert_near(eg3d_cameras(path.euler, path.translation), pure["pose_camera_raw"])
-    assert_near(path.cameras, pure["pose_camera_smoothed"])
+    index = mirror_index(len(pure["pose_drv_euler"]), len(pure["pose_euler"]))
+    driver = pure["pose_drv_euler"][index], pure["pose_drv_trans"][index]
+    euler, translation = on_source(*driver, pure["pose_src_euler"][0], pure["pose_src_trans"][0])
+    assert_near(euler, pure["pose_euler"])
+    assert_near(translation, pure["pose_trans"])
+    cameras = eg3d_cameras(euler, translation)
+    assert_near(cameras, pure["pose_camera_raw"])
+    assert_near(smooth_cameras(cameras), pure["pose_camera_smoothed"])
 
 
 def test_smoothing_of_keypoints(pure: dict[str, NDArray]) -> None:
