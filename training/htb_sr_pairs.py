@@ -67,11 +67,11 @@ class Photo:
 
     def render(self, displacement: Array, rotation: Array, translation: Array) -> tuple[Image, NDArray[np.float32]]:
         """Frame (S, S, 3) and driven landmarks (478, 3)."""
-        diff, mesh = diff_plane(self.head, self.planes, displacement)
+        diff, sheet = diff_plane(self.head, self.planes, displacement)
         hit = first_hit(self.planes + diff, rotation, translation, self.size)
         map_x, map_y = (np.ascontiguousarray(hit[..., k] - np.float32(0.5)) for k in (1, 2))
         frame = cv2.remap(self.image, map_x, map_y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
-        driven = project(mesh, rotation, translation, self.size)
+        driven = project(sheet[:478], rotation, translation, self.size)
         if self.eyes is not None:
             frame = self.eyes.draw(frame, driven)
         return self.mouth.draw(frame, driven, self.skull(rotation, translation)), driven

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from ..config import CompactConfig
 from ..face.camera import project, rotation_matrix
 from ..face.face_model import FaceModel
+from ..face.topology import OVAL
 from ..portrait import Portrait
 from .eyes import EyeLayer
 from .htb_sr import HtbSr, PhotoFeatures
@@ -105,8 +106,10 @@ class CompactModel:
         turn = rotation_matrix(rotation)
         residual = 0.0 if avatar.motion is None else avatar.motion(expression)
         displacement = self.face_model.displacement(expression)
-        diff, mesh = diff_plane(avatar.head, avatar.planes, displacement, turn, residual)
-        hit = first_hit(avatar.planes + diff, rotation, translation, size)
+        diff, sheet = diff_plane(avatar.head, avatar.planes, displacement, turn, residual)
+        cliffs = avatar.head.cliffs(sheet, turn)
+        middle = float(avatar.head.neutral[OVAL, 1].mean())
+        hit = first_hit(avatar.planes + diff, rotation, translation, size, cliffs, middle)
         map_x, map_y = np.empty((size, size), np.float32), np.empty((size, size), np.float32)
         chin = np.float32(avatar.head.neutral[CHIN, 1] - 0.03)
         join(
@@ -124,8 +127,8 @@ class CompactModel:
         hold(map_x, map_y, avatar.cut)
         person = cv2.remap(avatar.photo, map_x, map_y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
         person = soften_steps(person, map_x, map_y)
-        driven = project(mesh, rotation, translation, size)
-        still = avatar.head.deform(np.zeros_like(avatar.head.neutral), turn)[: len(mesh)]
+        driven = project(sheet[:478], rotation, translation, size)
+        still = avatar.head.deform(np.zeros_like(avatar.head.neutral), turn)[:478]
         skull = project(still, rotation, translation, size)
         colour = avatar.eyes.draw(np.ascontiguousarray(person[..., :3]), driven)
         colour = avatar.mouth.draw(colour, driven, skull)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -13,12 +14,15 @@ from ..face.fitting import FaceFit
 from ..face.pncc import coordinate_code
 from ..face.rasterizer import rasterize
 from ..face.topology import OVAL
-from .head_sheet import LID_PAIRS, extend, keep_apart, sheet_faces
+from .head_sheet import LID_PAIRS, RINGS, extend, hidden_edge, keep_apart, outwards, sheet_faces, tuck
 from .triplane import PLANE_SIZE, TriPlanes
 
 Array = NDArray[np.float32]
 
 UPPER_FACE, LOWER_FACE = 0.0, -0.12  # y above which a photo's expression belongs to the person, and below not
+DEEP_EDGE = 0.022  # head units of skin at the head's edge that a far turn hides
+TURN = 0.1  # sine of the turn of an edge to the camera from which its cliff is whole
+LEAST_CLIFF = 0.02  # head units that count as a cliff
 CAMERA = 2.8  # head units from the camera to the head, for the perspective of a turning head
 
 
@@ -27,8 +31,12 @@ class LiftedHead:
     """What the photo's face fit says about one head; made once per photo."""
 
     neutral: Array  # (478, 3) the person's face at rest, head frame
-    sheet: Array  # (N, 3) the same with its rings
+    sheet: Array  # (N, 3) the same with its rings, in the photo's pose
     drag: Array  # (R, 36) of `extend`
+    drop: Array  # (R,) of `extend`
+    out: Array  # (36, 2) of `outwards`
+    tuck: Array  # (N, 36, 2) of `tuck`
+    edge: Array  # (36,) of `hidden_edge`
     uv: Array  # (N, 2) photo pixel of every sheet vertex
     code: Array  # (N, 3) coordinate code of the resting sheet: `origin` + code * `extent` is the vertex
     origin: Array  # (3,) head units
@@ -39,12 +47,16 @@ class LiftedHead:
     def deform(self, displacement: Array, rotation: NDArray[np.floating] | None = None) -> Array:
         """Expression displacement (478, 3) of the mesh → sheet vertices (N, 3).
 
-        Given the pose (3, 3) of the frame, also what perspective does to a head that turns away from the photo's
-        pose: what comes nearer to the camera grows. The weak-perspective camera itself leaves that out, and a
-        turn looks a quarter smaller than it is.
+        Given the pose (3, 3) of the frame, also what a turn away from the photo's pose does. Perspective: what
+        comes nearer to the camera grows (the weak-perspective camera itself leaves that out, and a turn looks a
+        quarter smaller than it is). Cliffs: where the head's edge turns towards the camera, what lies behind it
+        drops back.
         """
         mesh = keep_apart(self.neutral + displacement)
         rings = self.sheet[478:] + self.drag @ (mesh - self.neutral)[OVAL]
+        if rotation is not None:
+            share = cliff_share(self.out, self.rotation, rotation) - cliff_share(self.out, self.rotation, self.rotation)
+            rings[:, 2] += np.tile(share, RINGS) * self.drop
         sheet = np.concatenate([mesh, rings]).astype(np.float32)
         if rotation is None:
             return sheet
@@ -53,6 +65,28 @@ class LiftedHead:
         turned[:, :2] *= ((CAMERA - before) / (CAMERA - turned[:, 2]))[:, None]
         return (turned @ rotation).astype(np.float32)
 
+    def tucked(self, rotation: NDArray[np.floating]) -> Array:
+        """(N, 3) residual of the motion code, head units, that hides the head's edge where its cliff shows."""
+        turn = turned(self.out, self.rotation, rotation)
+        falls = np.clip(-self.drop.reshape(RINGS, -1)[1] / DEEP_EDGE, 0, 1)
+        amount = self.edge * np.minimum(turn / TURN, 1) + DEEP_EDGE * falls * np.clip((turn - TURN) / (2 * TURN), 0, 1)
+        residual = np.zeros_like(self.sheet)
+        residual[:, :2] = np.einsum("nkc,k->nc", self.tuck, amount)
+        return residual
+
+    def cliffs(self, sheet: Array, rotation: NDArray[np.floating], size: int = PLANE_SIZE) -> NDArray[np.uint8]:
+        """(size, size) 1 where the deformed sheet (N, 3) falls off at the head's edge in a pose (3, 3)."""
+        share = cliff_share(self.out, self.rotation, rotation)
+        falls = -self.drop.reshape(RINGS, -1)[1] * share > LEAST_CLIFF
+        scale = size / (2 * self.half_width)
+        edge, foot = (sheet[478 + 36 * k : 514 + 36 * k, :2] * [scale, -scale] + size / 2 - 0.5 for k in (0, 1))
+        following = np.roll(np.arange(36), -1)
+        quads = np.stack([edge, foot, foot[following], edge[following]], 1)[falls & falls[following]]
+        mask = np.zeros((size, size), np.uint8)
+        for quad in np.rint(quads * 16).astype(np.int32):
+            cv2.polylines(mask, [quad], True, 1, 2, cv2.LINE_8, 4)
+        return mask
+
     def raster(self, size: int = PLANE_SIZE) -> Array:
         """(size, size, 3) z, u, v of the resting sheet seen from the front."""
         scale = size / (2 * self.half_width)
@@ -60,6 +94,33 @@ class LiftedHead:
         attributes = np.concatenate([self.sheet[:, 2:], self.uv], 1)
         image, _ = rasterize(points, self.sheet[:, 2], sheet_faces(), attributes, size, size)
         return image
+
+
+def cliff_share(out: Array, photo: NDArray[np.floating], now: NDArray[np.floating]) -> NDArray[np.float64]:
+    """(36,) how much of its cliff the head's edge has, in poses (3, 3): it grows as the edge turns further to the
+    camera than it was in the photo, up to whole where the photo looked at it from inside."""
+    then, facing = out @ photo[2, :2], out @ now[2, :2]
+    hidden = 1 - np.maximum(then, 0) / np.maximum(facing, 1e-6)
+    return np.clip(hidden, 0, 1) * np.minimum(turned(out, photo, now) / TURN, 1)
+
+
+def turned(out: Array, photo: NDArray[np.floating], now: NDArray[np.floating]) -> NDArray[np.float64]:
+    """(36,) sine of the angle by which the head's edge has turned to the camera since the photo, at least 0."""
+    return np.maximum(out @ now[2, :2] - np.maximum(out @ photo[2, :2], 0), 0)
+
+
+def person_ends(matte: Array, head: Array, out: Array, fit: FaceFit) -> NDArray[np.float64]:
+    """(36,) distance from the oval to where a matte (S, S) in 0..1 ends, head units; infinite beyond 0.14."""
+    size = matte.shape[0]
+    away = np.linspace(-0.05, 0.14, 48)
+    points = np.repeat(head[OVAL, None], len(away), 1).astype(np.float64)
+    points[..., :2] += away[:, None] * out[:, None]
+    x, y, _ = np.moveaxis(project(points.reshape(-1, 3), fit.rotation, fit.translation, size), -1, 0)
+    # What lies beyond the picture's border is unknown, and taken for the person.
+    inside = (x >= 0) & (x < size) & (y >= 0) & (y < size)
+    row, column = (np.clip(a.astype(int), 0, size - 1) for a in (y, x))
+    gone = ((matte[row, column] < 0.5) & inside).reshape(len(OVAL), -1)
+    return np.where(gone.any(1), away[gone.argmax(1)], np.inf)
 
 
 def resting_face(model: FaceModel, fit: FaceFit) -> Array:
@@ -84,12 +145,17 @@ def lift(
     fit: FaceFit,
     size: int,
     depth: Array | float = 0.0,  # (N,) learned residual of the sheet's depth, head units
+    matte: Array | None = None,  # (S, S) 0..1 of the photo
 ) -> tuple[LiftedHead, TriPlanes]:
     """Photo of `size` pixels with its face fit → the head and its canonical (neutral) tri-planes."""
     neutral = resting_face(model, fit)
-    sheet, drag = extend(neutral)
-    sheet[:, 2] += depth
+    out = outwards(neutral)
     source = model.vertices(fit.identity, fit.expression, fit.offset)
+    ends = np.full(len(out), np.inf) if matte is None else person_ends(matte, source, out, fit)
+    sheet, drag, drop = extend(neutral, ends)
+    rotation = rotation_matrix(fit.rotation)
+    sheet[478:, 2] += np.tile(cliff_share(out, rotation, rotation), RINGS) * drop
+    sheet[:, 2] += depth
     rings = sheet[478:] + drag @ (source - neutral)[OVAL]
     uv = project(np.concatenate([source, rings]), fit.rotation, fit.translation, size)[:, :2]
     # The plane must reach as far as the photo does, plus what a turn brings in.
@@ -99,11 +165,15 @@ def lift(
         neutral=neutral,
         sheet=sheet,
         drag=drag,
+        drop=drop,
+        out=out,
+        tuck=tuck(sheet, out),
+        edge=hidden_edge(neutral, ends),
         uv=uv,
         code=coordinate_code(sheet),
         origin=origin,
         extent=sheet.max(0) - origin,
         half_width=float(np.clip(reach, 1.0, 1.6)),
-        rotation=rotation_matrix(fit.rotation),
+        rotation=rotation,
     )
     return head, TriPlanes(head.raster(), head.half_width)

@@ -58,8 +58,10 @@ def diff_plane(
     rotation: NDArray[np.floating] | None = None,  # (3, 3) the frame's head pose, for its perspective
     residual: Array | float = 0.0,  # (N, 3) learned, of `motion_code`
 ) -> tuple[Array, Array]:
-    """Diff-plane (P, P, 3) to add to the canonical planes, and the deformed mesh (478, 3) in the head frame."""
+    """Diff-plane (P, P, 3) to add to the canonical planes, and the deformed sheet (N, 3), head units."""
     sheet = head.deform(displacement, rotation)
+    if rotation is not None:
+        residual = residual + head.tucked(rotation)
     size = canonical.front.shape[0]
     code, depth = motion_code(head, sheet, size, residual)
     diff = np.empty_like(canonical.front)
@@ -68,4 +70,4 @@ def diff_plane(
     scale = sign * head.extent[:2]
     offset = sign * head.origin[:2] + np.float32(size / 2 - 0.5)
     _difference(code, depth, canonical.front, scale, offset, diff)
-    return diff, sheet[:478]
+    return diff, sheet

@@ -34,7 +34,8 @@ VIEW = 64  # pixels of the canonical view
 WINDOW = 1.25  # head units: the view shows -WINDOW..WINDOW
 _PHOTO = 80  # the photo is reduced to this before it is looked at
 _CHIN, _MESH_VERTICES, _RING = 152, 478, 36
-_RING_SHARES = (0.6, 0.25)  # of the motion residual on the rings next to jaw and chin; none beyond
+_DEPTH_SHARES = (0.1, 0.6, 0.6)  # of the depth residual on the rings next to the mesh; 1 beyond
+_RING_SHARES = (0.8, 0.7, 0.5, 0.2)  # of the motion residual on the rings next to jaw and chin; none beyond
 _JAW = 0.2  # head units below the temples from where on the rings take part
 _EDGE_REACH = 0.10  # head units from these edges over which the motion residual fades in
 
@@ -44,7 +45,8 @@ def ring_mask(count: int) -> Tensor:
     """(N,) 0 on the face mesh, 1 on the rings round it: where the depth is guessed."""
     mask = torch.ones(count)
     mask[:_MESH_VERTICES] = 0
-    mask[_MESH_VERTICES : _MESH_VERTICES + _RING] = 0.6
+    for ring, share in enumerate(_DEPTH_SHARES):
+        mask[_MESH_VERTICES + ring * _RING : _MESH_VERTICES + (ring + 1) * _RING] = share
     return mask
 
 
@@ -158,7 +160,8 @@ class Residuals:
     def lift(self, model: FaceModel, fit: FaceFit, photo: NDArray[np.uint8]) -> LearnedHead:
         """Photo (S, S, 4) colour and matte with its face fit → the head with its residuals."""
         size = photo.shape[0]
-        head, planes = lift(model, fit, size)
+        matte = photo[..., 3].astype(np.float32) / 255
+        head, planes = lift(model, fit, size, matte=matte)
         share = np.zeros((VIEW, VIEW), np.float32)
         motion = None
         if self.i2p is None and self.ma is None:
@@ -169,7 +172,7 @@ class Residuals:
         if self.i2p is not None:
             depth, added = self.i2p(view)[0]
             share = np.ascontiguousarray(added.numpy())
-            head, planes = lift(model, fit, size, depth_at(depth, sheet).numpy())
+            head, planes = lift(model, fit, size, depth_at(depth, sheet).numpy(), matte)
         if self.ma is not None:
             fields = motion_basis(self.ma, self.ma.fields(view)[0], sheet).numpy()
             shift = model.vertices(fit.identity, fit.expression, fit.offset) - head.neutral

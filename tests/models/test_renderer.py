@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -68,9 +71,9 @@ def test_at_its_own_pose_and_expression_the_photo_returns(
 
 def test_diff_plane_of_rest_is_zero(lifted: tuple[LiftedHead, TriPlanes]) -> None:
     head, planes = lifted
-    diff, mesh = diff_plane(head, planes, np.zeros_like(head.neutral))
+    diff, sheet = diff_plane(head, planes, np.zeros_like(head.neutral))
     assert np.abs(diff).max() < 1e-3  # head units and pixels
-    assert np.abs(mesh - head.neutral).max() < 1e-6
+    assert np.abs(sheet - head.sheet).max() < 1e-6
 
 
 def test_the_motion_code_names_the_point_that_has_come_there(lifted: tuple[LiftedHead, TriPlanes]) -> None:
@@ -113,6 +116,32 @@ def test_first_hit_agrees_with_volume_rendering_of_the_tri_planes(
     assert (error > 1.5).mean() < 0.05  # depth steps, where the expected coordinate lies on neither surface
 
 
+def test_a_turn_continues_the_skin_over_the_heads_edge(model: FaceModel) -> None:
+    straight = FaceFit(
+        np.zeros(model.n_identity), np.zeros(model.n_expression), np.zeros(3), np.array([0, 0, -0.3]),
+        np.zeros((478, 3)),
+    )  # fmt: skip
+    outline = project(model.mean[OVAL], straight.rotation, straight.translation, SIZE)[:, :2]
+    matte = np.zeros((SIZE, SIZE), np.float32)
+    cv2.fillPoly(matte, [np.rint(outline).astype(np.int32)], 1.0)  # a face alone before the background
+    head, planes = lift(model, straight, SIZE, matte=matte)
+    rotation = np.array([np.radians(20.0), 0.0, 0.0])
+    turn = rotation_matrix(rotation)
+    still = np.zeros_like(head.neutral)
+
+    def width(of: LiftedHead) -> float:
+        diff, sheet = diff_plane(of, planes, still, turn)
+        cliffs = of.cliffs(sheet, turn)
+        assert not cliffs[:, 300:].any()  # the side that turns away has none
+        hit = first_hit(planes + diff, rotation, straight.translation, SIZE, cliffs, -0.1)
+        shown = cv2.remap(matte, hit[..., 1] - 0.5, hit[..., 2] - 0.5, cv2.INTER_LINEAR)
+        return float(shown[SIZE // 2 : 3 * SIZE // 4].sum(1).mean())
+
+    # Pixels of skin where a slope would show the background.
+    assert width(head) > width(replace(head, drop=0 * head.drop, edge=0 * head.edge)) + 1
+    assert not head.cliffs(head.deform(still, np.eye(3)), np.eye(3)).any()
+
+
 def test_a_turn_moves_near_points_against_far_ones(lifted: tuple[LiftedHead, TriPlanes], fit: FaceFit) -> None:
     _, planes = lifted
     before = first_hit(planes, fit.rotation, fit.translation, SIZE)
@@ -132,7 +161,7 @@ def test_lips_that_passed_through_each_other_meet(model: FaceModel) -> None:
 
 
 def test_the_jaw_drags_the_neck_less_and_less(model: FaceModel) -> None:
-    sheet, drag = extend(model.mean)
+    sheet, drag, _ = extend(model.mean, np.full(36, np.inf))
     reach = np.linalg.norm(sheet[478:, None, :2] - model.mean[None, OVAL, :2], axis=-1).min(1)
     pull = drag.sum(1)
     assert pull.max() <= 1
