@@ -51,3 +51,9 @@ class PointDecoder(nn.Module):
     def colours(logits: Tensor) -> Tensor:
         """Logits -> colour features in (-0.001, 1.001)."""
         return torch.sigmoid(logits) * _WIDENING - _SHIFT
+
+    @staticmethod
+    def blended(logits: Tensor, shares: Tensor) -> Tensor:
+        """`colours` of S samples (..., S, F), weighted with shares (..., S) and summed -> (..., F)."""
+        total = shares.sum(-1, keepdim=True)
+        return (shares[..., None, :] @ torch.sigmoid(logits))[..., 0, :] * _WIDENING - _SHIFT * total

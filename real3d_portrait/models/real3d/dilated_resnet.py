@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .fast_conv import FastConv2d
+
 BLOCKS = (3, 4, 6, 3)
 STRIDES = (1, 2, 1, 1)
 DILATIONS = (1, 1, 2, 4)  # in place of the strides that stages 3 and 4 give up
@@ -20,9 +22,9 @@ class ResidualBlock(nn.Module):
 
     def __init__(self, inputs: int, width: int, stride: int, dilation: int):
         super().__init__()
-        self.conv1 = nn.Conv2d(inputs, width, 3, stride, dilation, dilation, bias=False)
+        self.conv1 = FastConv2d(inputs, width, 3, stride, dilation, dilation, bias=False)
         self.norm1 = nn.BatchNorm2d(width)
-        self.conv2 = nn.Conv2d(width, width, 3, 1, dilation, dilation, bias=False)
+        self.conv2 = FastConv2d(width, width, 3, 1, dilation, dilation, bias=False)
         self.norm2 = nn.BatchNorm2d(width)
         self.shortcut = nn.Sequential()
         if stride != 1 or inputs != width:
@@ -63,7 +65,7 @@ class AtrousPyramid(nn.Module):
         self.branches.extend(nn.Conv2d(inputs, outputs, 3, padding=d, dilation=d, bias=False) for d in dilations)
         self.pooled = nn.Conv2d(inputs, outputs, 1, bias=False)
         self.project = nn.Conv2d(outputs * (len(dilations) + 2), outputs, 1, bias=False)
-        self.output = nn.Conv2d(outputs, outputs, 3, padding=1, bias=False)
+        self.output = FastConv2d(outputs, outputs, 3, padding=1, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
         whole = self.pooled(x.mean((2, 3), keepdim=True)).expand(-1, -1, *x.shape[2:])

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from .attention import AttentionKind
 from .dilated_resnet import AtrousPyramid, DilatedResNet
+from .fast_conv import FastConv2d
 from .planes import PLANES, planes_from_image
 from .segformer import PatchEmbedding, TransformerBlock, as_image
 
@@ -44,8 +45,8 @@ class ImageToPlaneConfig:
         )
 
 
-def _conv3(inputs: int, outputs: int) -> nn.Conv2d:
-    return nn.Conv2d(inputs, outputs, 3, padding=1)
+def _conv3(inputs: int, outputs: int) -> FastConv2d:
+    return FastConv2d(inputs, outputs, 3, padding=1)
 
 
 def _twice(image: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .fast_conv import FastConv2d
 from .planes import PLANES, planes_from_image
 from .segformer import MitConfig, MixTransformer
 
@@ -34,20 +35,21 @@ class FusionHead(nn.Module):
     def forward(self, features: list[Tensor]) -> Tensor:
         """Finest first -> (B, hidden, H, W) of the finest.
 
-        Enlarging keeps constants and mixes no channels, so both linear maps are applied before it, at each
-        scale's own size: no (B, 4 hidden, H, W) is ever made.
+        Enlarging keeps constants and mixes no channels, so all that is linear, the norm at its stored statistics
+        included, is applied before it, at each scale's own size: no (B, 4 hidden, H, W) is ever made.
         """
         hidden = self.fuse.out_channels
-        parts = self.fuse.weight.flatten(1).split(hidden, dim=1)  # the deepest scale comes first
-        total: Tensor | None = None
-        for feature, scale, part in zip(features, self.scales, reversed(parts), strict=True):
-            mixed = F.conv2d(feature, (part @ scale.weight)[..., None, None], part @ scale.bias)
-            if total is None:
-                total = mixed
-            else:
-                total = total + F.interpolate(mixed, size=total.shape[2:], mode="bilinear", align_corners=False)
-        assert total is not None
-        return F.relu(self.norm(total))
+        gain = self.norm.weight * torch.rsqrt(self.norm.running_var + self.norm.eps)
+        parts = (gain[:, None] * self.fuse.weight.flatten(1)).split(hidden, dim=1)  # the deepest scale comes first
+        shift = self.norm.bias - gain * self.norm.running_mean
+        bias = shift + sum(part @ scale.bias for part, scale in zip(reversed(parts), self.scales, strict=True))
+        finest, *coarser = (
+            F.conv2d(feature, (part @ scale.weight)[..., None, None], bias if i == 0 else None)
+            for i, (feature, part, scale) in enumerate(zip(features, reversed(parts), self.scales, strict=True))
+        )
+        for mixed in coarser:
+            finest += F.interpolate(mixed, size=finest.shape[2:], mode="bilinear", align_corners=False)
+        return F.relu_(finest)
 
 
 class CodeMixer(nn.Module):
@@ -77,8 +79,8 @@ class MotionAdapter(nn.Module):
         self.mix = CodeMixer(9, 3)
         self.transformer = MixTransformer(3, config.transformer)
         self.head = FusionHead(config.transformer.widths, hidden)
-        self.refine = nn.ModuleList(nn.Conv2d(hidden, hidden, 3, padding=1) for _ in range(3))
-        self.output = nn.Conv2d(hidden, PLANES * config.plane_channels, 3, padding=1)
+        self.refine = nn.ModuleList(FastConv2d(hidden, hidden, 3, padding=1) for _ in range(3))
+        self.output = FastConv2d(hidden, PLANES * config.plane_channels, 3, padding=1)
 
     def source(self, canonical: Tensor, source: Tensor) -> Tensor:
         """What a whole video shares: (B, 3, H, H) from the canonical and the source code."""
@@ -89,6 +91,6 @@ class MotionAdapter(nn.Module):
         x = source + self.mix(driving, slice(6, 9), bias=False)
         x = self.head(self.transformer(x.contiguous(memory_format=torch.channels_last)))
         for refine in self.refine:
-            x = F.leaky_relu(refine(x), 0.01)
+            x = F.leaky_relu_(refine(x), 0.01)
         x = F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=True)
         return planes_from_image(self.output(x))

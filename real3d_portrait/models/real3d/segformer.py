@@ -49,12 +49,12 @@ def mit_config(size: MitSize) -> MitConfig:
 
 def as_tokens(image: Tensor) -> Tensor:
     """(B, C, H, W) -> (B, H W, C)."""
-    return image.flatten(2).transpose(1, 2)
+    return image.permute(0, 2, 3, 1).flatten(1, 2)
 
 
 def as_image(tokens: Tensor, height: int) -> Tensor:
     """(B, H W, C) -> (B, C, H, W)."""
-    return tokens.transpose(1, 2).unflatten(2, (height, -1))
+    return tokens.unflatten(1, (height, -1)).permute(0, 3, 1, 2)
 
 
 class PatchEmbedding(nn.Module):

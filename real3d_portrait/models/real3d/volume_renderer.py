@@ -20,7 +20,7 @@ class RenderConfig:
     resolution: int = 128
     coarse: int = 48  # samples a ray
     fine: int = 48
-    chunk: int = 1024  # rays at a time, which bounds the memory; the result does not depend on it
+    chunk: int = 256  # rays at a time on a CPU, few enough for its caches; the result does not depend on it
 
 
 class Rendered(NamedTuple):
@@ -76,9 +76,12 @@ class VolumeRenderer:
         size = self.config.resolution
         origins, directions = camera_rays(camera, size)
         near, far, _ = box_interval(origins, directions)
+        # A point reads all channels of a few texels: with these side by side, sampling takes a third of the time.
+        planes = planes.flatten(0, 1).contiguous(memory_format=torch.channels_last).unflatten(0, planes.shape[:2])
+        chunk = self.config.chunk if planes.device.type == "cpu" else size * size
         parts = []
-        for start in range(0, size * size, self.config.chunk):
-            rays = slice(start, start + self.config.chunk)
+        for start in range(0, size * size, chunk):
+            rays = slice(start, start + chunk)
             jitter: Tensor | float = 0.5
             uniform = (torch.arange(self.config.fine, device=camera.device) + 0.5) / self.config.fine
             if noise is not None:
@@ -104,8 +107,7 @@ class VolumeRenderer:
         # An interval's colour is the mean of its ends', so a sample counts with half of each neighbouring interval.
         # Summed that way, the samples' features stay in the order in which they were made.
         shares = torch.empty_like(depths).scatter_(-1, order, (F.pad(weights, (1, 0)) + F.pad(weights, (0, 1))) / 2)
-        colours = self.decoder.colours(torch.cat([logits, fine_logits], -2))
-        features = 2 * (shares[..., None, :] @ colours)[..., 0, :] - 1
+        features = 2 * self.decoder.blended(torch.cat([logits, fine_logits], -2), shares) - 1
         total = weights.sum(-1)
         depth = (weights * (depths[..., 1:] + depths[..., :-1]) / 2).sum(-1) / total
         return features, total, depth, depths.amin((1, 2)), depths.amax((1, 2))
