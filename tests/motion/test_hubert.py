@@ -51,14 +51,11 @@ def test_short_recordings_are_what_the_network_says(folder: Path, hubert: Hubert
 
 
 def test_a_long_recording_is_heard_clip_by_clip(hubert: Hubert) -> None:
-    samples = noise(320000 + 5000)
-    samples = (samples - samples.mean()) / samples.std()  # so that a part has the level of the whole
+    rest = noise(5000)
+    samples = np.tile(rest, 65)  # the whole has the level of its part
     features = hubert.features(samples)
     assert len(features) == feature_frames(len(samples)) == 1015
-    tail = hubert.features(samples[320000:])
-    rest = samples[320000:]
-    assert len(tail) == 15
-    assert np.abs(hubert._last_hidden_state(rest) - features[1000:]).max() < 1e-4
+    assert np.abs(hubert.features(rest) - features[1000:]).max() < 1e-3
 
 
 def test_a_rest_shorter_than_a_frame_is_left_out(hubert: Hubert) -> None:
@@ -84,5 +81,5 @@ def test_what_is_not_there_is_said(tmp_path: Path) -> None:
 
 
 def test_transformers_is_not_imported_before_it_is_needed() -> None:
-    code = "import sys, real3d_portrait.motion.speech_conditions; sys.exit('transformers' in sys.modules)"
+    code = "import sys, real3d_portrait.motion.hubert; sys.exit('transformers' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
