@@ -11,13 +11,13 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import islice, repeat
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..config import FullConfig
@@ -55,10 +55,13 @@ from .compute import Compute
 from .full_portrait import FullPortrait, prepare_full_portrait
 from .network_file import load_network
 from .real3d.audio_to_motion import AudioToMotion, AudioToMotionConfig
+from .real3d.folding import fold
 from .real3d.image_model import ImageModelConfig, Real3DImageModel
 from .real3d.super_resolution import BackgroundSource
 from .real3d.torso_warp import TorsoSource
 from .talking import Frame, Placement, Tracked
+
+N = TypeVar("N", bound=nn.Module)
 
 _CLASSES = 6
 
@@ -114,12 +117,12 @@ class FullModel:
     def image_network(self) -> Real3DImageModel:
         path = self.weights.path(self.config.image)
         network = load_network(path, Real3DImageModel, ImageModelConfig, self.config.attention)
-        return network.to(self.compute.device)
+        return self._folded(network)
 
     @cached_property
     def audio_network(self) -> AudioToMotion:
         path = self.weights.path(self.config.a2m)
-        return load_network(path, AudioToMotion, AudioToMotionConfig).to(self.compute.device)
+        return self._folded(load_network(path, AudioToMotion, AudioToMotionConfig))
 
     @cached_property
     def segmenter(self) -> PersonSegmenter:
@@ -239,6 +242,11 @@ class FullModel:
 
     def _background(self, plates: list[Frame]) -> BackgroundSource:
         return self.image_network.background_source(torch.cat([self._picture(plate) for plate in plates]))
+
+    def _folded(self, network: N) -> N:
+        network.to(self.compute.device)
+        fold(network)
+        return network
 
     def _hubert(self) -> Hubert:
         # Not kept: with its 1.3 GB beside the image network, memory would exceed what frames need.
