@@ -48,7 +48,5 @@ class SeccRenderer:
         drawn, depth = rasterize(
             pixels.astype(np.float32), nearness[:, 0], self._faces, self._codes * nearness, self._size, self._size
         )
-        inside = depth > 0
-        colour = np.zeros_like(drawn)
-        colour[inside] = drawn[inside] / depth[inside, None]
-        return np.ascontiguousarray((2 * np.clip(colour, 0, 1) - 1).transpose(2, 0, 1))
+        scale = np.divide(2, depth, out=np.zeros_like(depth), where=depth > 0)
+        return np.clip(drawn.transpose(2, 0, 1) * scale - 1, -1, 1, order="C")

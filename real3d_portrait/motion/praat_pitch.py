@@ -7,14 +7,17 @@ reference voiced frames agree within 0.01 Hz and the voicing decisions are the s
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
 _BLOCK = 512  # frames worked on at once, so that memory does not grow with the recording
+_SILENCE = 1e-10  # of full scale: rounding of a constant signal
 _RANK_DEPTH, _REFINE_DEPTH = 30, 70  # samples of the sinc interpolation to each side
 _NEWTON_STEPS = (0.02, 0.005, 0.002)  # of a lag sample, for the numerical derivatives
 
@@ -47,6 +50,11 @@ class _Window:
     autocorrelation: Array  # (half + 1,) of the window, 1 at lag 0
     longest_lag: int
 
+    @property
+    def margin(self) -> int:
+        """Zeros before and after the recording, which the mean over two periods may reach into."""
+        return max(self.half, self.period) + 1
+
 
 def praat_pitch(samples: NDArray[np.floating], rate: int, settings: PitchSettings | None = None) -> NDArray[np.float32]:
     """F0 in Hz of every frame, 0 where unvoiced.
@@ -60,19 +68,20 @@ def praat_pitch(samples: NDArray[np.floating], rate: int, settings: PitchSetting
         (T,) for windows that lie wholly inside the recording, centred in it; empty when it is shorter than one.
     """
     settings = settings or PitchSettings()
-    samples = np.asarray(samples, np.float64)
     window = _window(rate, settings)
     duration = len(samples) / rate
     frames = int(np.floor((duration - settings.periods / settings.floor) / settings.step + 1e-9)) + 1
     if frames < 1:
         return np.zeros(0, np.float32)
-    loudest = float(np.abs(samples - samples.mean()).max())
-    if loudest == 0:
+    mean = samples.mean(dtype=np.float64)
+    loudest = float(max(samples.max() - mean, mean - samples.min()))
+    if loudest < _SILENCE:
         return np.zeros(frames, np.float32)
     first = 0.5 * duration - 0.5 * (frames - 1) * settings.step
     times = first + settings.step * np.arange(frames)
+    padded = np.pad(samples, window.margin)
     parts = [
-        _candidates(samples, times[start : start + _BLOCK], window, settings, loudest)
+        _candidates(padded, times[start : start + _BLOCK], window, settings, loudest)
         for start in range(0, frames, _BLOCK)
     ]
     frequency, strength, intensity = (np.concatenate([part[k] for part in parts]) for k in range(3))
@@ -90,10 +99,10 @@ def _window(rate: int, settings: PitchSettings) -> _Window:
 
 
 def _candidates(
-    samples: Array, times: Array, window: _Window, settings: PitchSettings, loudest: float
+    padded: NDArray[np.floating], times: Array, window: _Window, settings: PitchSettings, loudest: float
 ) -> tuple[Array, Array, Array]:
     """Frequencies and strengths (T, candidates), 0 where there is none, and intensities (T,) in 0..1."""
-    normalised, intensity = _autocorrelation(samples, times, window, loudest)
+    normalised, intensity = _autocorrelation(padded, times, window, loudest)
     frequency = np.zeros((len(times), settings.candidates))
     strength = np.zeros_like(frequency)
     inner = normalised[:, 1:-1]
@@ -119,16 +128,16 @@ def _candidates(
     return frequency, strength, intensity
 
 
-def _autocorrelation(samples: Array, times: Array, window: _Window, loudest: float) -> tuple[Array, Array]:
+def _autocorrelation(
+    padded: NDArray[np.floating], times: Array, window: _Window, loudest: float
+) -> tuple[Array, Array]:
     """Normalised autocorrelation (T, half + 1) of each frame, and its peak over that of the whole recording."""
     half, period = window.half, window.period
-    left = np.floor(times * window.rate - 0.5).astype(int)  # the last sample at or before the frame's centre
-    reach = max(half, period)
-    padded = np.pad(samples, reach + 1)
-    start = left + 1 + reach + 1  # of the right half, in `padded`
+    # The first sample after each frame's centre, where the right half begins.
+    start = np.floor(times * window.rate - 0.5).astype(int) + 1 + window.margin
     around = np.lib.stride_tricks.sliding_window_view(padded, 2 * period)[start - period]
     frames = np.lib.stride_tricks.sliding_window_view(padded, 2 * half)[start - half]
-    frames = (frames - around.mean(1, keepdims=True)) * window.hann
+    frames = (frames - around.mean(1, keepdims=True, dtype=np.float64)) * window.hann
     half_period = period // 2 + 1
     centre = np.abs(frames[:, half - half_period : half + half_period]).max(1)
     power = np.fft.irfft(np.abs(np.fft.rfft(frames, window.n_fft)) ** 2)[:, : half + 1]
@@ -137,18 +146,34 @@ def _autocorrelation(samples: Array, times: Array, window: _Window, loudest: flo
     return normalised, np.minimum(centre / loudest, 1)
 
 
-def _sinc(values: Array, rows: NDArray[np.intp], place: Array, depth: int) -> Array:
+@njit(cache=True, nogil=True)
+def _sinc(values, rows, place, depth):  # type: ignore[no-untyped-def]
     """Rows of even functions (T, L), known from lag 0 on, at fractional lags, by a Hann-tapered sinc of `depth`."""
-    below = np.floor(place).astype(int)
-    depths = np.minimum(depth, values.shape[1] - 1 - below)[:, None]
-    k = np.arange(-depth + 1, depth + 1)
-    lag = below[:, None] + k
-    distance = place[:, None] - lag
-    fraction = (place - below)[:, None]
-    reach = np.where(k <= 0, fraction + depths, 1 - fraction + depths)
-    inside = (k > -depths) & (k <= depths)
-    weight = np.where(inside, np.sinc(distance) * (0.5 + 0.5 * np.cos(np.pi * distance / reach)), 0)
-    return np.einsum("nk,nk->n", weight, values[rows[:, None], np.minimum(np.abs(lag), values.shape[1] - 1)])
+    result = np.empty(len(rows))
+    for n in range(len(rows)):
+        row = values[rows[n]]
+        below = math.floor(place[n])
+        fraction = place[n] - below
+        if fraction == 0:
+            result[n] = row[below]
+            continue
+        reach = min(depth, len(row) - 1 - below)
+        height = math.sin(math.pi * fraction) / math.pi
+        total = 0.0
+        for side in range(2):
+            nearest = fraction if side == 0 else 1 - fraction
+            angle = math.pi / (nearest + reach)
+            # The taper's cosine goes on by an angle's sum, which is cheaper than to call it for each sample.
+            cosine, sine = math.cos(nearest * angle), math.sin(nearest * angle)
+            turn_cosine, turn_sine = math.cos(angle), math.sin(angle)
+            sign = 1.0
+            for k in range(reach):
+                lag = abs(below - k) if side == 0 else below + 1 + k
+                total += row[lag] * sign * height / (nearest + k) * (0.5 + 0.5 * cosine)
+                cosine, sine = cosine * turn_cosine - sine * turn_sine, sine * turn_cosine + cosine * turn_sine
+                sign = -sign
+        result[n] = total
+    return result
 
 
 def _refined(values: Array, rows: NDArray[np.intp], lags: NDArray[np.intp], place: Array) -> Array:
