@@ -9,7 +9,7 @@ from tests.parity.parity_fixtures import filled, listing
 
 @pytest.fixture(scope="session")
 def image_model() -> Real3DImageModel:
-    """The full-size model with rule-filled weights, loaded strictly."""
+    """The full-size model with rule-filled weights, loaded strictly, as it runs."""
     network = Real3DImageModel()
     network.load_state_dict(IMAGE_MODEL.to_ours(filled(listing("secc2plane_torso"))))
-    return network.eval()
+    return network.for_inference()

@@ -37,16 +37,15 @@ def frames(image_model: Real3DImageModel) -> dict[str, Tensor]:
             found[f"f{i}_depth_image"] = rendered.depth
             found[f"f{i}_weights_image"] = rendered.weights
             found[f"f{i}_image"] = composed.image
-        found["f0_bg_enc"] = network.super_resolution.background.encoder(background.image)
-        found["f0_torso_enc"] = network.super_resolution.head_torso.torso_encoder(found["f0_torso_hid"])
     return found
 
 
-@pytest.mark.parametrize("key", sorted(fixture("e2e").index))
-def test_frame(frames: dict[str, Tensor], key: str) -> None:
-    if key.endswith(("torso_occlusion", "ray_valid")):
-        pytest.skip("not computed: no output depends on it")
+def test_both_frames(frames: dict[str, Tensor]) -> None:
     recorded = fixture("e2e")
-    recorded.assert_close(key, frames[key], TOLERANCE)
-    mean = float((recorded.stored_part(key, frames[key]) - recorded[key]).abs().mean()) / recorded.std(key)
-    assert mean <= MEAN_TOLERANCE
+    for key in recorded.index.keys() & frames.keys():
+        recorded.assert_close(key, frames[key], TOLERANCE)
+        difference = (recorded.stored_part(key, frames[key]) - recorded[key]).abs().mean()
+        assert float(difference) <= MEAN_TOLERANCE * recorded.std(key), key
+    # No output depends on these, or they are folded into what reads them.
+    missing = {key.partition("_")[2] for key in recorded.index.keys() - frames.keys()}
+    assert missing == {"torso_occlusion", "ray_valid", "torso_enc", "bg_enc"}

@@ -44,5 +44,5 @@ def test_unused_tensors_are_those_that_no_output_depends_on() -> None:
 
 @pytest.mark.parametrize("table", [AUDIO_TO_MOTION, IMAGE_MODEL])
 def test_an_unknown_tensor_is_refused(table: NameTable) -> None:
-    with pytest.raises(ValueError, match="'elsewhere.weight'"):
+    with pytest.raises(ValueError, match=r"'elsewhere\.weight'"):
         table.to_ours({"elsewhere.weight": torch.zeros(1)})

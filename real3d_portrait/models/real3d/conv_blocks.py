@@ -9,11 +9,13 @@ from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torch.nn.utils.parametrizations import spectral_norm
 
+from .fast_conv import FastConv2d, FastConv3d
 from .folding import conv_like
 from .subpixel import interleave, nearest_kernel
 
-_CONVS = {2: nn.Conv2d, 3: nn.Conv3d}
+_CONVS = {2: FastConv2d, 3: FastConv3d}
 _NORMS = {2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
+_LARGEST_MERGED = 1 << 22  # weights of an enlarging kernel, beyond which reading them costs more than is saved
 
 
 def convolution(inputs: int, outputs: int, kernel: int, dims: int = 2, spectral: bool = False) -> nn.Module:
@@ -54,7 +56,7 @@ class UpConvNormAct(ConvNormAct):
     def fold(self) -> None:
         super().fold()
         conv = cast(Any, self.conv)
-        if conv.weight.ndim == 4:
+        if 4 * conv.weight.numel() <= _LARGEST_MERGED:
             self.conv = conv_like(conv, nearest_kernel(conv.weight), conv.bias.repeat_interleave(4))
             self.merged = True
 

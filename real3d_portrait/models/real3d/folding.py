@@ -8,9 +8,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrize import is_parametrized, remove_parametrizations
 
-from .spectral_conv import use_spectral
-from .winograd import use_winograd
-
 
 @runtime_checkable
 class Foldable(Protocol):
@@ -23,8 +20,7 @@ class Foldable(Protocol):
 def fold(network: nn.Module) -> None:
     """Compute what depends on the weights alone, in place: normalised kernels, batch norms, chains of linear layers.
 
-    The state dict is another afterwards. Where the weights lie on a CPU in fp32, large convolutions also get faster
-    algorithms, whose rounding differs (about 5e-5 of a result's spread).
+    The state dict is another afterwards.
     """
     network.eval().requires_grad_(False)
     for module in list(network.modules()):
@@ -35,10 +31,6 @@ def fold(network: nn.Module) -> None:
     for module in reversed(list(network.modules())):
         if isinstance(module, Foldable):
             module.fold()
-    weight = next(network.parameters())
-    if weight.device.type == "cpu" and weight.dtype == torch.float32:
-        use_winograd(network)
-        use_spectral(network)
     network.requires_grad_(False)
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Self
 
-import torch
 from torch import Tensor, nn
 
 from .decoder import DecoderConfig, PointDecoder
+from .folding import fold
 from .image_to_plane import ImageToPlane, ImageToPlaneConfig
 from .motion_adapter import MotionAdapter, MotionAdapterConfig
 from .super_resolution import BackgroundSource, Composed, SuperResolution, SuperResolutionConfig
@@ -22,11 +23,11 @@ class ImageModelConfig:
     The picture's side is 8 times the torso volume's, 4 times the rendering's and twice the planes'.
     """
 
-    image_to_plane: ImageToPlaneConfig = ImageToPlaneConfig()
-    motion_adapter: MotionAdapterConfig = MotionAdapterConfig()
-    decoder: DecoderConfig = DecoderConfig()
-    render: RenderConfig = RenderConfig()
-    super_resolution: SuperResolutionConfig = SuperResolutionConfig()
+    image_to_plane: ImageToPlaneConfig = field(default_factory=ImageToPlaneConfig)
+    motion_adapter: MotionAdapterConfig = field(default_factory=MotionAdapterConfig)
+    decoder: DecoderConfig = field(default_factory=DecoderConfig)
+    render: RenderConfig = field(default_factory=RenderConfig)
+    super_resolution: SuperResolutionConfig = field(default_factory=SuperResolutionConfig)
 
     @property
     def image_size(self) -> int:
@@ -48,6 +49,11 @@ class Real3DImageModel(nn.Module):
         self.motion_adapter = MotionAdapter(config.motion_adapter)
         self.decoder = PointDecoder(config.decoder)
         self.super_resolution = SuperResolution(config.super_resolution)
+
+    def for_inference(self) -> Self:
+        """Merge what can be merged of the loaded weights, in place; see `folding.fold`."""
+        fold(self)
+        return self
 
     def canonical_planes(self, head: Tensor) -> Tensor:
         """Head picture (B, 3, H, H), -1 away from the head -> planes (B, 3, C, H / 2, H / 2)."""

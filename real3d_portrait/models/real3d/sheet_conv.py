@@ -7,6 +7,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from .fast_conv import FastConv2d, FastConv3d
 from .folding import conv_like
 
 
@@ -20,7 +21,7 @@ class SheetConv3d(nn.Module):
     def __init__(self, channels: int, sheet_channels: int, outputs: int, kernel: int):
         super().__init__()
         self.channels = channels
-        self.conv: nn.Module = nn.Conv3d(channels + sheet_channels, outputs, kernel, padding=kernel // 2)
+        self.conv: nn.Module = FastConv3d(channels + sheet_channels, outputs, kernel, padding=kernel // 2)
         self.sheet: nn.Module | None = None
 
     def forward(self, volume: Tensor, sheet: Tensor) -> Tensor:
@@ -38,7 +39,7 @@ class SheetConv3d(nn.Module):
         ranges = [(first, taps) for first in range(taps // 2, 0, -1)]
         ranges += [(0, last) for last in range(taps, taps // 2, -1)]
         kernels = torch.cat([sheet[:, :, first:last].sum(2) for first, last in ranges])
-        self.sheet = conv_like(nn.Conv2d(1, 1, 1), kernels, None)
+        self.sheet = conv_like(FastConv2d(1, 1, 1), kernels, None)
         self.conv = conv_like(conv, volume, conv.bias)
 
     def _spread(self, shares: Tensor, depth: int) -> Tensor:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.parametrize import register_parametrization
 
+from .fast_conv import FastConv2d
 from .folding import conv_like
 from .subpixel import interleave, transposed_kernel
 
@@ -61,7 +62,7 @@ class StyledConv(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, style: int, up: bool = False):
         super().__init__()
-        self.conv: nn.Module = nn.Conv2d(inputs, outputs, 3, padding=1)
+        self.conv: nn.Module = FastConv2d(inputs, outputs, 3, padding=1)
         register_parametrization(self.conv, "weight", Modulation(inputs, style, demodulate=True))
         self.up = up
         self.merged = False

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import torch
@@ -25,7 +25,7 @@ class SuperResolutionConfig:
     last_channels: int = 128
     fusion_hidden: int = 64
     opaque: float = 0.9  # coverage of the head from which nothing shows through
-    torso: TorsoConfig = TorsoConfig()
+    torso: TorsoConfig = field(default_factory=TorsoConfig)
 
     @property
     def image_size(self) -> int:
@@ -93,6 +93,7 @@ class SuperResolution(nn.Module):
             torso, background: of `torso_source` and `background_source`, batch B.
             key_points, driven: (B, 68, 3) of the photo and of the frames: x right, y down in [-1, 1], z = 0.
         """
+        features = features.contiguous()
         colour = features[:, :3]
         x, image = self.block0(features, colour)
         size = self.config.image_size // 2

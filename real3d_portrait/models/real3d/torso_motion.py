@@ -55,9 +55,7 @@ class MotionField(nn.Module):
         self.inputs = motions * (1 + config.summary)
         self.compress = nn.Conv3d(config.channels + len(BODY_CLASSES), config.summary, 1)
         widths = (self.inputs, *config.motion_widths)
-        self.encoder = nn.ModuleList(
-            ConvNormAct(a, b, 3, dims=3) for a, b in zip(widths[:-1], widths[1:], strict=True)
-        )
+        self.encoder = nn.ModuleList(ConvNormAct(a, b, 3, dims=3) for a, b in zip(widths[:-1], widths[1:], strict=True))
         narrowing = (*reversed(config.motion_widths), config.motion_widths[0] // 2)
         self.decoder = nn.ModuleList(
             UpConvNormAct(a, b, 3, dims=3) for a, b in zip(narrowing[:-1], narrowing[1:], strict=True)
