@@ -1,4 +1,4 @@
-"""The command `real3d-portrait`: animate, swap-background, weights, info.
+"""The command `real3d-portrait`: animate, swap-background, weights, verify, info.
 
 Exit codes: 0 done, 2 the input is at fault (one line on stderr says what and how to mend it), 1 any other
 failure, 130 stopped by Ctrl-C. Heavy imports wait until a command needs them, so that help is instant.
@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from real3d_portrait.console import ProgressBar, own_log, without_native_chatter
 from real3d_portrait.errors import Real3DError
+from real3d_portrait.provenance.command import add_verify_command
 from real3d_portrait.resources import resource
 
 if TYPE_CHECKING:
@@ -104,6 +105,8 @@ def build_parser() -> argparse.ArgumentParser:
     _add_controls(swap, background=None)
 
     _add_weights(commands.add_parser("weights", help="make, check and share the weights of the full model"))
+
+    add_verify_command(commands)
 
     info = commands.add_parser("info", help="versions, device, models and where their weights lie")
     info.set_defaults(run=_info, verbose=False)

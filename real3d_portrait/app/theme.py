@@ -11,7 +11,7 @@ this page, and uploads and results are deleted from it within two hours.
 """
 CSS = """
 .gradio-container { max-width: 1200px !important; margin: 0 auto !important; }
-.consent { border-left: 4px solid var(--color-accent); padding-left: 12px; }
+.consent, .notice { border-left: 4px solid var(--color-accent); padding-left: 12px; }
 @media (max-width: 480px) { .tab-container button { padding: 0 6px !important; font-size: 13px !important; } }
 """
 
