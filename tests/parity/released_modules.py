@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from typing import TypeVar
 
 from torch import nn
 
-from real3d_portrait.models.real3d.names_planes import plane_pairs
+from real3d_portrait.models.real3d.names import IMAGE_MODEL
 from tests.parity.parity_fixtures import filled, listing
 
 Module = TypeVar("Module", bound=nn.Module)
@@ -16,17 +15,6 @@ Module = TypeVar("Module", bound=nn.Module)
 def filled_module(module: Module, released: str, ours: str) -> Module:
     """`module`, which is `ours` in this package and `released` in the listing, with the recorded seed's weights."""
     entries = [entry for entry in listing("secc2plane_torso") if entry.name.startswith(f"{released}.")]
-    state = {_renamed(name): tensor for name, tensor in filled(entries).items()}
+    state = IMAGE_MODEL.to_ours(filled(entries))
     module.load_state_dict({name.removeprefix(f"{ours}."): tensor for name, tensor in state.items()}, strict=True)
     return module.eval()
-
-
-def _renamed(name: str) -> str:
-    for there, here in plane_pairs():
-        match = re.fullmatch(re.escape(there).replace(r"\#", r"(\d+)") + r"(\.\w+)", name)
-        if match:
-            *numbers, leaf = match.groups()
-            for number in numbers:
-                here = here.replace("#", number, 1)
-            return here + leaf
-    raise KeyError(name)

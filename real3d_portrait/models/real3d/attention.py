@@ -28,7 +28,8 @@ def attend(query: Tensor, key: Tensor, value: Tensor, kind: AttentionKind = "sdp
     """
     if kind == "xformers":
         return _xformers(query, key, value)
-    return F.scaled_dot_product_attention(*(x.transpose(1, 2) for x in (query, key, value))).transpose(1, 2)
+    query, key, value = (x.transpose(1, 2) for x in (query, key, value))
+    return F.scaled_dot_product_attention(query, key, value).transpose(1, 2)
 
 
 def _xformers(query: Tensor, key: Tensor, value: Tensor) -> Tensor:

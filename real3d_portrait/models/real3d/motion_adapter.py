@@ -39,6 +39,8 @@ class FusionHead(nn.Module):
         included, is applied before it, at each scale's own size: no (B, 4 hidden, H, W) is ever made.
         """
         hidden = self.fuse.out_channels
+        assert self.norm.running_mean is not None
+        assert self.norm.running_var is not None
         gain = self.norm.weight * torch.rsqrt(self.norm.running_var + self.norm.eps)
         parts = (gain[:, None] * self.fuse.weight.flatten(1)).split(hidden, dim=1)  # the deepest scale comes first
         shift = self.norm.bias - gain * self.norm.running_mean

@@ -7,7 +7,7 @@ nothing.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, cast
 
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -159,7 +159,7 @@ class MixTransformer(nn.Module):
         features = []
         for embed, stage, norm in zip(self.embeds, self.stages, self.norms, strict=True):
             tokens, height = embed(image)
-            for block in stage:
+            for block in cast(nn.ModuleList, stage):
                 tokens = block(tokens, height)
             image = as_image(norm(tokens), height)
             features.append(image)

@@ -107,10 +107,11 @@ class VolumeRenderer:
         # An interval's colour is the mean of its ends', so a sample counts with half of each neighbouring interval.
         # Summed that way, the samples' features stay in the order in which they were made.
         shares = torch.empty_like(depths).scatter_(-1, order, (F.pad(weights, (1, 0)) + F.pad(weights, (0, 1))) / 2)
-        features = 2 * self.decoder.blended(torch.cat([logits, fine_logits], -2), shares) - 1
+        first, second = shares.split((coarse.shape[-1], fine.shape[-1]), dim=-1)
+        colours = self.decoder.blended(logits, first) + self.decoder.blended(fine_logits, second)
         total = weights.sum(-1)
         depth = (weights * (depths[..., 1:] + depths[..., :-1]) / 2).sum(-1) / total
-        return features, total, depth, depths.amin((1, 2)), depths.amax((1, 2))
+        return 2 * colours - 1, total, depth, depths.amin((1, 2)), depths.amax((1, 2))
 
     def _query(self, planes: Tensor, origins: Tensor, directions: Tensor, depths: Tensor) -> tuple[Tensor, Tensor]:
         """Depths (B, R, S) -> raw densities (B, R, S) and colour logits (B, R, S, F)."""
