@@ -67,12 +67,11 @@ def _picture(person: Person, index: int) -> Tensor:
 
 def source(model: FaceModel, person: Person, index: int) -> Source:
     fit = person.stills[index]
-    picture = _picture(person, index)
-    head = lift(model, fit, SIDE, matte=picture[3].numpy())[0]
+    head = lift(model, fit, SIDE, photo=person.images[index])[0]
     shift = model.vertices(fit.identity, fit.expression, fit.offset) - head.neutral
     moved = head.sheet + np.concatenate([shift, head.drag @ shift[OVAL]])
     shown = shown_expression(model, shift)
-    return Source(head, moved, shift, shown, fit.rotation, fit.translation, picture)
+    return Source(head, moved, shift, shown, fit.rotation, fit.translation, _picture(person, index))
 
 
 def target(model: FaceModel, person: Person, photo: Source, a: int, b: int) -> Target:

@@ -16,19 +16,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..face.topology import OVAL, closed_faces
+from .head_edge import MARGIN, PhotoEdge, jaw, ring_mean
 
 Array = NDArray[np.float32]
 
 _DISTANCE = np.array([0.0, 0.07, 0.16, 0.28, 0.44, 0.68, 1.1, 2.0])  # from the oval outwards, head units
 _BEND = np.array([0.0, 0.22, 0.45, 0.68, 0.86, 0.97, 1.0, 1.0])  # how far z has gone there to that of the back
-_RADIUS = 2.4  # outer circle, head units
 _BACK_Z = -0.20  # of hair and ears
 _NECK_Z = -0.15  # of the neck below the chin
-_JAW_Y = -0.12  # below this the oval is the jaw, which ends over the neck
 _SIDE, _UNDER = 0.08, 0.22  # depth of a cliff at cheek and ear, and under the chin, head units
-_EDGE = 0.008  # of the oval's own skin before the cliff
 _TUCK_REACH = 0.1  # from the oval inwards
-_SHADOW = 0.006  # width of the jaw's edge in its own shadow
 _FOOT = 0.006  # least width of a cliff, about a texel of the front plane
 RINGS = 1 + len(_DISTANCE)
 _REACH = 0.14  # distance over which the oval drags what is around it
@@ -52,29 +49,16 @@ def sheet_faces() -> NDArray[np.int32]:
     return np.concatenate([closed_faces(), np.array(faces, np.int32)])
 
 
-def outwards(neutral: Array) -> Array:
-    """(36, 2) unit vectors from the oval away from the face, in the canonical front view."""
-    oval = neutral[OVAL, :2].astype(np.float64)
-    angle = np.arctan2(oval[:, 1] - oval[:, 1].mean(), oval[:, 0] - oval[:, 0].mean())
-    target = np.stack([_RADIUS * np.cos(angle), oval[:, 1].mean() + _RADIUS * np.sin(angle)], 1)
-    return (target - oval) / np.linalg.norm(target - oval, axis=1, keepdims=True)
-
-
-def extend(neutral: Array, ends: NDArray[np.floating]) -> tuple[Array, Array, Array]:
-    """Sheet (478 + R, 3), the drag (R, 36) of its rings by the oval, and the drop (R,) of their z at a full cliff.
-
-    `ends` (36,): how far from the oval the person ends in the photo, head units, infinite where that is not near.
-    """
+def extend(neutral: Array, photo: PhotoEdge) -> tuple[Array, Array, Array]:
+    """Sheet (478 + R, 3), the drag (R, 36) of its rings by the oval, and the drop (R,) of their z at a full cliff."""
     oval = neutral[OVAL].astype(np.float64)
-    out = outwards(neutral)
-    back = _ring_mean(np.where(out[:, 1] < -0.5, _NECK_Z, _BACK_Z))
+    out = photo.out
+    back = ring_mean(np.where(out[:, 1] < -0.5, _NECK_Z, _BACK_Z))
     down = np.clip((-out[:, 1] - 0.4) / 0.6, 0, 1)
     depth = _SIDE + (_UNDER - _SIDE) * down
-    jaw = np.clip((_JAW_Y - oval[:, 1]) / 0.1, 0, 1)
-    # From the temples up the head is round, and a slope is the better guess.
-    near = np.isfinite(ends) * np.clip((0.08 - oval[:, 1]) / 0.1, 0, 1)
-    edge = _ring_mean(np.where(near > 0, np.clip(ends - 2 * _EDGE, 0.002, 0.12), 0.002))
-    cliff = _ring_mean(np.maximum(near, jaw))
+    near = photo.near(neutral)
+    edge = np.where(near > 0, np.clip(photo.ends - MARGIN, 0.002, 0.12), 0.002)
+    cliff = ring_mean(np.maximum(near, jaw(neutral) * (1 - photo.covered)))
 
     def slope(distance: NDArray[np.floating]) -> NDArray[np.float64]:
         return oval[:, 2] + np.interp(distance, _DISTANCE, _BEND) * (back - oval[:, 2])
@@ -94,26 +78,21 @@ def extend(neutral: Array, ends: NDArray[np.floating]) -> tuple[Array, Array, Ar
     return sheet, drag.astype(np.float32), np.concatenate(drops).astype(np.float32)
 
 
-def hidden_edge(neutral: Array, ends: NDArray[np.floating]) -> Array:
-    """(36,) width of the face's edge that is no good where a cliff shows, head units: the person ends (`extend`) at
-    the oval or before, or the jaw lies in its own shadow."""
-    shadow = _SHADOW * np.clip((_JAW_Y - neutral[OVAL, 1]) / 0.1, 0, 1)
-    return (_ring_mean(np.clip(0.02 - ends, 0, 0.05)) + shadow).astype(np.float32)
+def tuck(sheet: Array, out: NDArray[np.floating], widest: NDArray[np.floating]) -> Array:
+    """(N, 36, 2) how a unit of hidden edge at each oval vertex moves the sheet's vertices inwards, x and y.
 
-
-def tuck(sheet: Array, out: NDArray[np.floating]) -> Array:
-    """(N, 36, 2) how a unit of hidden edge at each oval vertex moves the sheet's vertices inwards, x and y."""
+    `widest` (36,): the hidden edge that is to be expected, head units; the more, the further in the skin gives.
+    """
     oval = sheet[OVAL, :2].astype(np.float64)
     distance = np.linalg.norm(sheet[:, None, :2] - oval[None], axis=-1)
-    nearness = np.exp(-((distance / 0.05) ** 2) + (distance.min(1, keepdims=True) / 0.05) ** 2)
-    nearness *= np.clip(1 - distance.min(1, keepdims=True) / _TUCK_REACH, 0, 1) / nearness.sum(1, keepdims=True)
+    nearest = distance.min(1, keepdims=True)
+    nearness = np.exp(-((distance / 0.05) ** 2) + (nearest / 0.05) ** 2)
+    nearness /= nearness.sum(1, keepdims=True)
+    reach = nearness @ np.maximum(_TUCK_REACH, 2.5 * widest)
+    nearness *= np.clip(1 - nearest / reach[:, None], 0, 1)
     nearness[478:] = 0
-    nearness[478 : 478 + 72] = np.tile(np.eye(36), (2, 1))  # the edge and the cliff's foot
+    nearness[478 : 478 + 36] = np.eye(36)
     return (-nearness[..., None] * out).astype(np.float32)
-
-
-def _ring_mean(values: NDArray[np.floating]) -> NDArray[np.float64]:
-    return (np.roll(values, 1) + values + np.roll(values, -1)) / 3.0
 
 
 def keep_apart(vertices: Array) -> Array:

@@ -14,14 +14,14 @@ from ..face.fitting import FaceFit
 from ..face.pncc import coordinate_code
 from ..face.rasterizer import rasterize
 from ..face.topology import OVAL
-from .head_sheet import LID_PAIRS, RINGS, extend, hidden_edge, keep_apart, outwards, sheet_faces, tuck
+from .head_edge import TURN, PhotoEdge, cliff_share, turned
+from .head_sheet import LID_PAIRS, RINGS, extend, keep_apart, sheet_faces, tuck
 from .triplane import PLANE_SIZE, TriPlanes
 
 Array = NDArray[np.float32]
 
 UPPER_FACE, LOWER_FACE = 0.0, -0.12  # y above which a photo's expression belongs to the person, and below not
 DEEP_EDGE = 0.022  # head units of skin at the head's edge that a far turn hides
-TURN = 0.1  # sine of the turn of an edge to the camera from which its cliff is whole
 LEAST_CLIFF = 0.02  # head units that count as a cliff
 CAMERA = 2.8  # head units from the camera to the head, for the perspective of a turning head
 
@@ -34,9 +34,8 @@ class LiftedHead:
     sheet: Array  # (N, 3) the same with its rings, in the photo's pose
     drag: Array  # (R, 36) of `extend`
     drop: Array  # (R,) of `extend`
-    out: Array  # (36, 2) of `outwards`
+    edge: PhotoEdge
     tuck: Array  # (N, 36, 2) of `tuck`
-    edge: Array  # (36,) of `hidden_edge`
     uv: Array  # (N, 2) photo pixel of every sheet vertex
     code: Array  # (N, 3) coordinate code of the resting sheet: `origin` + code * `extent` is the vertex
     origin: Array  # (3,) head units
@@ -55,7 +54,7 @@ class LiftedHead:
         mesh = keep_apart(self.neutral + displacement)
         rings = self.sheet[478:] + self.drag @ (mesh - self.neutral)[OVAL]
         if rotation is not None:
-            share = cliff_share(self.out, self.rotation, rotation) - cliff_share(self.out, self.rotation, self.rotation)
+            share = cliff_share(self.edge.out, self.rotation, rotation)
             rings[:, 2] += np.tile(share, RINGS) * self.drop
         sheet = np.concatenate([mesh, rings]).astype(np.float32)
         if rotation is None:
@@ -67,16 +66,20 @@ class LiftedHead:
 
     def tucked(self, rotation: NDArray[np.floating]) -> Array:
         """(N, 3) residual of the motion code, head units, that hides the head's edge where its cliff shows."""
-        turn = turned(self.out, self.rotation, rotation)
+        out = self.edge.out
+        turn = turned(out, self.rotation, rotation)
         falls = np.clip(-self.drop.reshape(RINGS, -1)[1] / DEEP_EDGE, 0, 1)
-        amount = self.edge * np.minimum(turn / TURN, 1) + DEEP_EDGE * falls * np.clip((turn - TURN) / (2 * TURN), 0, 1)
+        amount = self.edge.hidden(self.neutral) * np.minimum(turn / TURN, 1)
+        amount += DEEP_EDGE * falls * np.clip((turn - TURN) / (2 * TURN), 0, 1)
         residual = np.zeros_like(self.sheet)
         residual[:, :2] = np.einsum("nkc,k->nc", self.tuck, amount)
+        foot = slice(478 + len(out), 478 + 2 * len(out))
+        residual[foot, :2] = (self.edge.skipped(self.neutral) * falls * np.minimum(turn / TURN, 1))[:, None] * out
         return residual
 
     def cliffs(self, sheet: Array, rotation: NDArray[np.floating], size: int = PLANE_SIZE) -> NDArray[np.uint8]:
         """(size, size) 1 where the deformed sheet (N, 3) falls off at the head's edge in a pose (3, 3)."""
-        share = cliff_share(self.out, self.rotation, rotation)
+        share = cliff_share(self.edge.out, self.rotation, rotation)
         falls = -self.drop.reshape(RINGS, -1)[1] * share > LEAST_CLIFF
         scale = size / (2 * self.half_width)
         edge, foot = (sheet[478 + 36 * k : 514 + 36 * k, :2] * [scale, -scale] + size / 2 - 0.5 for k in (0, 1))
@@ -94,33 +97,6 @@ class LiftedHead:
         attributes = np.concatenate([self.sheet[:, 2:], self.uv], 1)
         image, _ = rasterize(points, self.sheet[:, 2], sheet_faces(), attributes, size, size)
         return image
-
-
-def cliff_share(out: Array, photo: NDArray[np.floating], now: NDArray[np.floating]) -> NDArray[np.float64]:
-    """(36,) how much of its cliff the head's edge has, in poses (3, 3): it grows as the edge turns further to the
-    camera than it was in the photo, up to whole where the photo looked at it from inside."""
-    then, facing = out @ photo[2, :2], out @ now[2, :2]
-    hidden = 1 - np.maximum(then, 0) / np.maximum(facing, 1e-6)
-    return np.clip(hidden, 0, 1) * np.minimum(turned(out, photo, now) / TURN, 1)
-
-
-def turned(out: Array, photo: NDArray[np.floating], now: NDArray[np.floating]) -> NDArray[np.float64]:
-    """(36,) sine of the angle by which the head's edge has turned to the camera since the photo, at least 0."""
-    return np.maximum(out @ now[2, :2] - np.maximum(out @ photo[2, :2], 0), 0)
-
-
-def person_ends(matte: Array, head: Array, out: Array, fit: FaceFit) -> NDArray[np.float64]:
-    """(36,) distance from the oval to where a matte (S, S) in 0..1 ends, head units; infinite beyond 0.14."""
-    size = matte.shape[0]
-    away = np.linspace(-0.05, 0.14, 48)
-    points = np.repeat(head[OVAL, None], len(away), 1).astype(np.float64)
-    points[..., :2] += away[:, None] * out[:, None]
-    x, y, _ = np.moveaxis(project(points.reshape(-1, 3), fit.rotation, fit.translation, size), -1, 0)
-    # What lies beyond the picture's border is unknown, and taken for the person.
-    inside = (x >= 0) & (x < size) & (y >= 0) & (y < size)
-    row, column = (np.clip(a.astype(int), 0, size - 1) for a in (y, x))
-    gone = ((matte[row, column] < 0.5) & inside).reshape(len(OVAL), -1)
-    return np.where(gone.any(1), away[gone.argmax(1)], np.inf)
 
 
 def resting_face(model: FaceModel, fit: FaceFit) -> Array:
@@ -145,16 +121,15 @@ def lift(
     fit: FaceFit,
     size: int,
     depth: Array | float = 0.0,  # (N,) learned residual of the sheet's depth, head units
-    matte: Array | None = None,  # (S, S) 0..1 of the photo
+    photo: NDArray[np.uint8] | None = None,  # (S, S, 4) colour and matte
 ) -> tuple[LiftedHead, TriPlanes]:
     """Photo of `size` pixels with its face fit → the head and its canonical (neutral) tri-planes."""
     neutral = resting_face(model, fit)
-    out = outwards(neutral)
     source = model.vertices(fit.identity, fit.expression, fit.offset)
-    ends = np.full(len(out), np.inf) if matte is None else person_ends(matte, source, out, fit)
-    sheet, drag, drop = extend(neutral, ends)
-    rotation = rotation_matrix(fit.rotation)
-    sheet[478:, 2] += np.tile(cliff_share(out, rotation, rotation), RINGS) * drop
+    edge = PhotoEdge.unknown(neutral)
+    if photo is not None:
+        edge = PhotoEdge.look(photo, source, edge.out, fit)
+    sheet, drag, drop = extend(neutral, edge)
     sheet[:, 2] += depth
     rings = sheet[478:] + drag @ (source - neutral)[OVAL]
     uv = project(np.concatenate([source, rings]), fit.rotation, fit.translation, size)[:, :2]
@@ -166,14 +141,13 @@ def lift(
         sheet=sheet,
         drag=drag,
         drop=drop,
-        out=out,
-        tuck=tuck(sheet, out),
-        edge=hidden_edge(neutral, ends),
+        edge=edge,
+        tuck=tuck(sheet, edge.out, edge.hidden(neutral)),
         uv=uv,
         code=coordinate_code(sheet),
         origin=origin,
         extent=sheet.max(0) - origin,
         half_width=float(np.clip(reach, 1.0, 1.6)),
-        rotation=rotation,
+        rotation=rotation_matrix(fit.rotation),
     )
     return head, TriPlanes(head.raster(), head.half_width)

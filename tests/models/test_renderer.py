@@ -13,6 +13,7 @@ from real3d_portrait.face.camera import project, rotation_matrix, scale_of
 from real3d_portrait.face.face_model import FaceModel
 from real3d_portrait.face.fitting import FaceFit
 from real3d_portrait.face.topology import OVAL
+from real3d_portrait.models.head_edge import PhotoEdge
 from real3d_portrait.models.head_sheet import LIP_PAIRS, extend, keep_apart, sheet_faces
 from real3d_portrait.models.i2p import LiftedHead, lift
 from real3d_portrait.models.motion_adapter import diff_plane, motion_code
@@ -124,7 +125,12 @@ def test_a_turn_continues_the_skin_over_the_heads_edge(model: FaceModel) -> None
     outline = project(model.mean[OVAL], straight.rotation, straight.translation, SIZE)[:, :2]
     matte = np.zeros((SIZE, SIZE), np.float32)
     cv2.fillPoly(matte, [np.rint(outline).astype(np.int32)], 1.0)  # a face alone before the background
-    head, planes = lift(model, straight, SIZE, matte=matte)
+    head, planes = lift(
+        model,
+        straight,
+        SIZE,
+        photo=np.dstack([np.full((SIZE, SIZE, 3), 128, np.uint8), (255 * matte).astype(np.uint8)]),
+    )
     rotation = np.array([np.radians(20.0), 0.0, 0.0])
     turn = rotation_matrix(rotation)
     still = np.zeros_like(head.neutral)
@@ -138,7 +144,7 @@ def test_a_turn_continues_the_skin_over_the_heads_edge(model: FaceModel) -> None
         return float(shown[SIZE // 2 : 3 * SIZE // 4].sum(1).mean())
 
     # Pixels of skin where a slope would show the background.
-    assert width(head) > width(replace(head, drop=0 * head.drop, edge=0 * head.edge)) + 1
+    assert width(head) > width(replace(head, drop=0 * head.drop, edge=PhotoEdge.unknown(head.neutral))) + 1
     assert not head.cliffs(head.deform(still, np.eye(3)), np.eye(3)).any()
 
 
@@ -161,7 +167,7 @@ def test_lips_that_passed_through_each_other_meet(model: FaceModel) -> None:
 
 
 def test_the_jaw_drags_the_neck_less_and_less(model: FaceModel) -> None:
-    sheet, drag, _ = extend(model.mean, np.full(36, np.inf))
+    sheet, drag, _ = extend(model.mean, PhotoEdge.unknown(model.mean))
     reach = np.linalg.norm(sheet[478:, None, :2] - model.mean[None, OVAL, :2], axis=-1).min(1)
     pull = drag.sum(1)
     assert pull.max() <= 1
