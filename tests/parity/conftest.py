@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from real3d_portrait.models.real3d.folding import fold
 from real3d_portrait.models.real3d.image_model import Real3DImageModel
 from real3d_portrait.models.real3d.names import IMAGE_MODEL
 from tests.parity.parity_fixtures import filled, listing
@@ -12,4 +13,5 @@ def image_model() -> Real3DImageModel:
     """The full-size model with rule-filled weights, loaded strictly, as it runs."""
     network = Real3DImageModel()
     network.load_state_dict(IMAGE_MODEL.to_ours(filled(listing("secc2plane_torso"))))
-    return network.for_inference()
+    fold(network)
+    return network

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Self
 
 from torch import Tensor, nn
 
 from .decoder import DecoderConfig, PointDecoder
-from .folding import fold
 from .image_to_plane import ImageToPlane, ImageToPlaneConfig
 from .motion_adapter import MotionAdapter, MotionAdapterConfig
 from .super_resolution import BackgroundSource, Composed, SuperResolution, SuperResolutionConfig
@@ -38,8 +36,8 @@ class Real3DImageModel(nn.Module):
     """I2P, MA, volume renderer and HTB-SR (Real3D-Portrait, section 3) behind the calls that a video makes.
 
     Once a photo: `canonical_planes`, `torso_source`; once a background: `background_source`. For each batch of
-    frames: `diff_planes`, `render` of the sum, `compose`. H is the picture's side, pictures are in [-1, 1]. What was
-    made once may have batch 1 where the frames have batch B.
+    frames: `diff_planes`, `render` of the sum, `compose`. What was made once may have batch 1 where the frames have
+    batch B. H is the picture's side, pictures are in [-1, 1]. `folding.fold` readies loaded weights for speed.
     """
 
     def __init__(self, config: ImageModelConfig | None = None):
@@ -49,11 +47,6 @@ class Real3DImageModel(nn.Module):
         self.motion_adapter = MotionAdapter(config.motion_adapter)
         self.decoder = PointDecoder(config.decoder)
         self.super_resolution = SuperResolution(config.super_resolution)
-
-    def for_inference(self) -> Self:
-        """Merge what can be merged of the loaded weights, in place; see `folding.fold`."""
-        fold(self)
-        return self
 
     def canonical_planes(self, head: Tensor) -> Tensor:
         """Head picture (B, 3, H, H), -1 away from the head -> planes (B, 3, C, H / 2, H / 2)."""
