@@ -31,7 +31,9 @@ def photo() -> tuple[np.ndarray, np.ndarray]:
     return resize_square(pixels[top : top + side, left : left + side], SIZE), landmarks
 
 
-def drawn_person(landmarks: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def drawn_person(
+    landmarks: np.ndarray, shirt: tuple[int, int, int] = SHIRT
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Picture, person and classes of a person of plain colours round a real mesh: long hair, a neck, a shirt."""
     row, column = np.mgrid[:SIZE, :SIZE]
     low, high = landmarks[:, :2].min(0), landmarks[:, :2].max(0)
@@ -47,7 +49,7 @@ def drawn_person(landmarks: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndar
     truth[hair & ~neck] = PersonClass.HAIR
     oval = ((column - x) / half_width) ** 2 + ((row - y) / half_height) ** 2 < 1
     truth[oval] = PersonClass.FACE_SKIN
-    colours = np.array([WALL, HAIR, SKIN, SKIN, SHIRT, SHIRT], np.uint8)
+    colours = np.array([WALL, HAIR, SKIN, SKIN, shirt, shirt], np.uint8)
     noise = np.random.default_rng(0).integers(-6, 7, (SIZE, SIZE, 1))
     return np.clip(colours[truth].astype(int) + noise, 0, 255).astype(np.uint8), truth != 0, truth
 
@@ -59,6 +61,26 @@ def test_a_drawn_person_is_parted_as_drawn(photo: tuple[np.ndarray, np.ndarray])
         overlap = ((found == part) & (truth == part)).sum() / ((found == part) | (truth == part)).sum()
         assert overlap > 0.8, part.name
     assert ((found == 0) == ~person).all()
+
+
+def test_a_dark_stain_on_the_shirt_is_no_hair(photo: tuple[np.ndarray, np.ndarray]) -> None:
+    picture, person, truth = drawn_person(photo[1])
+    chin_x, chin_y = photo[1][152, :2].astype(int)
+    stain = np.s_[chin_y + 55 : chin_y + 75, chin_x + 60 : chin_x + 100]
+    assert (truth[stain] == PersonClass.CLOTHES).all()
+    picture[stain] = HAIR
+    assert (part_person(picture, person, photo[1])[stain] == PersonClass.CLOTHES).mean() > 0.9
+
+
+def test_a_shirt_of_the_hair_s_colour_is_told_by_its_place(photo: tuple[np.ndarray, np.ndarray]) -> None:
+    picture, person, truth = drawn_person(photo[1], shirt=HAIR)
+    found = part_person(picture, person, photo[1])
+    low = photo[1][152, 1] + 0.3 * SIZE / 2
+    deep = (truth == PersonClass.CLOTHES) & (np.arange(SIZE)[:, None] > low)
+    assert (found[deep] == PersonClass.CLOTHES).mean() > 0.95
+    high = (truth == PersonClass.HAIR) & (np.arange(SIZE)[:, None] < photo[1][13, 1])
+    assert not (found[high] == PersonClass.CLOTHES).any()
+    assert (found[high] == PersonClass.HAIR).mean() > 0.8
 
 
 def test_a_photo_is_parted_sensibly_without_the_network(photo: tuple[np.ndarray, np.ndarray]) -> None:
