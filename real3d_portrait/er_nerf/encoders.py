@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from .config import GridConfig
+from .grid_kernels import GridLookUp
 
 _PRIME = 2654435761  # of the spatial hash (Teschner et al. 2003)
 _INITIAL = 1e-4
@@ -61,6 +62,8 @@ class GridEncoder(nn.Module):
         for name in ("scale", "resolution", "rows", "offset"):
             values = torch.tensor([getattr(level, name) for level in self.levels])
             self.register_buffer(f"_{name}", values, persistent=False)
+        self._scales = np.array([level.scale for level in self.levels], np.float32)
+        self._facts = np.array([level[1:] for level in self.levels], np.int64)
 
     def corners(self, points: Tensor) -> tuple[Tensor, Tensor]:
         """(N, 2) -> rows of the table (N, L, 4) and bilinear weights (N, L, 4); the first axis changes fastest."""
@@ -81,7 +84,13 @@ class GridEncoder(nn.Module):
         return rows, torch.stack([left * up, right * up, left * down, right * down], -1)
 
     def forward(self, points: Tensor) -> Tensor:
-        """points: (N, 2) -> (N, levels * features)."""
+        """points: (N, 2) -> (N, levels * features); on a CPU in one pass, elsewhere by `look_up`."""
+        if points.device.type == "cpu" and points.dtype == self.table.dtype == torch.float32:
+            return GridLookUp.apply(points, self.table, self._scales, self._facts)
+        return self.look_up(points)
+
+    def look_up(self, points: Tensor) -> Tensor:
+        """The same in PyTorch alone, on any device."""
         rows, weights = self.corners(points)
         unit = (points.detach() + 1) / 2
         inside = ((unit >= 0) & (unit <= 1)).all(-1)

@@ -6,8 +6,10 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from .compositing import RaySums
+from .head_field import HeadField
 
 _EPSILON = 1e-5
 
@@ -68,3 +70,35 @@ def head_loss(
 def torso_loss(picture: Tensor, target: Tensor, anchors: Tensor) -> Tensor:
     """Colour error of the torso over the background; the anchors' fourth coordinates stay 1."""
     return (picture - target).square().mean() + (1 - anchors[:, 3]).square().mean()
+
+
+def smoothness(field: HeadField, points: Tensor, shift: Tensor, audio: Tensor, eye: Tensor) -> Tensor:
+    """Attention and uncertainty are alike at points (N, 3) and beside them; the points' own values are fixed."""
+
+    def seen(at: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        found = field.geometry(at, audio, eye)
+        return field.uncertainty_of(found.planes), found.audio_attention.norm(dim=-1), found.eye_attention[:, 0]
+
+    with torch.no_grad():
+        fixed = seen(points)
+    pairs = zip(seen(points + shift), fixed, strict=True)
+    return torch.stack([F.mse_loss(moved, here) for moved, here in pairs]).sum()
+
+
+def edge_loss(picture: Tensor, target: Tensor, scales: int = 3) -> Tensor:
+    """Difference of brightness steps between neighbouring pixels, at several sizes of the picture.
+
+    Stands in for a perceptual distance, which would need a network trained elsewhere: it asks for sharp edges in the
+    right places rather than for the mean of what may be there.
+
+    Args:
+        picture, target: (B, 3, H, W).
+    """
+    loss = picture.new_zeros(())
+    for _ in range(scales):
+        if min(picture.shape[-2:]) < 2:
+            break
+        for axis in (-1, -2):
+            loss = loss + (picture.diff(dim=axis) - target.diff(dim=axis)).abs().mean()
+        picture, target = F.avg_pool2d(picture, 2), F.avg_pool2d(target, 2)
+    return loss

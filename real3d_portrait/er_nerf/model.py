@@ -116,14 +116,14 @@ class ErNerf(nn.Module):
 
     def train_rays(
         self, origin: Tensor, directions: Tensor, conditions: Conditions, occupied: OccupiedCells, noise: Tensor | None
-    ) -> tuple[RaySums, int]:
+    ) -> tuple[RaySums, RaySamples]:
         """Some rays by the rule of training, with gradients.
 
         Args:
             noise: (N,) in [0, 1), moves each ray's samples by a part of a step.
 
         Returns:
-            The sums of the rays and how many samples they took.
+            The sums of the rays and the samples that they took.
         """
         near, far = box_hits(origin, directions, self.training_box[:3], self.training_box[3:])
         near = near.clamp_min(self.config.min_near)
@@ -132,7 +132,7 @@ class ErNerf(nn.Module):
         slots = torch.arange(self.config.max_samples, device=directions.device)
         present = slots < samples.count[:, None]
         chosen = torch.arange(len(samples.ray), device=directions.device)
-        return composite(self._shade(samples, chosen, directions, conditions, present)), len(chosen)
+        return composite(self._shade(samples, chosen, directions, conditions, present)), samples
 
     def _shade(
         self, samples: RaySamples, chosen: Tensor, directions: Tensor, conditions: Conditions, present: Tensor

@@ -149,8 +149,9 @@ class HeadOccupancy(nn.Module):
         old = self.by_position().flatten()
         points = cell_points(self.size, 3, noise).to(old)
         found = torch.zeros_like(old)
-        # Cells that no camera sees are asked too where all are: their neighbours take the largest of both.
-        wanted = torch.arange(len(old), device=old.device) if part is None else part[old[part] >= 0]
+        # An unseen cell beside a seen one is asked too: the seen one takes the larger density of both.
+        useful = dilate((old >= 0).float().view((self.size,) * 3)).flatten() > 0
+        wanted = useful.nonzero()[:, 0] if part is None else part[useful[part]]
         for some in wanted.split(_CHUNK):
             found[some] = density_at(points[some])
         found = dilate(found.view((self.size,) * 3)).flatten()

@@ -156,7 +156,9 @@ def test_occupancy_bits() -> None:
     np.testing.assert_array_equal(morton_codes(known["morton_xyz"]), known["morton_code"])
     axis = torch.arange(16)
     order = morton_codes(torch.cartesian_prod(axis, axis, axis))
-    np.testing.assert_array_equal(dilate(known["dil_in"][0, order].view(16, 16, 16)).flatten(), known["dil_out"][0, order])
+    np.testing.assert_array_equal(
+        dilate(known["dil_in"][0, order].view(16, 16, 16)).flatten(), known["dil_out"][0, order]
+    )
     np.testing.assert_array_equal(pack_bits(known["dil_in"][0] > float(known["pack_thresh"])), known["pack_out"])
 
 

@@ -1,0 +1,318 @@
+"""Training of an avatar: head, lips, torso, one after another (ER-NeRF section 4.1 and the released options)."""
+
+from __future__ import annotations
+
+import logging
+import os
+import pickle
+import time
+import zipfile
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..errors import Real3DError
+from .camera import picture_points, pixel_rays
+from .dataset import AvatarData, box_mask, box_pixels
+from .losses import LossWeights, edge_loss, head_loss, smoothness, torso_loss
+from .model import ErNerf
+from .occupancy import OccupiedCells
+from .schedule import WeightAverage, optimiser, rate_factor
+
+log = logging.getLogger(__name__)
+
+STAGES = ("head", "lips", "torso")
+_GRID_EVERY = 16
+_EYE_NOISE = 0.05
+_SHIFT = 1e-3  # of samples that shall look alike
+_EDGE_WEIGHT = 0.1
+_PATCH = 32
+
+
+class TrainingStateError(Real3DError):
+    message = "The training state '{path}' cannot be continued ({reason}); delete it to begin anew."
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """How long and how broadly to train; the defaults are the published ones, for a data-centre GPU."""
+
+    head_steps: int = 100_000
+    lips_steps: int = 25_000
+    torso_steps: int = 200_000
+    rays: int = 65_536  # pixels of a step
+    grid_part: float = 1.0  # of the cells looked at in each refresh but the first
+    final_rate: float = 0.5  # learning rate of head and torso at their end
+    average_every: int = 1000
+    average_decay: float = 0.95
+    seed: int = 0
+
+    def steps(self, stage: str) -> int:
+        return {"head": self.head_steps, "lips": self.lips_steps, "torso": self.torso_steps}[stage]
+
+
+def short_settings(steps: int, rays: int = 4096, seed: int = 0) -> TrainingSettings:
+    """For a computer without a large GPU: `steps` in all, fewer rays, rates that fall further."""
+    lips, torso = int(0.15 * steps), int(0.2 * steps)
+    return TrainingSettings(
+        head_steps=steps - lips - torso,
+        lips_steps=lips,
+        torso_steps=torso,
+        rays=rays,
+        grid_part=0.125,
+        final_rate=0.1,
+        average_every=max(1, steps // 800),
+        seed=seed,
+    )
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where the training stands."""
+
+    stage: str
+    step: int  # of the stage
+    steps: int
+    loss: float
+    seconds_left: float  # of the whole training, from the speed so far
+
+
+class Trainer:
+    """Holds the model, what it learns from and how far it is. Draws all random numbers from one generator, so that
+    a training that was interrupted ends as one that was not."""
+
+    def __init__(self, model: ErNerf, data: AvatarData, settings: TrainingSettings, device: str = "cpu") -> None:
+        self.model = model.to(device).train()
+        self.data, self.settings, self.device = data, settings, torch.device(device)
+        self.stages = [s for s in STAGES if settings.steps(s) and (s != "torso" or model.torso is not None)]
+        self.generator = torch.Generator().manual_seed(settings.seed)
+        self.stage, self.step = 0, 0
+        self.poses = torch.from_numpy(np.ascontiguousarray(data.poses)).to(device)
+        self.speech = torch.from_numpy(np.ascontiguousarray(data.speech)).to(device)
+        self._occupied: OccupiedCells | None = None
+        self._begin_stage()
+
+    @property
+    def done(self) -> bool:
+        return self.stage >= len(self.stages)
+
+    def _begin_stage(self) -> None:
+        if self.done:
+            return
+        name = self.stages[self.stage]
+        self.optimiser = optimiser(self.model, name)
+        self.average = WeightAverage(self.model, self.settings.average_decay)
+        if name != "torso" and not self.step:
+            camera = self.data.camera
+            every = max(1, self.data.training // 50)
+            self.model.occupancy.mark_unseen(
+                self.poses[: self.data.training : every],
+                camera.centre_x / camera.focal_x,
+                camera.centre_y / camera.focal_y,
+            )
+
+    def _random(self, count: int, below: int) -> Tensor:
+        return torch.randint(below, (count,), generator=self.generator)
+
+    def _uniform(self, *shape: int) -> Tensor:
+        return torch.rand(shape, generator=self.generator).to(self.device)
+
+    def train_step(self) -> float:
+        """One step of the current stage; the stage's end puts its averaged weights in place. Returns the loss."""
+        name = self.stages[self.stage]
+        steps = self.settings.steps(name)
+        progress = self.step / steps
+        for group in self.optimiser.param_groups:
+            group.setdefault("initial_lr", group["lr"])
+            group["lr"] = group["initial_lr"] * rate_factor(name, progress, self.settings.final_rate)
+        if self.step % _GRID_EVERY == 0:
+            self._refresh(name)
+        frame = int(self._random(1, self.data.training))
+        if name == "torso":
+            loss = self._torso(frame)
+        else:
+            loss = self._head(frame, progress, name == "lips")
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        self.optimiser.step()
+        self.step += 1
+        if self.step % self.settings.average_every == 0:
+            self.average.update(self.model)
+        if self.step == steps:
+            if self.average.updates:
+                self.average.apply(self.model)
+            self.stage, self.step = self.stage + 1, 0
+            self._begin_stage()
+        return float(loss.detach())
+
+    def _row(self, frame: int) -> int:
+        return frame % self.model.config.individual_codes
+
+    def _pixels_of(self, frame: int, lips: bool) -> tuple[Tensor, int]:
+        """Row-major numbers of the step's pixels, and the side of the square patches that they make; 0 for none."""
+        height, width = self.data.frames.shape[1:3]
+        if not lips:
+            return self._random(self.settings.rays, height * width), 0
+        top, bottom, left, right = (int(edge) for edge in self.data.lips[frame])
+        if self.step % 2 == 0 and bottom - top == right - left >= 8:
+            return box_pixels(self.data.lips[frame], width), bottom - top
+        side = min(_PATCH, height, width)
+        count = max(1, self.settings.rays // side**2)
+        rows, columns = self._random(count, height - side + 1), self._random(count, width - side + 1)
+        inside = (torch.arange(side)[:, None] * width + torch.arange(side)).flatten()
+        return (rows[:, None] * width + columns[:, None] + inside).flatten(), side
+
+    def _colours(self, picture: np.ndarray[Any, Any], pixels: Tensor) -> Tensor:
+        flat = picture.reshape(-1, picture.shape[-1])[pixels.numpy()]
+        return torch.from_numpy(flat.astype(np.float32) / 255).to(self.device)
+
+    def _backdrop(self, frame: int, pixels: Tensor) -> Tensor:
+        torso, plate = self._colours(self.data.torso[frame], pixels), self._colours(self.data.plate, pixels)
+        return torso[:, :3] * torso[:, 3:] + plate * (1 - torso[:, 3:])
+
+    def _eye(self, frame: int) -> Tensor:
+        closed = torch.tensor([[float(self.data.eyes[frame])]], device=self.device)
+        return closed + _EYE_NOISE * (2 * self._uniform(1, 1) - 1)
+
+    def _head(self, frame: int, progress: float, lips: bool) -> Tensor:
+        model, data = self.model, self.data
+        pixels, side = self._pixels_of(frame, lips)
+        origin, directions = pixel_rays(self.poses[frame], data.camera, pixels.to(self.device))
+        conditions = model.conditions(self.speech, frame, self._eye(frame), self._row(frame))
+        occupied = self._occupied or model.occupancy.cells()
+        sums, samples = model.train_rays(origin, directions, conditions, occupied, self._uniform(len(pixels)))
+        background, target = self._backdrop(frame, pixels), self._colours(data.frames[frame], pixels)
+        colour = (sums.colour + (1 - sums.weight[:, None]) * background).clamp(0, 1)
+        face = box_mask(pixels, data.frames.shape[2], data.face[frame]).to(self.device)
+        # The lips' stage goes on where the head's ended: its terms count fully.
+        loss = head_loss(colour, target, sums, face, 1.0 if lips else progress, lips)
+        if side:
+            pictures = (x.view(-1, side, side, 3).permute(0, 3, 1, 2) for x in (colour, target))
+            loss = loss + _EDGE_WEIGHT * edge_loss(*pictures)
+        if not lips and self.step % _GRID_EVERY == 0 and len(samples.points):
+            shift = _SHIFT * (2 * self._uniform(len(samples.points), 3) - 1)
+            alike = smoothness(model.head, samples.points, shift, conditions.audio, conditions.eye)
+            loss = loss + progress * LossWeights().smoothness * alike
+        return loss
+
+    def _torso(self, frame: int) -> Tensor:
+        height, width = self.data.frames.shape[1:3]
+        pixels = self._random(self.settings.rays, height * width)
+        points = picture_points(height, width, pixels).to(self.device)
+        plate = self._colours(self.data.plate, pixels)
+        found = self.model.render_torso(points, self.poses[frame], plate, self._row(frame), everywhere=not self.step)
+        assert self.model.torso is not None
+        return torso_loss(found.picture, self._backdrop(frame, pixels), self.model.torso.anchors)
+
+    @torch.no_grad()
+    def _refresh(self, stage: str) -> None:
+        """Look again where there is something, with the speech, eye or pose of a random frame."""
+        model, frame = self.model, int(self._random(1, self.data.training))
+        if stage == "torso":
+            torso, occupancy = model.torso, model.torso_occupancy
+            assert torso is not None
+            assert occupancy is not None
+            noise = 2 * self._uniform(occupancy.size**2, 2) - 1
+            code = torso.codes[self._row(frame)]
+            occupancy.update(lambda points: torso(points, self.poses[frame], code).alpha[:, 0], noise)
+            return
+        conditions = model.conditions(self.speech, frame, self._eye(frame))
+        cells = model.config.occupancy**3
+        part = None
+        if self.settings.grid_part < 1 and (self.step or stage == "lips"):
+            part = self._random(int(self.settings.grid_part * cells), cells).unique().to(self.device)
+        noise = 2 * self._uniform(cells, 3) - 1
+
+        def density(points: Tensor) -> Tensor:
+            return model.head.density_at(points, conditions.audio, conditions.eye)
+
+        model.occupancy.update(density, noise, part)
+        self._occupied = model.occupancy.cells()
+
+    def run(
+        self,
+        on_step: Callable[[Progress], None] | None = None,
+        folder: Path | None = None,
+        save_every: float = 60.0,
+        until: float | None = None,
+    ) -> bool:
+        """Train to the end.
+
+        Args:
+            folder: where the state is kept, every `save_every` seconds and at the end. until: `time.monotonic()` at
+                which to stop, with the state kept.
+
+        Returns:
+            Whether the end was reached.
+        """
+        total = sum(self.settings.steps(stage) for stage in self.stages)
+        begun = sum(self.settings.steps(stage) for stage in self.stages[: self.stage]) + self.step
+        start = saved = time.monotonic()
+        count = 0
+        while not self.done:
+            stage, step = self.stages[self.stage], self.step
+            loss = self.train_step()
+            count += 1
+            now = time.monotonic()
+            if on_step is not None:
+                left = (now - start) / count * (total - begun - count)
+                on_step(Progress(stage, step + 1, self.settings.steps(stage), loss, left))
+            if folder is not None and now - saved > save_every:
+                self.save(folder / STATE_FILE)
+                saved = now
+            if until is not None and now > until:
+                break
+        if folder is not None:
+            self.save(folder / STATE_FILE)
+        return self.done
+
+    def save(self, path: Path) -> None:
+        """Keep everything that a later run needs to go on as if there had been no break."""
+        state = {
+            "settings": asdict(self.settings),
+            "model": self.model.state_dict(),
+            "torso_mean": self.model.torso_occupancy.mean if self.model.torso_occupancy else 0.0,
+            "stage": self.stage,
+            "step": self.step,
+            "generator": self.generator.get_state(),
+            "optimiser": self.optimiser.state_dict(),
+            "average": self.average.state_dict(),
+        }
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_suffix(".part")
+        torch.save(state, temporary)
+        os.replace(temporary, path)
+
+    def resume(self, path: Path) -> None:
+        """Go on from a kept state.
+
+        Raises:
+            TrainingStateError: it is damaged, or of another model or settings.
+        """
+        try:
+            state = torch.load(path, map_location=self.device, weights_only=True)
+            if state["settings"] != asdict(self.settings):
+                raise ValueError("it was begun with other settings")
+            self.model.load_state_dict(state["model"])
+            if self.model.torso_occupancy is not None:
+                self.model.torso_occupancy.mean = state["torso_mean"]
+            self.stage, self.step = state["stage"], state["step"]
+            if not self.done:
+                self.optimiser = optimiser(self.model, self.stages[self.stage])
+                self.average = WeightAverage(self.model, self.settings.average_decay)
+                self.optimiser.load_state_dict(state["optimiser"])
+                self.average.load_state_dict(state["average"])
+            self.generator.set_state(state["generator"].cpu())
+            self._occupied = self.model.occupancy.cells()
+        except (
+            RuntimeError, KeyError, ValueError, TypeError, OSError, EOFError, pickle.UnpicklingError, zipfile.BadZipFile,
+        ) as error:  # fmt: skip
+            raise TrainingStateError(path=path, reason=str(error).splitlines()[0]) from error
+
+
+STATE_FILE = "training.pt"
