@@ -128,15 +128,18 @@ class BaselFaceModel:
         count = len(tensors["mean"])
         for name, shape in _SHAPES.items():
             found = tensors[name].shape
-            wanted = [{"N": count, "any": found[0] if found else None}.get(n, n) for n in shape]
-            if list(found) != wanted:
-                raise FaceModelFileError(path=path, reason=f"{name} has the shape {list(found)} instead of {wanted}")
+            wanted = tuple(count if length == "N" else length for length in shape)
+            if len(found) != len(wanted) or any(
+                length not in ("any", actual) for length, actual in zip(wanted, found, strict=True)
+            ):
+                raise FaceModelFileError(path=path, reason=f"{name} has the shape {list(found)}, not {list(wanted)}")
         for name in _INDICES:
             values, limit = tensors[name], len(tensors["faces"]) if name == "eye_faces" else count
             if values.size and not 0 <= values.min() <= values.max() < limit:
                 raise FaceModelFileError(path=path, reason=f"{name} lie outside 0…{limit - 1}")
         surface = LinearShape(**{name: np.ascontiguousarray(tensors[name], np.float32) for name in _VALUES})
-        return cls(surface, **{name: np.ascontiguousarray(tensors[name], np.int32) for name in _INDICES})
+        faces, keypoints, mediapipe, eye_faces = (np.ascontiguousarray(tensors[name], np.int32) for name in _INDICES)
+        return cls(surface, faces, keypoints, mediapipe, eye_faces)
 
     def save(self, path: str | Path) -> None:
         """One file that loads at once. It holds the Basel model, whose licence does not let it be passed on."""

@@ -119,9 +119,8 @@ def _derivatives(mesh: LinearShape, fit: BaselFit, with_expression: bool) -> tup
 
 def _chained(by_vertex: Slopes, basis: NDArray[np.floating]) -> Slopes:
     """(T, N, 2, 3) times (N, 3, K): a sum of three products is faster than so many small matrix products."""
-    basis = basis.astype(np.float32)
-    x, y, z = (by_vertex[..., axis, None] * basis[:, None, axis] for axis in range(3))
-    return x + y + z
+    across, up, near = np.moveaxis(basis.astype(np.float32), 1, 0)[:, :, None]
+    return by_vertex[..., 0, None] * across + by_vertex[..., 1, None] * up + by_vertex[..., 2, None] * near
 
 
 def _curvature() -> Slopes:

@@ -147,7 +147,7 @@ def _autocorrelation(
 
 
 @njit(cache=True, nogil=True)
-def _sinc(values, rows, place, depth):  # type: ignore[no-untyped-def]
+def _sinc(values, rows, place, depth):
     """Rows of even functions (T, L), known from lag 0 on, at fractional lags, by a Hann-tapered sinc of `depth`."""
     result = np.empty(len(rows))
     for n in range(len(rows)):
