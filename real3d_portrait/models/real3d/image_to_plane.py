@@ -137,7 +137,7 @@ class ImageToPlane(nn.Module):
 def with_position(image: Tensor) -> Tensor:
     """(B, C, H, W) -> (B, C + 2, H, W): row and column index in [0, 1) as two more channels."""
     height, width = image.shape[2:]
-    rows = torch.arange(height, device=image.device, dtype=image.dtype) / height
-    columns = torch.arange(width, device=image.device, dtype=image.dtype) / width
-    grid = torch.stack(torch.meshgrid(rows, columns, indexing="ij")).expand(len(image), -1, -1, -1)
+    rows = torch.arange(height, device=image.device) / height
+    columns = torch.arange(width, device=image.device) / width
+    grid = torch.stack(torch.meshgrid(rows, columns, indexing="ij")).to(image.dtype).expand(len(image), -1, -1, -1)
     return torch.cat([image, grid], dim=1)

@@ -72,12 +72,16 @@ class VolumeRenderer:
         self.config = config or RenderConfig()
 
     def __call__(self, planes: Tensor, camera: Tensor, noise: SampleNoise | None = None) -> Rendered:
-        """planes: (B, 3, C, H, W), camera: (B, 25) -> Rendered."""
+        """planes: (B, 3, C, H, W), camera: (B, 25) -> Rendered, in the camera's precision.
+
+        Planes and decoder may be in a lower one; where samples lie, and their weights, never are.
+        """
         size = self.config.resolution
         origins, directions = camera_rays(camera, size)
         near, far, _ = box_interval(origins, directions)
         # A point reads all channels of a few texels: with these side by side, sampling takes a third of the time.
-        planes = planes.flatten(0, 1).contiguous(memory_format=torch.channels_last).unflatten(0, planes.shape[:2])
+        flat = planes.flatten(0, 1).to(camera.dtype, memory_format=torch.channels_last)
+        planes = flat.unflatten(0, planes.shape[:2])
         chunk = self.config.chunk if planes.device.type == "cpu" else size * size
         parts = []
         for start in range(0, size * size, chunk):
@@ -116,6 +120,6 @@ class VolumeRenderer:
     def _query(self, planes: Tensor, origins: Tensor, directions: Tensor, depths: Tensor) -> tuple[Tensor, Tensor]:
         """Depths (B, R, S) -> raw densities (B, R, S) and colour logits (B, R, S, F)."""
         points = origins[:, :, None] + directions[:, :, None] * depths[..., None]
-        features = sample_planes(planes, points.flatten(1, 2))
-        density, logits = self.decoder(features)
-        return density.unflatten(1, depths.shape[1:]), logits.unflatten(1, depths.shape[1:])
+        features = sample_planes(planes, points.flatten(1, 2)).to(self.decoder.hidden.weight.dtype)
+        density, logits = (raw.to(depths.dtype).unflatten(1, depths.shape[1:]) for raw in self.decoder(features))
+        return density, logits

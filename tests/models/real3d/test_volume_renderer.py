@@ -145,3 +145,12 @@ def test_samples_stay_where_they_are_from_call_to_call(decoder: PointDecoder) ->
     planes, renderer = torch.randn(1, 3, 4, 8, 8), VolumeRenderer(decoder, SMALL)
     first, second = renderer(planes, camera()), renderer(planes, camera())
     assert first.features.equal(second.features)
+
+
+def test_planes_and_decoder_may_be_in_half_precision(decoder: PointDecoder) -> None:
+    planes = torch.randn(1, 3, 4, 8, 8)
+    full = VolumeRenderer(decoder, SMALL)(planes, camera())
+    half = VolumeRenderer(decoder.bfloat16(), SMALL)(planes.bfloat16(), camera())
+    for found, expected in zip(half, full, strict=True):
+        assert found.dtype == torch.float32
+        torch.testing.assert_close(found, expected, atol=0.03, rtol=0.03)
