@@ -120,6 +120,7 @@ def _add_weights(parser: argparse.ArgumentParser) -> None:
     make.add_argument("--checkpoints", required=True, metavar="DIR", help="holds audio2secc_vae, secc2plane_torso_orig")
     make.add_argument("--bfm", required=True, metavar="DIR", help="holds BFM_model_front.mat or what it is made from")
     make.add_argument("--segmenter", metavar="FILE", help="mediapipe's selfie_multiclass_256x256.tflite")
+    make.add_argument("--hubert", metavar="DIR|OWNER/REPO", help="HuBERT large, where it is not to be the public repo")
     make.add_argument("--output", required=True, metavar="DIR", help="a new or empty folder")
     check = actions.add_parser("verify", help="compare a folder of weights with its manifest")
     check.set_defaults(run=_verify_weights)
@@ -174,8 +175,11 @@ def _import_weights(arguments: argparse.Namespace) -> None:
     from real3d_portrait.weights import import_released
 
     segmenter = Path(arguments.segmenter) if arguments.segmenter else None
+    hubert = arguments.hubert
+    if hubert is not None and Path(hubert).is_dir():
+        hubert = str(Path(hubert).resolve())
     output = Path(arguments.output)
-    manifest = import_released(Path(arguments.checkpoints), Path(arguments.bfm), output, segmenter)
+    manifest = import_released(Path(arguments.checkpoints), Path(arguments.bfm), output, segmenter, hubert)
     sys.stdout.write(
         f"{output}: {len(manifest.files)} files, {sum(f.bytes for f in manifest.files.values()) / 1e6:.0f} MB. "
         f"Use them with REAL3D_WEIGHTS={output} and --model real3d-portrait.\n"

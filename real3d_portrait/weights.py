@@ -6,6 +6,7 @@ which builds tensors and plain containers and runs nothing.
 
 from __future__ import annotations
 
+import json
 import logging
 import pickle
 import re
@@ -64,6 +65,7 @@ def import_released(
     bfm: Path,
     output: Path,
     segmenter: Path | None = None,
+    hubert: str | None = None,
     image_config: ImageModelConfig | None = None,
 ) -> Manifest:
     """Turn the released folders into safetensors, a configuration and a manifest.
@@ -73,6 +75,7 @@ def import_released(
         bfm: the files of the Basel face model.
         output: a new or empty folder.
         segmenter: mediapipe's `selfie_multiclass_256x256.tflite`, to be copied.
+        hubert: folder or hub repo of HuBERT in transformers' layout, where it is not to be the public one.
         image_config: sizes of the image network where they are not the released ones.
 
     Raises:
@@ -98,7 +101,10 @@ def import_released(
             image_network = Real3DImageModel(image)
             image_network.load_state_dict(_IMAGE.names.to_ours(state))
         save_network(folder / config.image, image_network, image)
-        shutil.copyfile(resource("configs", "real3d_portrait.yaml"), folder / CONFIG)
+        text = resource("configs", "real3d_portrait.yaml").read_text()
+        if hubert is not None:
+            text = re.sub(r"(?m)^hubert:.*$", lambda _: f"hubert: {json.dumps(hubert)}", text)
+        (folder / CONFIG).write_text(text)
         if segmenter is not None:
             shutil.copyfile(segmenter, folder / config.segmenter)
         manifest = Manifest.of(folder, private=frozenset({config.face_model}))

@@ -6,10 +6,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-import yaml
 from torch import Tensor, nn
 
-from real3d_portrait.hub import CONFIG, Manifest
 from real3d_portrait.models.real3d.audio_to_motion import AudioToMotion, AudioToMotionConfig
 from real3d_portrait.models.real3d.image_model import ImageModelConfig, Real3DImageModel
 from real3d_portrait.models.real3d.image_to_plane import ImageToPlaneConfig
@@ -89,15 +87,5 @@ def write_weights(folder: Path, image: ImageModelConfig = IMAGE) -> Path:
     """A folder of weights, imported from such a release."""
     checkpoints, bfm = write_release(folder / "release")
     weights = folder / "weights"
-    import_released(checkpoints, bfm, weights, image_config=image)
-    name_hubert(weights, write_hubert(folder / "hubert"))
+    import_released(checkpoints, bfm, weights, hubert=str(write_hubert(folder / "hubert")), image_config=image)
     return weights
-
-
-def name_hubert(weights: Path, hubert: Path) -> None:
-    """Let the configuration of a folder of weights name this HuBERT."""
-    config = yaml.safe_load((weights / CONFIG).read_text())
-    (weights / CONFIG).write_text(yaml.safe_dump({**config, "hubert": str(hubert)}))
-    manifest = Manifest.read(weights / "manifest.json")
-    private = frozenset(name for name, facts in manifest.files.items() if facts.private)
-    Manifest.of(weights, private).write(weights)
