@@ -7,13 +7,13 @@ from torch.nn import functional as F
 
 from real3d_portrait.models.real3d.decoder import PointDecoder
 from real3d_portrait.models.real3d.names_planes import DECODER
+from real3d_portrait.models.real3d.plane_sampling import sample_planes
 from real3d_portrait.models.real3d.rays import box_interval, camera_rays, coarse_depths, fine_depths
 from real3d_portrait.models.real3d.volume_renderer import (
     Rendered,
     SampleNoise,
     VolumeRenderer,
     ray_weights,
-    sample_planes,
 )
 from tests.parity.parity_fixtures import fixture, needs_fixtures
 from tests.parity.released_modules import filled_module

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from .decoder import PointDecoder
+from .plane_sampling import sample_planes
 from .rays import box_interval, camera_rays, coarse_depths, fine_depths
 
 
@@ -36,24 +37,6 @@ class SampleNoise(NamedTuple):
 
     jitter: Tensor  # (R^2, coarse) in [0, 1)
     uniform: Tensor  # (R^2, fine) in [0, 1)
-
-
-def sample_planes(planes: Tensor, points: Tensor) -> Tensor:
-    """Mean of the three planes' features at points of the unit box.
-
-    The planes are spanned by (x, y), (x, z) and (z, x), column first. The last repeats the second's axes where (z, y)
-    was meant: a known slip of EG3D's first release, which the weights have learned with.
-
-    Args:
-        planes: (B, 3, C, H, W); zero outside. points: (B, N, 3) in [-0.5, 0.5].
-
-    Returns:
-        (B, N, C)
-    """
-    x, y, z = (2 * points).unbind(-1)
-    grid = torch.stack([x, y, x, z, z, x], dim=-1).unflatten(2, (3, 2)).transpose(1, 2)
-    sampled = F.grid_sample(planes.flatten(0, 1), grid.flatten(0, 1)[:, None], align_corners=False)
-    return sampled.unflatten(0, (-1, 3)).mean(1)[:, :, 0].mT
 
 
 def ray_weights(depths: Tensor, densities: Tensor) -> Tensor:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -8,13 +9,13 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from real3d_portrait.models.real3d.decoder import DecoderConfig, PointDecoder
+from real3d_portrait.models.real3d.plane_sampling import interpolated, summed_texels
 from real3d_portrait.models.real3d.rays import box_interval, camera_rays, coarse_depths, fine_depths
 from real3d_portrait.models.real3d.volume_renderer import (
     RenderConfig,
     SampleNoise,
     VolumeRenderer,
     ray_weights,
-    sample_planes,
 )
 
 SMALL = RenderConfig(resolution=8, coarse=8, fine=8)
@@ -95,7 +96,11 @@ def test_weights_follow_beer_and_lambert() -> None:
     assert weights[:32].sum() == pytest.approx(1 - math.exp(-density / 2), rel=1e-5)
 
 
-def test_planes_are_spanned_by_xy_xz_and_zx() -> None:
+SAMPLERS = pytest.mark.parametrize("sample", [interpolated, summed_texels])
+
+
+@SAMPLERS
+def test_planes_are_spanned_by_xy_xz_and_zx(sample: Callable[[Tensor, Tensor], Tensor]) -> None:
     size = 16
     centres = (torch.arange(size) + 0.5) / size - 0.5
     planes = torch.stack([centres.expand(size, size), centres[:, None].expand(size, size)])
@@ -103,11 +108,19 @@ def test_planes_are_spanned_by_xy_xz_and_zx() -> None:
     points = torch.tensor([[[0.1, -0.2, 0.3], [-0.4, 0.25, 0.05]]])
     x, y, z = points.unbind(-1)
     expected = torch.stack([(x + x + z) / 3, (y + z + x) / 3], dim=-1)
-    torch.testing.assert_close(sample_planes(planes, points), expected, atol=1e-6, rtol=1e-5)
+    torch.testing.assert_close(sample(planes, points), expected, atol=1e-6, rtol=1e-5)
 
 
-def test_planes_are_empty_outside() -> None:
-    assert sample_planes(torch.ones(1, 3, 2, 4, 4), torch.full((1, 1, 3), 0.7)).abs().max() == 0
+@SAMPLERS
+@pytest.mark.parametrize("side", [0.7, -0.7, 1e9])
+def test_planes_are_empty_outside(sample: Callable[[Tensor, Tensor], Tensor], side: float) -> None:
+    assert sample(torch.ones(1, 3, 2, 4, 4), torch.full((1, 1, 3), side)).abs().max() == 0
+
+
+def test_both_samplers_agree_up_to_and_beyond_the_edge() -> None:
+    torch.manual_seed(0)
+    planes, points = torch.randn(2, 3, 5, 9, 9), 1.3 * torch.rand(2, 400, 3) - 0.65
+    torch.testing.assert_close(summed_texels(planes, points), interpolated(planes, points), atol=1e-5, rtol=1e-4)
 
 
 def test_a_fog_looks_the_same_everywhere(decoder: PointDecoder) -> None:
