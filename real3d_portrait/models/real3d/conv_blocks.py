@@ -36,7 +36,7 @@ class ConvNormAct(nn.Module):
         self.slope = slope
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.leaky_relu(self.norm(self.conv(x)), self.slope)
+        return F.leaky_relu_(self.norm(self.conv(x)), self.slope)
 
     def fold(self) -> None:
         self.conv, self.norm = _merged(self.conv, self.norm), nn.Identity()
@@ -49,7 +49,7 @@ class UpConvNormAct(ConvNormAct):
 
     def forward(self, x: Tensor) -> Tensor:
         if self.merged:
-            return F.relu(interleave(self.conv(x)))
+            return F.relu_(interleave(self.conv(x)))
         factor = (1,) * (x.ndim - 4) + (2, 2)
         return super().forward(F.interpolate(x, scale_factor=factor, mode="nearest"))
 
@@ -72,8 +72,8 @@ class PreActResidual(nn.Module):
         self.conv1 = convolution(channels, channels, 3, dims, spectral)
 
     def forward(self, x: Tensor) -> Tensor:
-        y = self.conv0(F.relu(self.norm0(x)))
-        return x + self.conv1(F.relu(self.norm1(y)))
+        y = self.conv0(F.relu_(self.norm0(x)))
+        return self.conv1(F.relu_(self.norm1(y))).add_(x)
 
     def fold(self) -> None:
         self.conv0, self.norm1 = _merged(self.conv0, self.norm1), nn.Identity()

@@ -16,8 +16,19 @@ def _stack(*layers: nn.Module) -> nn.Sequential:
     """The layers with a leaky ReLU between each two."""
     parts: list[nn.Module] = []
     for layer in layers:
-        parts += [layer, nn.LeakyReLU(_SLOPE)]
+        parts += [layer, nn.LeakyReLU(_SLOPE, inplace=True)]
     return nn.Sequential(*parts[:-1])
+
+
+def _weighted(head: Tensor, coverage: Tensor, torso: Tensor, rest: Tensor) -> Tensor:
+    """[head * coverage, torso * rest, rest] along the channels, written where they stay."""
+    parts = (head.shape[1], torso.shape[1], 1)
+    joined = head.new_empty(len(head), sum(parts), *head.shape[2:])
+    first, second, third = joined.split(parts, dim=1)
+    torch.mul(head, coverage, out=first)
+    torch.mul(torso, rest, out=second)
+    third.copy_(rest)
+    return joined
 
 
 class HeadTorsoFusion(nn.Module):
@@ -33,7 +44,7 @@ class HeadTorsoFusion(nn.Module):
         """head: (B, C, H, W), torso: (B, T, H, W), coverage: (B, 1, H, W) of the head -> (B, C, H, W)."""
         rest = 1 - coverage
         if self.merged:
-            return self.convs(torch.cat([head * coverage, torso * rest, rest], dim=1))
+            return self.convs(_weighted(head, coverage, torso, rest))
         return self.convs(torch.cat([head * coverage, self.torso_encoder(torso) * rest], dim=1))
 
     def fold(self) -> None:
@@ -80,4 +91,4 @@ class BackgroundFusion(nn.Module):
         """person: (B, C, H, W), background: (B, hidden, H, W) of `source`, coverage: (B, 1, H, W) -> (B, C, H, W)."""
         half = self.mix.weight[:, : person.shape[1]]
         x = F.conv2d(person, half) * coverage + background * (1 - coverage)
-        return self.convs(F.leaky_relu(x + self.mix.bias[:, None, None], _SLOPE))
+        return self.convs(F.leaky_relu_(x + self.mix.bias[:, None, None], _SLOPE))

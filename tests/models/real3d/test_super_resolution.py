@@ -151,6 +151,19 @@ def test_the_background_shows_where_the_head_is_not(tiny: SuperResolution) -> No
     assert not torch.allclose(dark[..., 52:], bright[..., 52:], atol=1e-3)
 
 
+@pytest.mark.parametrize("folded", [False, True])
+def test_half_precision_gives_nearly_the_same_picture(folded: bool) -> None:
+    network = randomised(SuperResolution(TINY))
+    if folded:
+        fold(network)
+    torch.manual_seed(1)
+    inputs = torch.rand(1, 1, 16, 16), torch.rand(1, 3, 64, 64)
+    expected = compose(network, *inputs)
+    with torch.autocast("cpu", torch.bfloat16):
+        half = compose(network, *inputs)
+    assert 0 < (half - expected).abs().mean() < 0.03 * expected.std()
+
+
 def test_a_frame_does_not_depend_on_its_batch(tiny: SuperResolution) -> None:
     torch.manual_seed(1)
     coverage, background = torch.rand(1, 1, 16, 16), torch.rand(1, 3, 64, 64)
