@@ -48,6 +48,10 @@ def gaze_per_radian(model: FaceModel) -> NDArray[np.float64]:
 def viewer_gaze(model: FaceModel, rotation: Array, rng: np.random.Generator) -> NDArray[np.float32]:
     """(T, 2) values of the two gaze coefficients for a head that turns by rotation (T, 3), relative to the
     photo."""
-    held = -_HOLD_VIEWER * np.sin(np.asarray(rotation, np.float64)[:, :2])
-    turned = held + np.sin(np.radians(saccades(len(rotation), rng)))
-    return (turned * gaze_per_radian(model)).astype(np.float32)
+    glances = np.sin(np.radians(saccades(len(rotation), rng))) * gaze_per_radian(model)
+    return (held_gaze(model, rotation) + glances).astype(np.float32)
+
+
+def held_gaze(model: FaceModel, rotation: Array) -> NDArray[np.float64]:
+    """(T, 2) values of the two gaze coefficients that keep the eyes on the viewer while the head turns (T, 3)."""
+    return -_HOLD_VIEWER * np.sin(np.asarray(rotation, np.float64)[:, :2]) * gaze_per_radian(model)

@@ -50,10 +50,12 @@ def fast_share(model: FaceModel) -> tuple[NDArray[np.float64], NDArray[np.float6
     return share.clip(0, 1), directions
 
 
-def smooth_expression(expression: Array, model: FaceModel, fps: float = 25.0) -> NDArray[np.float64]:
+def smooth_expression(
+    expression: Array, model: FaceModel, fps: float = 25.0, lips_hz: float = LIPS_HZ, face_hz: float = FACE_HZ
+) -> NDArray[np.float64]:
     """(T, E) with lips, lids and irises smoothed lightly and the rest of the face more."""
     share, directions = fast_share(model)
-    light, strong = low_pass(expression, LIPS_HZ, fps), low_pass(expression, FACE_HZ, fps)
+    light, strong = low_pass(expression, lips_hz, fps), low_pass(expression, face_hz, fps)
     inverse = np.linalg.inv(directions)
     return strong + ((light - strong) @ inverse.T * share) @ directions.T
 
