@@ -187,12 +187,12 @@ def _import_weights(arguments: argparse.Namespace) -> None:
 
 
 def _verify_weights(arguments: argparse.Namespace) -> None:
-    from real3d_portrait.errors import ManifestError
-    from real3d_portrait.hub import MANIFEST, problems
+    from real3d_portrait.errors import WeightsDifferError
+    from real3d_portrait.hub import problems
 
     found = list(problems(Path(arguments.folder)))
     if found:
-        raise ManifestError(path=Path(arguments.folder) / MANIFEST, reason="; ".join(found))
+        raise WeightsDifferError(folder=arguments.folder, problems=found)
     sys.stdout.write(f"{arguments.folder}: every file is as its manifest says\n")
 
 

@@ -281,6 +281,10 @@ class ManifestError(InputError):
     message = "'{path}' is no manifest of weights ({reason}); make the folder again with 'weights import'."
 
 
+class WeightsDifferError(InputError):
+    message = "The weights in '{folder}' differ from their manifest ({problems}); copy or import them again."
+
+
 class HubRefusedError(InputError):
     message = (
         "The hub {endpoint} knows no '{repo}' that you may read ({reason}); check the name, and for a private "

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 
-from .errors import HubUploadError, ManifestError
+from .errors import HubUploadError, WeightsDifferError
 from .hub import MANIFEST, Manifest, problems
 
 
@@ -17,13 +17,14 @@ def push(folder: Path, repo: str, public: bool = False) -> str:
         The address of the commit.
 
     Raises:
-        ManifestError: the folder differs from its manifest. HubUploadError: the hub refused, or is out of reach.
+        ManifestError, WeightsDifferError: the folder has no manifest, or differs from it.
+        HubUploadError: the hub refused, or is out of reach.
     """
     from huggingface_hub import CommitOperationAdd, HfApi, errors
 
-    wrong = next(problems(folder), None)
-    if wrong is not None:
-        raise ManifestError(path=folder / MANIFEST, reason=wrong)
+    wrong = list(problems(folder))
+    if wrong:
+        raise WeightsDifferError(folder=folder, problems=wrong)
     manifest = Manifest.read(folder / MANIFEST)
     names = [name for name, facts in manifest.files.items() if not facts.private and not _is_face_model(folder / name)]
     files = [CommitOperationAdd(name, folder / name) for name in (*names, MANIFEST)]

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from real3d_portrait import Motion, Real3DPortrait, cli
 from real3d_portrait.app.blocks import build_app, load_model
+from real3d_portrait.config import FullConfig, read_config
 from real3d_portrait.errors import (
     MotionFaceModelError,
     ParameterChoiceError,
@@ -20,9 +21,11 @@ from real3d_portrait.errors import (
     WeightsFileMissingError,
 )
 from real3d_portrait.face.eg3d_camera import eg3d_cameras
+from real3d_portrait.hub import FolderWeights
 from real3d_portrait.media.images import read_photo
 from real3d_portrait.media.video import probe, read_frames
 from real3d_portrait.media.writer import VideoWriter
+from real3d_portrait.models.compute import Compute
 from real3d_portrait.models.full import FullModel
 from real3d_portrait.models.full_portrait import FullPortrait
 from real3d_portrait.motion.basel_motion import MOTION_NAME
@@ -210,6 +213,22 @@ def test_a_driver_s_closed_lids_close_the_portrait_s(model: FullModel, driver: P
     assert len(motion) == FRAMES
     assert motion.expression[:, 64].max() < 0.3  # the photo's eyes are open all the time
     assert motion.translation[2, 0] - motion.translation[0, 0] > 0.01  # it drifts to the right
+
+
+@pytest.mark.parametrize(
+    "device",
+    ["cpu", pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device"))],
+)
+def test_batches_in_half_precision_give_the_same_pictures(
+    portraits: Real3DPortrait, person: FullPortrait, weights: Path, device: str
+) -> None:
+    model = FullModel(read_config(weights / "config.yaml", FullConfig), FolderWeights(weights), device)
+    model.compute = Compute(torch.device(device), batch=2, half=True)
+    half = np.stack(list(Real3DPortrait(model).stream_video_driven(person, swaying()))).astype(int)
+    exact = np.stack(list(portraits.stream_video_driven(person, swaying()))).astype(int)
+    difference = np.abs(half - exact)
+    assert 0 < difference.mean() < 1
+    assert difference.max() < 20
 
 
 def test_sizes_and_the_way_back_into_the_photo(portraits: Real3DPortrait) -> None:

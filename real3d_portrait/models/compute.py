@@ -15,10 +15,11 @@ _FRAMES_AT_ONCE = {"cpu": 1, "cuda": 8}  # a CPU gains nothing from more, and me
 
 @dataclass(frozen=True)
 class Compute:
-    """A device with its precision and batch."""
+    """A device, how many frames go through the networks at once, and whether in bfloat16 where they bear it."""
 
     device: torch.device
     batch: int
+    half: bool
 
     @classmethod
     def on(cls, device: str) -> Compute:
@@ -29,13 +30,13 @@ class Compute:
         """
         check_device(device)
         kind = "cuda" if device != "cpu" and torch.cuda.is_available() else "cpu"
-        return cls(torch.device(kind), _FRAMES_AT_ONCE[kind])
+        return cls(torch.device(kind), _FRAMES_AT_ONCE[kind], half=kind == "cuda")
 
     @contextmanager
     def running(self, exact: bool = False) -> Iterator[None]:
-        """Without gradients; on a GPU in bfloat16 where the operation bears it, unless `exact`."""
-        half = self.device.type == "cuda" and not exact
-        with torch.inference_mode(), torch.autocast("cuda", torch.bfloat16) if half else nullcontext():
+        """Without gradients; in the device's precision, or in fp32 when `exact`."""
+        half = self.half and not exact
+        with torch.inference_mode(), torch.autocast(self.device.type, torch.bfloat16) if half else nullcontext():
             yield
 
 

@@ -251,7 +251,8 @@ class FullModel:
     def _hubert(self) -> Hubert:
         # Not kept: with its 1.3 GB beside the image network, memory would exceed what frames need.
         source = self.config.hubert
-        return Hubert.load(source, None if Path(source).is_dir() else self.config.hubert_revision, self.compute.device)
+        revision = None if Path(source).is_dir() else self.config.hubert_revision
+        return Hubert.load(source, revision, self.compute.device)
 
     def _picture(self, image: NDArray[np.uint8]) -> Tensor:
         """(S, S, 3) uint8 -> (1, 3, S, S) in [-1, 1]."""
