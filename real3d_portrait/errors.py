@@ -364,6 +364,29 @@ class VerifyUnreadableError(InputError):
     message = "'{path}' cannot be verified ({reason}); name a video, GIF, PNG or folder of PNGs that you may read."
 
 
+# Limits of the app
+
+
+class FileTooLargeError(InputError):
+    message = "'{path}' has {megabytes} MB, more than {limit}; make it smaller or shorter."
+
+
+class TooLongError(InputError):
+    message = "The {kind} is {seconds} s long, more than {limit} s; cut it, or run the app on your own machine."
+
+
+class VideoTooLargeError(InputError):
+    message = "The video has {width} x {height} pixels, more than {limit} megapixels; scale it down first."
+
+
+class UnexpectedError(Real3DError):
+    message = "Something went wrong on the server ({reason}); try again, with another file if it stays so."
+
+
+class OutOfMemoryError(Real3DError):
+    message = "The machine ran out of memory; choose a smaller size or a shorter recording, and try again."
+
+
 def output_error(error: OSError, path: object) -> InputError:
     """The error to show when writing `path` failed with `error`.
 
