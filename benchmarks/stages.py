@@ -1,7 +1,7 @@
 """Where the full model's time goes: milliseconds, operations and memory traffic of every stage.
 
     python -m benchmarks.stages [--device cpu|cuda] [--dtype fp32|bf16|fp16] [--size small|full] [--batch 1]
-                                [--repeat 3] [--plain] [--compile]
+                                [--repeat 3] [--frames-only] [--plain] [--compile]
 
 Weights and inputs are random: they change no stage's cost. Each time is the best of the repetitions. GFLOP are those
 of convolutions and matrix products done directly (an algorithm that needs fewer shows as a higher rate), MB are the
@@ -147,8 +147,8 @@ class Bench:
             self._counting = False
 
 
-def measure(network: Real3DImageModel, bench: Bench, batch: int) -> None:
-    """All stages of a photo, a background and a batch of frames."""
+def measure(network: Real3DImageModel, bench: Bench, batch: int, frames_only: bool) -> None:
+    """All stages of a photo, a background and a batch of frames; `frames_only`: with made-up canonical planes."""
     side, device = network.config.image_size, bench.device
     generator = torch.Generator(device).manual_seed(0)
 
@@ -158,7 +158,10 @@ def measure(network: Real3DImageModel, bench: Bench, batch: int) -> None:
     head, codes = picture(), (picture(), picture())
     classes = torch.randint(6, (1, side, side), device=device, generator=generator)
     one_hot = nn.functional.one_hot(classes, 6).permute(0, 3, 1, 2).float()
-    canonical = bench.run("canonical planes", lambda: network.canonical_planes(head))
+    channels = network.config.motion_adapter.plane_channels
+    canonical = torch.randn(1, 3, channels, side // 2, side // 2, device=device, generator=generator)
+    if not frames_only:
+        canonical = bench.run("canonical planes", lambda: network.canonical_planes(head))
     torso: TorsoSource = bench.run("torso source", lambda: network.torso_source(head, one_hot))
     background: BackgroundSource = bench.run("background source", lambda: network.background_source(head))
 
@@ -178,6 +181,7 @@ def main() -> None:
     parser.add_argument("--size", default="full", choices=("small", "full"))
     parser.add_argument("--batch", type=int, default=1, help="frames at once")
     parser.add_argument("--repeat", type=int, default=3)
+    parser.add_argument("--frames-only", action="store_true", help="leave out the canonical planes")
     parser.add_argument("--plain", action="store_true", help="neither fold nor transform")
     parser.add_argument("--compile", action="store_true", help="torch.compile what runs for every frame")
     args = parser.parse_args()
@@ -194,7 +198,7 @@ def main() -> None:
     else:
         bench.watch(network)
     with torch.backends.nnpack.flags(enabled=not args.plain):
-        measure(network, bench, args.batch)
+        measure(network, bench, args.batch, args.frames_only)
 
     cpu = device.type == "cpu"
     place = f"{torch.get_num_threads()} threads" if cpu else torch.cuda.get_device_name()

@@ -48,4 +48,4 @@ def test_both_frames(frames: dict[str, Tensor]) -> None:
         assert float(difference) <= MEAN_TOLERANCE * recorded.std(key), key
     # No output depends on these, or they are folded into what reads them.
     missing = {key.partition("_")[2] for key in recorded.index.keys() - frames.keys()}
-    assert missing == {"torso_occlusion", "ray_valid", "torso_enc", "bg_enc"}
+    assert missing <= {"torso_occlusion", "ray_valid", "torso_enc", "bg_enc"}
