@@ -194,6 +194,30 @@ class BackgroundUnreadableError(InputError):
     message = "The background file '{path}' is no picture or video that can be read; use JPEG, PNG or MP4."
 
 
+class PromptExtraMissingError(InputError):
+    message = (
+        "A background from words needs '{package}', which is not installed; run pip install 'real3d-portrait[prompt]'."
+    )
+
+
+class PromptModelUnsetError(InputError):
+    message = (
+        "A background from words needs a text-to-image model: {variable} is not set; set it to the name of a "
+        "diffusers model on the hub or to its folder."
+    )
+
+
+class PromptModelError(InputError):
+    message = (
+        "The text-to-image model '{model}' could not be loaded ({reason}); check the name or folder and the network, "
+        "or choose another background."
+    )
+
+
+class PromptRefusedError(InputError):
+    message = "The model's safety check withheld its picture of '{prompt}'; use other words or another background."
+
+
 # Output
 
 
