@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,7 +30,7 @@ from .media.clip import Clip
 from .media.images import read_photo
 from .media.video import probe
 from .media.writer import VideoWriter, check_output
-from .models.talking import AnyModel, Frame, Placement
+from .models.talking import AnyModel, Frame, Frames, Placement
 from .motion.motion import FPS, Motion
 from .portrait import PasteBack, PreparedPhoto
 from .resources import resource
@@ -124,7 +124,7 @@ class Controls:
 class _Job:
     """A render that is ready to run: frames come from `frames`, the sound from `audio`."""
 
-    frames: Iterator[Frame]
+    frames: Frames
     width: int
     height: int
     total: int
@@ -241,9 +241,14 @@ class Real3DPortrait:
         sound = audio if isinstance(audio, Audio) else read_audio(audio)
         prepared = self._portrait(portrait, settings)
         settings.report("listening", 0, None)
+        pose: Literal["natural", "static"] | Motion
+        if settings.pose in ("natural", "static"):
+            pose = cast(Literal["natural", "static"], settings.pose)
+        else:
+            pose = self._motion(settings.pose, settings)
         motion = self.model.motion_from_audio(
             sound,
-            pose=settings.pose if settings.pose in ("natural", "static") else self._motion(settings.pose, settings),
+            pose=pose,
             mouth_amplitude=settings.mouth_amplitude,
             blink=settings.blink,
             temperature=self.model.temperature if settings.temperature is None else settings.temperature,
@@ -310,8 +315,8 @@ class Real3DPortrait:
         if isinstance(driving, Motion):
             return driving
         if Path(driving).suffix.lower() == ".npz":
-            return Motion.load(driving, self.model.motion_name)
-        return self.model.motion_from_video(driving, lambda done, total: settings.report("tracking", done, total))
+            return Motion.load(Path(driving), self.model.motion_name)
+        return self.model.motion_from_video(Path(driving), lambda done, total: settings.report("tracking", done, total))
 
     def _with_pose(self, motion: Motion, settings: Controls) -> Motion:
         """A driver's motion with the head pose that the caller asked for."""
@@ -380,7 +385,7 @@ def _transparent(settings: Controls) -> bool:
     return isinstance(settings.background, str) and settings.background.strip().lower() == "transparent"
 
 
-def _counted(frames: Iterator[Frame], total: int, settings: Controls) -> Iterator[Frame]:
+def _counted(frames: Iterator[Frame], total: int, settings: Controls) -> Frames:
     """The same frames, reporting progress, and closing what they come from when the reader stops early."""
     with closing(frames):  # type: ignore[type-var]
         settings.report("rendering", 0, total)
@@ -389,16 +394,16 @@ def _counted(frames: Iterator[Frame], total: int, settings: Controls) -> Iterato
             settings.report("rendering", count, total)
 
 
-def _pasted(frames: Iterator[Frame], paste: PasteBack) -> Iterator[Frame]:
-    with closing(frames):  # type: ignore[type-var]
+def _pasted(frames: Frames, paste: PasteBack) -> Frames:
+    with closing(frames):
         for frame in frames:
             yield paste(frame)
 
 
 def _placement(settings: Controls) -> Placement:
     turn = np.radians([settings.yaw, settings.pitch, settings.roll])
-    mode = "static" if settings.pose == "static" else settings.pose_mode
-    return Placement(mode, tuple(turn), settings.expression_scale)
+    mode = "static" if settings.pose == "static" else cast(Literal["relative", "absolute"], settings.pose_mode)
+    return Placement(mode, (float(turn[0]), float(turn[1]), float(turn[2])), settings.expression_scale)
 
 
 def _compact(folder: Path, named: PathLike, device: str) -> AnyModel:

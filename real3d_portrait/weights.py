@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -42,7 +43,11 @@ log = logging.getLogger(__name__)
 
 _STEPS = re.compile(r"model_ckpt_steps_(\d+)\.ckpt")
 # Beside the tensors, the released files keep a few numbers of the training; these only rebuild NumPy scalars.
-_HARMLESS = [np.core.multiarray.scalar, np.dtype, *(type(np.dtype(k)) for k in ("f4", "f8", "i4", "i8", "?"))]
+_HARMLESS: list[Any] = [
+    np.core.multiarray.scalar,  # type: ignore[attr-defined]
+    np.dtype,
+    *(type(np.dtype(k)) for k in ("f4", "f8", "i4", "i8", "?")),
+]
 
 State = dict[str, Tensor]
 

@@ -8,11 +8,9 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from gradio_client import Client, handle_file
 from torch.nn import functional as F
 
 from real3d_portrait import Motion, Real3DPortrait, cli
-from real3d_portrait.app.blocks import build_app, load_model
 from real3d_portrait.config import FullConfig, read_config
 from real3d_portrait.errors import (
     MotionFaceModelError,
@@ -285,35 +283,6 @@ def test_info_tells_what_is_here(
     shown = capsys.readouterr().out
     assert f"image.safetensors: {weights / 'image.safetensors'}" in shown
     assert "segmenter of real3d-portrait: mesh, neck line and person matte" in shown
-
-
-def test_the_app_runs_it_and_falls_back_to_the_compact_model_with_a_word(
-    weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("REAL3D_WEIGHTS", str(weights))
-    pipeline, notice = load_model()
-    assert (pipeline.name, notice) == ("real3d-portrait", "")
-    swaying().save(tmp_path / "motion.npz")
-    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "cache"))
-    app = build_app(pipeline)
-    _, address, _ = app.launch(prevent_thread_lock=True, quiet=True, ssr_mode=False, server_name="127.0.0.1")
-    try:
-        video = Client(address, download_files=tmp_path, verbose=False).predict(
-            portrait=handle_file(PORTRAIT),
-            motion=handle_file(str(tmp_path / "motion.npz")),
-            size=256,
-            consent=True,
-            api_name="/video_driven",
-        )
-    finally:
-        app.close()
-    assert probe(video).frames == FRAMES
-
-    monkeypatch.setenv("REAL3D_WEIGHTS", str(tmp_path / "nothing"))
-    pipeline, notice = load_model()
-    assert pipeline.name == "compact"
-    assert "compact model works instead" in notice
-    assert notice in str(build_app(pipeline, notice=notice).get_config_file())
 
 
 def test_the_reduced_model_has_the_sizes_it_should(model: FullModel) -> None:

@@ -23,7 +23,7 @@ from ..motion.video_to_motion import video_to_motion
 from ..parallel import in_parallel
 from ..portrait import Portrait, PreparedPhoto, prepare_portrait
 from .compact import Avatar, CompactModel, over
-from .talking import Frame, Placement, Tracked
+from .talking import Frame, Frames, Placement, Tracked
 
 
 class CompactTalkingModel(CompactModel):
@@ -102,12 +102,12 @@ class CompactTalkingModel(CompactModel):
             limited,
         )
 
-    def render_frames(self, avatar: Avatar, motion: Motion, backgrounds: Iterator[Frame] | None) -> Iterator[Frame]:
+    def render_frames(self, avatar: Avatar, motion: Motion, backgrounds: Iterator[Frame] | None) -> Frames:
         shoulders = self.shoulders(avatar, motion.rotation, motion.translation)
 
         def person(t: int) -> Frame:
             return self.render(avatar, motion.expression[t], motion.rotation[t], motion.translation[t], shoulders[t])
 
-        with closing(in_parallel(person, len(motion))) as people:
+        with closing(in_parallel(person, len(motion))) as people:  # type: ignore[type-var]
             for frame in people:
                 yield frame if backgrounds is None else over(frame, next(backgrounds))

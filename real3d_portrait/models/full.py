@@ -59,7 +59,7 @@ from .real3d.folding import fold
 from .real3d.image_model import ImageModelConfig, Real3DImageModel
 from .real3d.super_resolution import BackgroundSource
 from .real3d.torso_warp import TorsoSource
-from .talking import Frame, Placement, Tracked
+from .talking import Frame, Frames, Placement, Tracked
 
 N = TypeVar("N", bound=nn.Module)
 
@@ -206,7 +206,7 @@ class FullModel:
         )
         return placed, limited
 
-    def render_frames(self, avatar: FullAvatar, motion: Motion, backgrounds: Iterator[Frame] | None) -> Iterator[Frame]:
+    def render_frames(self, avatar: FullAvatar, motion: Motion, backgrounds: Iterator[Frame] | None) -> Frames:
         network, batch = self.image_network, self.compute.batch
         euler, expression = to_basel(motion.rotation), motion.expression[:, :N_EXPRESSION]
         cameras = smooth_cameras(eg3d_cameras(euler, motion.translation))
@@ -287,4 +287,5 @@ def _cut_out(picture: Frame, coverage: NDArray[np.float32], plate: Frame) -> Fra
 def _resized(frame: Frame, size: int) -> Frame:
     if len(frame) == size:
         return frame
-    return cv2.resize(frame, (size, size), interpolation=cv2.INTER_AREA if size < len(frame) else cv2.INTER_CUBIC)
+    interpolation = cv2.INTER_AREA if size < len(frame) else cv2.INTER_CUBIC
+    return np.asarray(cv2.resize(frame, (size, size), interpolation=interpolation), np.uint8)

@@ -53,7 +53,7 @@ def prepare_full_portrait(
     landmarks, warnings = choose_face(source, face)
     left, top, width = crop_square(landmarks, source.shape[1], source.shape[0])
     image = resize_square(source[top : top + width, left : left + width], side)
-    landmarks = (landmarks - np.float32([left, top, 0])) * np.float32(side / width)
+    landmarks = (landmarks - np.array([left, top, 0], np.float32)) * np.float32(side / width)
     classes = segmenter.classes(image, landmarks)
     return FullPortrait(
         image=image,

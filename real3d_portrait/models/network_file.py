@@ -68,7 +68,7 @@ def _config(kind: type[C], data: dict[str, Any], attention: str) -> C:
     values = {}
     for name, value in data.items():
         if is_dataclass(hints[name]):
-            value = _config(hints[name], value, attention)  # type: ignore[arg-type]
+            value = _config(hints[name], value, attention)
         elif isinstance(value, list):
             value = tuple(value)
         values[name] = attention if name == "attention" else value

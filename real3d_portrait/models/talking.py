@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, Literal, Protocol, TypeVar
@@ -16,6 +16,7 @@ from ..motion.motion import Motion
 from ..portrait import PreparedPhoto
 
 Frame = NDArray[np.uint8]
+Frames = Generator[Frame, None, None]
 Tracked = Callable[[int, int | None], None]
 
 
@@ -50,7 +51,7 @@ A = TypeVar("A", bound=PlacedAvatar)
 
 
 class TalkingModel(Protocol, Generic[A]):
-    """Photo -> prepared photo -> avatar; speech or video -> Motion; both -> frames. Immutable, but for what loads late."""
+    """Photo -> prepared photo -> avatar; speech or video -> Motion; both -> frames. Only what loads late changes."""
 
     @property
     def name(self) -> str:
@@ -91,7 +92,7 @@ class TalkingModel(Protocol, Generic[A]):
     def place(self, avatar: A, motion: Motion, placement: Placement) -> tuple[Motion, bool]:
         """The motion in the photo's place, ready to render, and whether a turn had to be limited."""
 
-    def render_frames(self, avatar: A, motion: Motion, backgrounds: Iterator[Frame] | None) -> Iterator[Frame]:
+    def render_frames(self, avatar: A, motion: Motion, backgrounds: Iterator[Frame] | None) -> Frames:
         """Frames of a placed motion, (S, S, 3) over the backgrounds, or (S, S, 4) without any; streamed."""
 
 
