@@ -5,8 +5,8 @@ from __future__ import annotations
 import itertools
 import os
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -19,12 +19,14 @@ from real3d_portrait.errors import (
     BackgroundUnreadableError,
     InputError,
     NotAnImageError,
+    ParameterChoiceError,
     UnknownBackgroundError,
 )
 from real3d_portrait.media.images import is_animated, read_photo
 from real3d_portrait.media.video import probe, read_frames
 
 Kind = Literal["keep", "transparent", "blur", "colour", "image", "video"]
+Fit = Literal["cover", "contain"]
 BackgroundSource = str | os.PathLike[str] | np.ndarray | Image.Image
 
 FPS = 25
@@ -43,6 +45,7 @@ class Background:
         colour: RGB of a solid one.
         image: (h, w, 3) uint8 of an image, at its own size.
         video: file of a looping one.
+        fit: how an image or video of another shape meets the frame; see `cover` and `contain`.
         warnings: what was done to the source that its owner may not expect.
     """
 
@@ -50,22 +53,31 @@ class Background:
     colour: tuple[int, int, int] | None = None
     image: np.ndarray | None = None
     video: Path | None = None
+    fit: Fit = "cover"
     warnings: tuple[str, ...] = ()
 
     @classmethod
-    def parse(cls, spec: BackgroundSource) -> Background:
+    def parse(cls, spec: BackgroundSource, fit: Fit = "cover") -> Background:
         """Understand what a user names as background.
 
         Args:
             spec: keep, transparent, blur, a colour (#rgb, #rrggbb, or a CSS name such as teal), an image or
                 video file, or a picture as array or Pillow image. A path object is always a file.
+            fit: cover fills the frame and cuts off what hangs over; contain shows the whole picture.
 
         Raises:
+            ParameterChoiceError: another fit.
             UnknownBackgroundError: none of these.
             BackgroundMissingError: it looks like a file name but there is no such file.
             BackgroundUnreadableError: the file is neither picture nor video.
             ImageTruncatedError, ImageTooLargeError and others of `read_photo`: the picture is faulty.
         """
+        if fit not in _FITS:
+            raise ParameterChoiceError(name="background fit", value=fit, choices=", ".join(_FITS))
+        return replace(cls._understood(spec), fit=fit)
+
+    @classmethod
+    def _understood(cls, spec: BackgroundSource) -> Background:
         if isinstance(spec, (np.ndarray, Image.Image)):
             return cls._from_picture(spec)
         if isinstance(spec, str):
@@ -118,10 +130,10 @@ class Background:
         """
         height, width = plate.shape[:2]
         if self.video is not None:
-            return _looping(self.video, width, height)
+            return _looping(self.video, width, height, _FITS[self.fit])
         still = plate
         if self.image is not None:
-            still = cover(self.image, width, height)
+            still = _FITS[self.fit](self.image, width, height)
         elif self.colour is not None:
             still = np.full_like(plate, self.colour)
         elif self.kind == "blur":
@@ -141,7 +153,25 @@ def cover(image: np.ndarray, width: int, height: int) -> np.ndarray:
     return cv2.resize(cut, (width, height), interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
 
 
-def _looping(path: Path, width: int, height: int) -> Iterator[np.ndarray]:
+def contain(image: np.ndarray, width: int, height: int) -> np.ndarray:
+    """Scale (h, w, 3) uint8 to fit into (height, width) as a whole, in the middle of a blurred copy that fills it."""
+    source_height, source_width = image.shape[:2]
+    scale = min(width / source_width, height / source_height)
+    inner_width, inner_height = max(round(source_width * scale), 1), max(round(source_height * scale), 1)
+    filled = cover(image, width, height)
+    if (inner_width, inner_height) != (width, height):
+        filled = cv2.GaussianBlur(filled, (0, 0), BLUR * max(width, height), borderType=cv2.BORDER_REPLICATE)
+    left, top = (width - inner_width) // 2, (height - inner_height) // 2
+    filled[top : top + inner_height, left : left + inner_width] = cover(image, inner_width, inner_height)
+    return filled
+
+
+_FITS: dict[Fit, Callable[[np.ndarray, int, int], np.ndarray]] = {"cover": cover, "contain": contain}
+
+
+def _looping(
+    path: Path, width: int, height: int, fitted: Callable[[np.ndarray, int, int], np.ndarray]
+) -> Iterator[np.ndarray]:
     """The video frame on show at each 25th of a second; after its end the video starts again."""
     given = 0  # output frames so far
     begin = 0.0  # output time at which this round of the video began
@@ -152,11 +182,11 @@ def _looping(path: Path, width: int, height: int) -> Iterator[np.ndarray]:
             picture = None
             while given / FPS < begin + until - _TIME_ROUNDING:
                 if picture is None:
-                    picture = cover(shown, width, height)
+                    picture = fitted(shown, width, height)
                 yield picture
                 given += 1
         if pictures == 1:  # nothing will ever change
-            yield from itertools.repeat(cover(shown, width, height))
+            yield from itertools.repeat(fitted(shown, width, height))
         begin += until
 
 

@@ -1,0 +1,118 @@
+"""Backgrounds from words, painted by a tiny diffusers pipeline with random weights."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from real3d_portrait.background import Background
+from real3d_portrait.errors import (
+    MissingInputError,
+    ParameterRangeError,
+    PromptExtraMissingError,
+    PromptModelError,
+    PromptModelUnsetError,
+)
+from real3d_portrait.prompt_background import MODEL_VARIABLE, PromptPainter
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Stable Diffusion of a few thousand weights that paints 64 x 64 pixels, saved as hub models are."""
+    diffusers = pytest.importorskip("diffusers", reason="the extra 'prompt' is not installed")
+    import torch
+    from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+
+    folder = tmp_path_factory.mktemp("tiny")
+    letters = [*map(chr, range(97, 123)), ","]
+    tokens = [*letters, *(letter + "</w>" for letter in letters), "<|startoftext|>", "<|endoftext|>"]
+    (folder / "vocab.json").write_text(json.dumps({token: index for index, token in enumerate(tokens)}))
+    (folder / "merges.txt").write_text("#version: 0.2\n")
+    torch.manual_seed(0)
+    end = len(tokens) - 1
+    text = CLIPTextConfig(
+        hidden_size=8, intermediate_size=16, num_attention_heads=2, num_hidden_layers=1, max_position_embeddings=77,
+        vocab_size=len(tokens), bos_token_id=end - 1, eos_token_id=end, pad_token_id=end,
+    )  # fmt: skip
+    unet = diffusers.UNet2DConditionModel(
+        sample_size=8, block_out_channels=(8, 16), layers_per_block=1, norm_num_groups=4, cross_attention_dim=8,
+        attention_head_dim=4, down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
+    )  # fmt: skip
+    vae = diffusers.AutoencoderKL(
+        block_out_channels=(8,) * 4, latent_channels=4, norm_num_groups=4,
+        down_block_types=("DownEncoderBlock2D",) * 4, up_block_types=("UpDecoderBlock2D",) * 4,
+    )  # fmt: skip
+    diffusers.StableDiffusionPipeline(
+        vae=vae,
+        text_encoder=CLIPTextModel(text),
+        tokenizer=CLIPTokenizer(
+            vocab=str(folder / "vocab.json"), merges=str(folder / "merges.txt"), model_max_length=77
+        ),
+        unet=unet,
+        scheduler=diffusers.DDIMScheduler(clip_sample=False, steps_offset=1),
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    ).save_pretrained(folder / "model")
+    return folder / "model"
+
+
+@pytest.fixture(scope="module")
+def painter(tiny: Path) -> PromptPainter:
+    return PromptPainter(tiny, "cpu")
+
+
+def test_words_become_a_picture_of_the_size_asked_for(painter: PromptPainter) -> None:
+    picture = painter.paint("a beach at dusk", 96, 48, steps=2)
+    assert picture.shape == (48, 96, 3)
+    assert picture.dtype == np.uint8
+    assert picture.std() > 1
+    frame = next(Background.parse(picture).frames(np.zeros((48, 96, 3), np.uint8)))
+    assert (frame == picture).all()
+
+
+def test_seed_and_words_decide_the_picture(painter: PromptPainter) -> None:
+    first = painter.paint("a beach", 64, 64, seed=1, steps=2)
+    assert (painter.paint("  a\nbeach ", 64, 64, seed=1, steps=2) == first).all()
+    assert (painter.paint("a beach", 64, 64, seed=2, steps=2) != first).any()
+    assert (painter.paint("a forest", 64, 64, seed=1, steps=2) != first).any()
+
+
+def test_the_environment_names_the_model(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(MODEL_VARIABLE, str(tiny))
+    assert PromptPainter(device="cpu").paint("a beach", 64, 64, steps=1).shape == (64, 64, 3)
+
+
+def test_no_words_and_too_many_are_refused_before_anything_loads() -> None:
+    painter = PromptPainter("no/such-model")
+    with pytest.raises(MissingInputError, match="beach"):
+        painter.paint(" \n", 64, 64)
+    with pytest.raises(ParameterRangeError, match="301"):
+        painter.paint("x" * 301, 64, 64)
+
+
+def test_a_model_that_is_not_named_or_not_there_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("diffusers", reason="the extra 'prompt' is not installed")
+    monkeypatch.delenv(MODEL_VARIABLE, raising=False)
+    with pytest.raises(PromptModelUnsetError, match=MODEL_VARIABLE):
+        PromptPainter().paint("a beach", 64, 64)
+    with pytest.raises(PromptModelError, match="empty-folder"):
+        PromptPainter(tmp_path / "empty-folder").paint("a beach", 64, 64)
+
+
+def test_without_the_extra_the_message_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "diffusers", None)
+    with pytest.raises(PromptExtraMissingError, match=r"real3d-portrait\[prompt\]"):
+        PromptPainter("any/model").paint("a beach", 64, 64)
+
+
+def test_importing_it_loads_neither_diffusers_nor_torch() -> None:
+    code = "import sys, real3d_portrait.prompt_background; print({'torch', 'diffusers'} & set(sys.modules))"
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert shown.stdout.strip() == "set()"
