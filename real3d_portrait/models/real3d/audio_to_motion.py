@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -145,7 +146,7 @@ class AudioToMotion(nn.Module):
     def latent(self, noise: Tensor, squeezed: Tensor) -> Tensor:
         """Noise (B, latent, T / 8) through the inverse flow under the squeezed conditions (B, hidden, T / 8)."""
         for step in reversed(self.flow):
-            noise = step.inverse(noise, squeezed)
+            noise = cast(CouplingStep, step).inverse(noise, squeezed)
         return noise
 
     def forward(self, features: Tensor, f0: Tensor, noise: Tensor, mouth_amplitude: Tensor | None = None) -> Tensor:

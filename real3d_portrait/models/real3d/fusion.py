@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -50,10 +52,10 @@ class HeadTorsoFusion(nn.Module):
     def fold(self) -> None:
         """The torso's encoder is linear, so the next convolution can read what it would have read; its bias, weighted
         by the coverage, becomes one more channel."""
-        first, encoder = self.convs[0], self.torso_encoder
+        first, encoder = cast(nn.Conv2d, self.convs[0]), self.torso_encoder
         head, torso = first.weight.split(encoder.out_channels, dim=1)
         through = torch.einsum("ocij,ct->otij", torso, encoder.weight.flatten(1))
-        offset = torch.einsum("ocij,c->oij", torso, encoder.bias)[:, None]
+        offset = torch.einsum("ocij,c->oij", torso, cast(Tensor, encoder.bias))[:, None]
         self.convs[0] = conv_like(first, torch.cat([head, through, offset], dim=1), first.bias)
         self.merged = True
 
@@ -82,13 +84,14 @@ class BackgroundFusion(nn.Module):
 
     def fold(self) -> None:
         """The background's last convolution and its half of the mixing are linear both: one convolution."""
-        *enter, last = self.encoder
+        *enter, final = self.encoder
+        last = cast(nn.Conv2d, final)
         half = self.mix.weight[:, self.mix.in_channels // 2 :].flatten(1)
         kernel = torch.einsum("hc,cikl->hikl", half, last.weight)
-        self.entrance = nn.Sequential(*enter, conv_like(last, kernel, half @ last.bias))
+        self.entrance = nn.Sequential(*enter, conv_like(last, kernel, half @ cast(Tensor, last.bias)))
 
     def forward(self, person: Tensor, background: Tensor, coverage: Tensor) -> Tensor:
         """person: (B, C, H, W), background: (B, hidden, H, W) of `source`, coverage: (B, 1, H, W) -> (B, C, H, W)."""
         half = self.mix.weight[:, : person.shape[1]]
         x = F.conv2d(person, half) * coverage + background * (1 - coverage)
-        return self.convs(F.leaky_relu_(x + self.mix.bias[:, None, None], _SLOPE))
+        return self.convs(F.leaky_relu_(x + cast(Tensor, self.mix.bias)[:, None, None], _SLOPE))

@@ -76,7 +76,8 @@ class MotionField(nn.Module):
 
         The first motion leaves everything in place. Channels lie motion by motion: heat, sampled summary.
         """
-        grid = identity_grid(*summary.shape[2:], like=summary)
+        depth, height, width = summary.shape[2:]
+        grid = identity_grid(depth, height, width, like=summary)
         moved = grid - driven[:, :, None, None, None] + source[:, :, None, None, None]
         motions = torch.cat([grid.expand_as(moved[:, :1]), moved], dim=1)
         heat = gaussians(driven, grid) - gaussians(source, grid)
