@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-try:
-    import spaces  # shared GPUs of a Space: it has to come before torch
-except ImportError:
-    spaces = None
+import contextlib
+
+with contextlib.suppress(ImportError):
+    import spaces  # noqa: F401  # shared GPUs of a Space: it has to come before torch
 
 from real3d_portrait.app import launch
 
 if __name__ == "__main__":
-    launch(gpu=spaces.GPU if spaces else None)
+    launch()

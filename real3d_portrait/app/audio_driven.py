@@ -2,26 +2,46 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import gradio as gr
 
-from real3d_portrait.app import controls
-from real3d_portrait.app.studio import Studio
+from real3d_portrait.app import controls, inspect_panel
+from real3d_portrait.app.examples import examples
+from real3d_portrait.app.results import Results
+from real3d_portrait.app.studio import Endpoint, Studio
+
+EXAMPLES = [("portrait_1.jpg", "speech_1.wav", "talking_1.mp4"), ("portrait_2.jpg", "speech_2.wav", "talking_2.mp4")]
 
 
-def build(studio: Studio) -> gr.Video:
-    """Lay the tab out inside the current Blocks and return its result."""
+def build(studio: Studio, results: Results) -> list[Any]:
+    """Lay the tab out inside the current Blocks and return its events."""
+    limits = studio.limits
     with gr.Row():
-        with gr.Column():
-            with gr.Row():
-                photo, speech = controls.photo(), controls.speech()
-            controls.example_rows(controls.example_pairs("portrait_*.jpg", "speech_*.wav"), [photo, speech])
-            with gr.Row():
-                background = controls.background()
-            settings = controls.settings(studio.temperature)
-        with gr.Column():
-            consent = controls.consent()
-            start = gr.Button("Make it talk", variant="primary")
-            result = controls.result()
+        with gr.Column(min_width=240):
+            photo = controls.photo(limits)
+        with gr.Column(min_width=240):
+            speech = controls.speech(limits)
+    inspected = gr.Column()
+    background = controls.background(limits)
+    settings = controls.settings(limits, studio.models.temperature)
+    with inspected:
+        inspect_panel.build(photo, settings["face"])
+    consent = controls.consent()
+    with gr.Row():
+        preview = gr.Button("Preview one frame")
+        start = gr.Button("Make it talk", variant="primary")
+    examples(EXAMPLES, [photo, speech, results.video])
     inputs = {"portrait": photo, "audio": speech, "consent": consent, **background, **settings}
-    studio.connect(start, "audio_driven", inputs, result, required=("portrait", "audio"))
-    return result
+    frame = {"portrait": photo, "audio": speech, "consent": consent, **background, **_still(settings)}
+    description = "Make a photo speak. Gives the video, its facts, and for WebM the file with its signed manifest."
+    shown = "One frame as the video will look, its mouth open: the picture and its facts."
+    return [
+        studio.connect_video(start, Endpoint("audio_driven", description, inputs, ("portrait", "audio")), results),
+        studio.connect_preview(preview, Endpoint("preview_frame", shown, frame, ("portrait",)), results, public=True),
+    ]
+
+
+def _still(settings: dict[str, Any]) -> dict[str, Any]:
+    moving = ("pose", "pose_video", "pose_mode", "blink", "temperature", "seed")
+    return {name: component for name, component in settings.items() if name not in moving}

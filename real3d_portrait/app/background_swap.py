@@ -2,31 +2,41 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import gradio as gr
 
-from real3d_portrait.app import controls
-from real3d_portrait.app.studio import Studio
+from real3d_portrait.app import controls, inspect_panel
+from real3d_portrait.app.examples import examples
+from real3d_portrait.app.results import Results
+from real3d_portrait.app.studio import Endpoint, Studio
+
+EXAMPLES = [("driving.mp4", "swapped.mp4")]
 
 
-def build(studio: Studio) -> gr.Video:
-    """Lay the tab out inside the current Blocks and return its result."""
-    with gr.Row():
-        with gr.Column():
-            with gr.Row():
-                background = controls.background("blur")
-            video = controls.video("A finished talking-head video")
-            with gr.Accordion("… or a photo, with speech or a driving video", open=False):
-                with gr.Row():
-                    photo, speech = controls.photo(), controls.speech()
-                driving, motion = controls.video("Driving video"), controls.motion_file()
-            settings = controls.settings(studio.temperature)
-        with gr.Column():
-            consent = controls.consent()
-            start = gr.Button("Swap the background", variant="primary")
-            result = controls.result()
+def build(studio: Studio, results: Results) -> list[Any]:
+    """Lay the tab out inside the current Blocks and return its events."""
+    limits = studio.limits
+    video = controls.video(limits, "A finished talking-head video", "One person in front of any background.")
+    background = controls.background(limits, "blur")
+    with gr.Accordion("… or a photo, with speech or a driving video", open=False):
+        with gr.Row():
+            with gr.Column(min_width=240):
+                photo = controls.photo(limits)
+            with gr.Column(min_width=240):
+                speech = controls.speech(limits)
+        inspected = gr.Column()
+        driving = controls.video(limits, "Driving video", "Instead of speech.")
+        motion = controls.motion_file()
+    settings = controls.settings(limits, studio.models.temperature)
+    with inspected:
+        inspect_panel.build(photo, settings["face"])
+    consent = controls.consent()
+    start = gr.Button("Swap the background", variant="primary")
+    examples(EXAMPLES, [video, results.video])
     inputs = {
         "video": video, "portrait": photo, "audio": speech, "driving": driving, "consent": consent,
         "motion": motion, **background, **settings,
     }  # fmt: skip
-    studio.connect(start, "background_swap", inputs, result)
-    return result
+    description = "Another background behind a finished video or an animated photo; gives what audio_driven gives."
+    return [studio.connect_video(start, Endpoint("background_swap", description, inputs), results)]

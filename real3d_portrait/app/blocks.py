@@ -1,28 +1,16 @@
-"""The whole app: a heading, three tabs, one queue; and how it is served."""
+"""The whole page: a heading, three tabs with one result panel, one queue."""
 
 from __future__ import annotations
 
-import logging
-import os
-import signal
-import sys
-from typing import TYPE_CHECKING
-
 import gradio as gr
 
-from real3d_portrait.app import audio_driven, background_swap, video_driven
-from real3d_portrait.app.studio import Decorator, Studio
-from real3d_portrait.app.theme import CSS, INTRODUCTION, TITLE, theme
-from real3d_portrait.errors import Real3DError
-from real3d_portrait.hub import COMPACT, FULL, WEIGHTS_VARIABLE
+from real3d_portrait.app import audio_driven, background_swap, inspect_panel, verify_panel, video_driven
+from real3d_portrait.app.limits import Limits
+from real3d_portrait.app.model_source import ModelSource
+from real3d_portrait.app.results import Results
+from real3d_portrait.app.studio import Studio
+from real3d_portrait.app.theme import INTRODUCTION, RESPONSIBLE, TITLE
 
-if TYPE_CHECKING:
-    from real3d_portrait.pipeline import Real3DPortrait
-
-_LOGGER = logging.getLogger(__name__)
-DEFAULT_PORT = 7860
-# Why it is not there may name folders of this machine: that is for the log.
-NOTICE = "The model that this page should run is not available here; the bundled compact model works instead."
 TABS = {
     "Audio-driven": audio_driven.build,
     "Video-driven": video_driven.build,
@@ -31,61 +19,52 @@ TABS = {
 CACHE_SECONDS = (600, 3600)  # how often uploads and results are looked through, how old they may grow
 
 
-def build_app(pipeline: Real3DPortrait, gpu: Decorator | None = None, notice: str = "") -> gr.Blocks:
-    """The Blocks app with the endpoints /audio_driven, /video_driven and /background_swap.
+def build_app(models: ModelSource | None = None, limits: Limits | None = None) -> gr.Blocks:
+    """The Blocks app with the endpoints /audio_driven, /video_driven, /background_swap, /preview_frame and
+    /inspect_portrait. No model is loaded before the first request that needs one.
 
     Args:
-        pipeline: the loaded model that does the work.
-        gpu: decorates each endpoint where a GPU is lent by the call.
-        notice: shown under the heading.
+        models: where the model comes from; None = as the environment says.
+        limits: what one request may ask for; None = as the environment says.
     """
-    studio = Studio(pipeline, gpu)
+    studio = Studio(models or ModelSource(), limits or Limits.from_environment())
     with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=CACHE_SECONDS) as app:
         gr.Markdown(INTRODUCTION)
-        if notice:
-            gr.Markdown(notice, elem_classes="notice")
-        for name, build in TABS.items():
-            with gr.Tab(name):
-                build(studio)
-    return app.queue()
+        if studio.models.notice:
+            gr.Markdown(studio.models.notice, elem_classes="notice")
+        results = Results.create()
+        events = []
+        with gr.Row():
+            with gr.Column(scale=6, min_width=320):
+                for name, build in TABS.items():
+                    with gr.Tab(name):
+                        events += build(studio, results)
+            with gr.Column(scale=5, min_width=320):
+                results.build()
+                verify_panel.build(studio.limits)
+                with gr.Accordion("Responsible use", open=False):
+                    gr.Markdown(RESPONSIBLE)
+        results.cancel.click(None, cancels=events, api_visibility="private")
+        _serve_inspection()
+        app.load(inspect_panel.warm_up, queue=False, show_progress="hidden", api_visibility="private")
+    return app.queue(max_size=studio.limits.waiting)
 
 
-def load_model() -> tuple[Real3DPortrait, str]:
-    """The model that REAL3D_MODEL names, without it the one in REAL3D_WEIGHTS, without that the bundled one.
+def _serve_inspection() -> None:
+    """The endpoint for programs; the page shows the same by itself as soon as a photo is there."""
+    from real3d_portrait.app.uploads import PhotoUpload
 
-    Where the one that was asked for is not to be had, it is the bundled one, and a notice that says so.
-    """
-    from real3d_portrait.pipeline import Real3DPortrait
-
-    asked = os.environ.get("REAL3D_MODEL") or (FULL if os.environ.get(WEIGHTS_VARIABLE) else COMPACT)
-    try:
-        return Real3DPortrait.from_pretrained(asked), ""
-    except Real3DError as error:
-        if asked == COMPACT:
-            raise
-        _LOGGER.warning("the compact model serves instead of '%s': %s", asked, error)
-        return Real3DPortrait.from_pretrained(COMPACT), NOTICE
-
-
-def launch(gpu: Decorator | None = None) -> None:
-    """Load a model (see `load_model`) and serve the app on GRADIO_SERVER_PORT, or 7860, until it is stopped.
-
-    Raises:
-        SystemExit: the port is no number or taken.
-    """
-    port = os.environ.get("GRADIO_SERVER_PORT") or DEFAULT_PORT
-    # A container is stopped by SIGTERM; treated as Ctrl-C, it empties the cache on the way out.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    pipeline, notice = load_model()
-    app = build_app(pipeline, gpu, notice)
-    try:
-        app.launch(
-            server_port=int(port),
-            theme=theme(),
-            css=CSS,
-            run_history=False,
-            footer_links=["api"],
-            ssr_mode=False,
-        )
-    except (OSError, ValueError) as error:
-        sys.exit(f"The app cannot be served on port {port}: {error} Set GRADIO_SERVER_PORT to a free one.")
+    portrait = PhotoUpload(label="Photo", type="filepath", image_mode=None, visible=False)
+    face = gr.Number(label="Face", info="From 1, the largest", value=None, precision=0, minimum=0, visible=False)
+    crop = gr.Image(label="Crop", visible=False)
+    faces = gr.Gallery(label="Faces", visible=False)
+    facts = gr.JSON(label="Facts", visible=False)
+    gr.Button(visible=False).click(
+        inspect_panel.facts,
+        [portrait, face],
+        [crop, faces, facts],
+        api_name="inspect_portrait",
+        api_description="Look at a photo before anything is rendered: the crop, the faces, and warnings.",
+        concurrency_id="look",
+        concurrency_limit=2,
+    )

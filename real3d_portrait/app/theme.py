@@ -6,13 +6,28 @@ import gradio as gr
 
 TITLE = "Real3D-Portrait"
 INTRODUCTION = f"""# {TITLE}
-One photo and a voice in, a talking portrait out. Everything is computed on the machine that serves
-this page, and uploads and results are deleted from it within two hours.
+One photo and a voice in, a talking portrait out. Everything is computed on the machine that serves this page;
+uploads and results are deleted from it within two hours.
+"""
+RESPONSIBLE = """
+Animate yourself, or people who agreed to this very video, and say that it is synthetic wherever you show it. No
+impersonation, no fraud, no harassment, no fooling of identity checks. Every result carries a signed, machine-readable
+mark as AI-generated; re-encoding and most social networks remove it, so a missing mark proves nothing. The people
+in the examples do not exist.
 """
 CSS = """
-.gradio-container { max-width: 1200px !important; margin: 0 auto !important; }
-.consent, .notice { border-left: 4px solid var(--color-accent); padding-left: 12px; }
-@media (max-width: 480px) { .tab-container button { padding: 0 6px !important; font-size: 13px !important; } }
+.gradio-container { max-width: 1280px !important; margin: 0 auto !important; }
+.consent, .notice { border-left: 4px solid var(--color-accent) !important; }
+.notice { padding-left: 12px !important; }
+.hint { padding: 0 2px !important; }
+.hint, .hint p, .hint li { font-size: var(--text-sm) !important; color: var(--body-text-color-subdued) !important; }
+.hint ul { list-style: none; padding: 0; margin: 0; }
+.answer p { font-size: var(--text-md); }
+:focus-visible { outline: 3px solid var(--color-accent) !important; outline-offset: 2px; }
+@media (max-width: 480px) {
+  .gradio-container { padding: 8px !important; }
+  .tab-container button { padding: 0 6px !important; font-size: 13px !important; }
+}
 """
 
 
@@ -28,7 +43,10 @@ def theme() -> gr.themes.Base:
         block_border_color="*neutral_200",
         button_primary_background_fill="*primary_700",
         button_primary_background_fill_hover="*primary_800",
+        button_primary_background_fill_dark="*primary_700",
         block_label_text_color="*neutral_700",
         block_title_text_color="*neutral_700",
+        block_info_text_color="*neutral_600",
+        body_text_color_subdued="*neutral_600",
         checkbox_border_color="*neutral_500",
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABCMeta
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -37,3 +38,12 @@ class FileUpload(gr.File, metaclass=_WithoutStub):
     def preprocess(self, payload: FileData | None) -> str | None:  # type: ignore[override]
         """The path of the uploaded file."""
         return None if payload is None else payload.path
+
+
+def plain(error: Exception, *values: Any) -> str:
+    """The message with the uploads' own names in place of where the server keeps them."""
+    message = str(error)
+    for value in values:
+        if isinstance(value, str) and Path(value).is_absolute():
+            message = message.replace(value, Path(value).name)
+    return message

@@ -2,29 +2,37 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import gradio as gr
 
-from real3d_portrait.app import controls
-from real3d_portrait.app.studio import Studio
+from real3d_portrait.app import controls, inspect_panel
+from real3d_portrait.app.examples import examples
+from real3d_portrait.app.results import Results
+from real3d_portrait.app.studio import Endpoint, Studio
+
+EXAMPLES = [("portrait_1.jpg", "driving.mp4", "mimicking.mp4")]
 
 
-def build(studio: Studio) -> gr.Video:
-    """Lay the tab out inside the current Blocks and return its result."""
+def build(studio: Studio, results: Results) -> list[Any]:
+    """Lay the tab out inside the current Blocks and return its events."""
+    limits = studio.limits
     with gr.Row():
-        with gr.Column():
-            with gr.Row():
-                photo, driving = controls.photo(), controls.video("Driving video")
-            motion = controls.motion_file()
-            controls.example_rows(controls.example_pairs("portrait_*.jpg", "driving*.mp4"), [photo, driving])
-            with gr.Row():
-                background = controls.background()
-            settings = controls.settings(studio.temperature)
-        with gr.Column():
-            consent = controls.consent()
-            start = gr.Button("Repeat the motion", variant="primary")
-            result = controls.result()
+        with gr.Column(min_width=240):
+            photo = controls.photo(limits)
+        with gr.Column(min_width=240):
+            driving = controls.video(limits, "Driving video", "One person who faces the camera.")
+    inspected = gr.Column()
+    motion = controls.motion_file()
+    background = controls.background(limits)
+    settings = controls.settings(limits, studio.models.temperature)
+    with inspected:
+        inspect_panel.build(photo, settings["face"])
+    consent = controls.consent()
+    start = gr.Button("Repeat the motion", variant="primary")
+    examples(EXAMPLES, [photo, driving, results.video])
     inputs = {
         "portrait": photo, "driving": driving, "consent": consent, "motion": motion, **background, **settings,
     }  # fmt: skip
-    studio.connect(start, "video_driven", inputs, result, required=("portrait", "driving"))
-    return result
+    description = "Let a photo repeat the motion of a driving video, or of saved motion; gives what audio_driven gives."
+    return [studio.connect_video(start, Endpoint("video_driven", description, inputs, ("portrait",)), results)]

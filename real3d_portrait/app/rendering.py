@@ -1,0 +1,70 @@
+"""The pipeline as the app runs it: a visible label where one is asked for, signed outputs, and single frames."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from real3d_portrait.media.audio import Audio, read_audio
+from real3d_portrait.media.clip import Clip
+from real3d_portrait.models.talking import AnyModel, Frame
+from real3d_portrait.pipeline import Real3DPortrait
+from real3d_portrait.provenance.badge import add_badge
+from real3d_portrait.provenance.manifest import marker
+from real3d_portrait.provenance.verify import Marking, verify
+from real3d_portrait.resources import resource
+
+_SPOKEN = 2.0  # seconds of speech among which the widest open mouth is looked for
+
+
+class Rendering(Real3DPortrait):
+    """One job on a loaded model.
+
+    Args:
+        model: of a loaded `Real3DPortrait`.
+        badge: whether every frame carries a visible label.
+    """
+
+    def __init__(self, model: AnyModel, badge: bool = False) -> None:
+        super().__init__(model)
+        self._badge = badge
+
+    def preview(self, portrait: str, audio: str | None, folder: Path, **controls: Any) -> Clip:
+        """One frame with the mouth at its widest in the first two seconds of speech, as a signed PNG in `folder`.
+
+        Args:
+            audio: the speech; None = the bundled example.
+            controls: as of `audio_driven`.
+        """
+        sound = read_audio(audio or resource("assets", "examples", "speech_1.wav"))
+        spoken = Audio(sound.samples[: round(_SPOKEN * sound.rate)], sound.rate)
+        settings = {**controls, "pose": "static"}
+        motion = self.model.motion_from_audio(
+            spoken, pose="static", mouth_amplitude=1.0, blink="none", temperature=0.0, seed=0
+        )
+        widest = int(np.argmax(np.linalg.norm(motion.expression, axis=1)))
+        one = slice(widest, widest + 1)
+        still = np.zeros((1, 3), np.float32)
+        shown = replace(motion, expression=motion.expression[one], rotation=still, translation=still)
+        return self.video_driven(portrait, shown, output=folder, **settings)
+
+    def _write(self, job: Any, output: Any, settings: Any) -> Clip:
+        if self._badge:
+            job = replace(job, frames=_labelled(job.frames))
+        clip = super()._write(job, output, settings)
+        files = sorted(clip.path.glob("*.png")) if clip.path.is_dir() else [clip.path]
+        for file in files:
+            if verify(file).marking is Marking.NONE:
+                marker()(file)
+        return clip
+
+
+def _labelled(frames: Iterator[Frame]) -> Iterator[Frame]:
+    with closing(frames):  # type: ignore[type-var]
+        for frame in frames:
+            yield add_badge(frame)

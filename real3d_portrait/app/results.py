@@ -1,0 +1,50 @@
+"""The panel at the right: what came out of any of the tabs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import gradio as gr
+
+
+@dataclass(frozen=True)
+class Results:
+    """The shared outputs; laid out by `build`, used by every tab.
+
+    Attributes:
+        video, facts, manifest: of a finished job; the manifest is a file for WebM only, which cannot hold it.
+        frame: a single frame to look at first.
+        cancel: stops what runs.
+    """
+
+    video: gr.Video
+    facts: gr.JSON
+    manifest: gr.File
+    frame: gr.Image
+    cancel: gr.Button
+
+    @classmethod
+    def create(cls) -> Results:
+        """The components, not yet on the page."""
+        return cls(
+            video=gr.Video(
+                label="Result", interactive=False, height=360, autoplay=True, buttons=["download"], render=False
+            ),
+            facts=gr.JSON(label="Facts", render=False),
+            manifest=gr.File(label="Content Credentials of the WebM", interactive=False, height=90, render=False),
+            frame=gr.Image(
+                label="Preview of one frame", interactive=False, height=220, buttons=["fullscreen"], render=False
+            ),
+            cancel=gr.Button("Cancel", variant="stop", size="sm", render=False),
+        )
+
+    def build(self) -> None:
+        """Lay them out inside the current Blocks."""
+        self.video.render()
+        self.cancel.render()
+        gr.Markdown("Rendered here and deleted within two hours: download what you want to keep.", elem_classes="hint")
+        self.frame.render()
+        with gr.Accordion("Facts for the curious", open=False):
+            self.facts.render()
+            self.manifest.render()
+            gr.Markdown("A WebM's credentials are a file of their own; keep the two together.", elem_classes="hint")

@@ -1,0 +1,89 @@
+"""Several visitors at a time, visitors who leave, and what stays behind."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from gradio_client import handle_file
+
+from tests.app.server import Server, frames, serving
+from tests.example_inputs import PORTRAIT, speech
+
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """An app that this file may stop."""
+    with serving(tmp_path_factory.mktemp("own")) as running:
+        yield running
+
+
+def test_two_visitors_at_once_get_each_their_own(own: Server, tmp_path: Path) -> None:
+    jobs = {}
+    for seconds in (0.4, 0.8):
+        voice = handle_file(speech(tmp_path / f"{seconds}.wav", seconds))
+        jobs[seconds] = own.client().submit(
+            portrait=handle_file(PORTRAIT), audio=voice, consent=True, size=256, api_name="/audio_driven"
+        )
+    waited = False
+    while not all(job.done() for job in jobs.values()):
+        waited |= any((job.status().rank or 0) >= 1 or job.status().code.name == "IN_QUEUE" for job in jobs.values())
+        time.sleep(0.02)
+    assert waited  # one renders, the other sees its place
+    assert {seconds: len(frames(job.result()[0])) for seconds, job in jobs.items()} == {0.4: 10, 0.8: 20}
+    assert own.files() == []
+
+
+def test_a_visitor_who_leaves_or_cancels_frees_the_slot(own: Server, tmp_path: Path) -> None:
+    long = speech(tmp_path / "long.wav", 40)
+    script = (
+        "import sys; from gradio_client import Client, handle_file\n"
+        "c = Client(sys.argv[1], verbose=False)\n"
+        "c.predict(portrait=handle_file(sys.argv[2]), audio=handle_file(sys.argv[3]), consent=True, size=256,"
+        " api_name='/audio_driven')"
+    )
+    visitor = subprocess.Popen([sys.executable, "-c", script, own.url, PORTRAIT, long])
+    _wait_until(lambda: own.files() != [])
+    visitor.kill()
+    visitor.wait()
+    job = own.client().submit(
+        portrait=handle_file(PORTRAIT), audio=handle_file(long), consent=True, size=256, api_name="/audio_driven"
+    )
+    _wait_until(lambda: any("rendering" in (unit.desc or "") for unit in job.status().progress_data or ()))
+    job.cancel()
+    short = handle_file(speech(tmp_path / "short.wav", 0.4))
+    began = time.monotonic()
+    video, *_ = own.client().predict(
+        portrait=handle_file(PORTRAIT), audio=short, consent=True, size=256, api_name="/audio_driven"
+    )
+    assert len(frames(video)) == 10
+    assert time.monotonic() - began < 30
+    assert own.files() == []
+
+
+def test_stopping_the_app_empties_its_cache(own: Server) -> None:
+    own.process.send_signal(signal.SIGTERM)
+    own.process.wait(60)
+    assert [path for path in own.cache.rglob("*") if path.is_file()] == []
+
+
+def _wait_until(condition: Any, seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_the_page_needs_no_model_and_no_network_to_start() -> None:
+    code = (
+        "import sys; from real3d_portrait.app import build_app; build_app()\n"
+        "print(sorted({'torch', 'mediapipe', 'cv2', 'librosa', 'transformers'} & set(sys.modules)))"
+    )
+    root = Path(__file__).parents[2]
+    assert subprocess.check_output([sys.executable, "-c", code], cwd=root, text=True).splitlines()[-1] == "[]"
