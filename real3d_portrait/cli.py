@@ -225,21 +225,23 @@ def _info(arguments: argparse.Namespace) -> None:
 def _full_model() -> list[str]:
     """What of the full model is on this machine; nothing is fetched."""
     from real3d_portrait.config import FullConfig, read_config
-    from real3d_portrait.hub import FULL, MANIFEST, Weights, resolve
+    from real3d_portrait.hub import FULL, MANIFEST, Weights, in_cache, resolve
 
     try:
         weights = resolve(FULL, cached=True)
+        if not isinstance(weights, Weights):
+            return [f"model: {FULL}, absent: {weights} holds no {MANIFEST}"]
+        config = read_config(weights.config(), FullConfig)
     except Real3DError as error:
         return [f"model: {FULL}, absent: {error}"]
-    if not isinstance(weights, Weights):
-        return [f"model: {FULL}, absent: {weights} holds no {MANIFEST}"]
-    config = read_config(resource("configs", "real3d_portrait.yaml"), FullConfig)
     places = {name: weights.present(name) for name in weights.manifest.files}
     absent = [name for name, place in places.items() if place is None]
     segmenter = places.get(config.segmenter)
     return [
         f"model: {FULL}, {len(places) - len(absent)} of {len(places)} files here, {weights.place}",
         *(f"  {name}: {place or 'absent'}" for name, place in places.items()),
+        f"speech features of {FULL}: {config.hubert}, "
+        + ("here" if in_cache(config.hubert, config.hubert_revision) else "fetched at first use"),
         f"segmenter of {FULL}: "
         + (
             f"mediapipe multiclass, {segmenter}"

@@ -35,6 +35,7 @@ FORMAT = "real3d-portrait weights 1"
 COMPACT, FULL = "compact", "real3d-portrait"
 WEIGHTS_VARIABLE, OWN_FILES_VARIABLE = "REAL3D_WEIGHTS", "REAL3D_BFM"
 _REPO = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)(?:@(?P<revision>[\w./-]+))?")
+_AGAIN = "make the folder again with 'real3d-portrait weights import'"
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
@@ -70,8 +71,8 @@ class Manifest:
 
     @classmethod
     def of(cls, folder: Path, private: frozenset[str] = frozenset()) -> Manifest:
-        """The manifest of the files that lie in a folder now."""
-        files = sorted(path for path in folder.iterdir() if path.is_file() and path.name != MANIFEST)
+        """The manifest of the files that lie in a folder now; the configuration is left out, for it may be edited."""
+        files = sorted(path for path in folder.iterdir() if path.is_file() and path.name not in (MANIFEST, CONFIG))
         return cls({f.name: FileFacts(sha256(f), f.stat().st_size, f.name in private) for f in files})
 
     def write(self, folder: Path) -> None:
@@ -100,6 +101,13 @@ class FolderWeights:
     def place(self) -> str:
         return f"the folder '{self.folder}'"
 
+    def config(self) -> Path:
+        """The model's configuration. Raises WeightsFileMissingError."""
+        found = self.folder / CONFIG
+        if not found.is_file():
+            raise WeightsFileMissingError(file=CONFIG, model=self.name, where=self.place, cure=_AGAIN)
+        return found
+
     def path(self, file: str) -> Path:
         """The file, checked against the manifest once.
 
@@ -111,9 +119,7 @@ class FolderWeights:
             if facts.private and not found.is_file():
                 return own_file(file, self)
             if not found.is_file():
-                raise WeightsFileMissingError(
-                    file=file, model=self.name, where=self.place, cure="make the folder again with 'weights import'"
-                )
+                raise WeightsFileMissingError(file=file, model=self.name, where=self.place, cure=_AGAIN)
             _check(found, facts)
             self._checked[file] = found
         return self._checked[file]
@@ -139,6 +145,7 @@ class HubWeights:
         Raises: HubRefusedError, HubFetchError, WeightsFileMissingError (no manifest), ManifestError.
         """
         self.name = self.repo = repo
+        self._cached = cached
         manifest = fetch(repo, MANIFEST, revision or "main", cached)
         self._revision = manifest.parent.name
         self.manifest = Manifest.read(manifest)
@@ -151,6 +158,10 @@ class HubWeights:
     @property
     def place(self) -> str:
         return f"the hub repo '{self.repo}' at {self._revision}"
+
+    def config(self) -> Path:
+        """The model's configuration, which is small and comes with the manifest. Raises as `path`."""
+        return fetch(self.repo, CONFIG, self._revision, self._cached)
 
     def path(self, file: str) -> Path:
         """The file in the cache, fetched on first need and checked against the manifest.
@@ -284,6 +295,16 @@ def _resolve_place(place: str | os.PathLike[str], revision: str | None, cached: 
     return HubWeights(repo["repo"], revision or repo["revision"], cached)
 
 
+def in_cache(source: str, revision: str) -> bool:
+    """Whether a network in transformers' layout, a folder or a hub repo, lies on this machine."""
+    from huggingface_hub import try_to_load_from_cache
+
+    if Path(source).is_dir():
+        return True
+    names = ("model.safetensors", "pytorch_model.bin")
+    return any(isinstance(try_to_load_from_cache(source, name, revision=revision), str) for name in names)
+
+
 def own_file(file: str, weights: Weights) -> Path:
     """A file that no repo may hold, from the folder in REAL3D_BFM.
 
@@ -321,15 +342,14 @@ def problems(folder: Path) -> Iterator[str]:
                 _check(folder / name, facts)
         except WeightsCorruptError as error:
             yield f"{name}: {error.facts['reason']}"
-    known = {*manifest.files, MANIFEST}
+    known = {*manifest.files, MANIFEST, CONFIG}
     yield from (f"{path.name}: not in the manifest" for path in sorted(folder.iterdir()) if path.name not in known)
 
 
 def _facts(weights: Weights, file: str) -> FileFacts:
     if file not in weights.manifest.files:
-        cure = "make the weights again with 'real3d-portrait weights import'"
         raise WeightsFileMissingError(
-            file=file, model=weights.name, where=f"the manifest of {weights.place}", cure=cure
+            file=file, model=weights.name, where=f"the manifest of {weights.place}", cure=_AGAIN
         )
     return weights.manifest.files[file]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from safetensors import SafetensorError, safe_open
 
 from .errors import HubUploadError, WeightsDifferError
-from .hub import MANIFEST, Manifest, problems
+from .hub import CONFIG, MANIFEST, Manifest, problems
 
 
 def push(folder: Path, repo: str, public: bool = False) -> str:
@@ -27,7 +27,7 @@ def push(folder: Path, repo: str, public: bool = False) -> str:
         raise WeightsDifferError(folder=folder, problems=wrong)
     manifest = Manifest.read(folder / MANIFEST)
     names = [name for name, facts in manifest.files.items() if not facts.private and not _is_face_model(folder / name)]
-    files = [CommitOperationAdd(name, folder / name) for name in (*names, MANIFEST)]
+    files = [CommitOperationAdd(name, folder / name) for name in (*names, CONFIG, MANIFEST)]
     api = HfApi()
     try:
         api.create_repo(repo, private=not public, exist_ok=True)

@@ -24,7 +24,7 @@ from .errors import (
     ParameterRangeError,
     ParameterTypeError,
 )
-from .hub import COMPACT, CONFIG, Weights, resolve
+from .hub import COMPACT, Weights, resolve
 from .media.audio import Audio, read_audio
 from .media.clip import Clip
 from .media.images import read_photo
@@ -418,4 +418,4 @@ def _compact(folder: Path, named: PathLike, device: str) -> AnyModel:
 def _full(weights: Weights, device: str) -> AnyModel:
     from .models.full import FullModel
 
-    return FullModel(read_config(weights.path(CONFIG), FullConfig), weights, device)
+    return FullModel(read_config(weights.config(), FullConfig), weights, device)

@@ -35,7 +35,13 @@ IMAGE = ImageModelConfig(
         last_channels=16,
         fusion_hidden=16,
         torso=TorsoConfig(
-            volume=16, channels=8, width=16, residuals=2, motion_widths=(8, 16, 32), generator_residuals=2
+            volume=16,
+            channels=8,
+            width=16,
+            residuals=2,
+            motion_widths=(8, 16, 32),
+            motion_kernel=3,
+            generator_residuals=2,
         ),
     ),
 )

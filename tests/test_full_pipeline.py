@@ -220,7 +220,7 @@ def test_a_driver_s_closed_lids_close_the_portrait_s(model: FullModel, driver: P
 def test_batches_in_half_precision_give_the_same_pictures(
     portraits: Real3DPortrait, person: FullPortrait, weights: Path, device: str
 ) -> None:
-    model = FullModel(read_config(weights / "config.yaml", FullConfig), FolderWeights(weights), device)
+    model = FullModel(read_config(FolderWeights(weights).config(), FullConfig), FolderWeights(weights), device)
     model.compute = Compute(torch.device(device), batch=2, half=True)
     half = np.stack(list(Real3DPortrait(model).stream_video_driven(person, swaying()))).astype(int)
     exact = np.stack(list(portraits.stream_video_driven(person, swaying()))).astype(int)
@@ -282,6 +282,8 @@ def test_info_tells_what_is_here(
     assert cli.main(["info"]) == 0
     shown = capsys.readouterr().out
     assert f"image.safetensors: {weights / 'image.safetensors'}" in shown
+    assert "speech features of real3d-portrait: " in shown
+    assert "hubert, here" in shown
     assert "segmenter of real3d-portrait: mesh, neck line and person matte" in shown
 
 

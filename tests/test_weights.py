@@ -77,7 +77,7 @@ def test_the_imported_networks_hold_the_released_tensors(
 
 def test_the_folder_is_whole_and_marks_what_is_not_to_be_shared(weights: Path) -> None:
     manifest = Manifest.read(weights / "manifest.json")
-    assert set(manifest.files) == {"a2m.safetensors", "image.safetensors", "face_model.safetensors", "config.yaml"}
+    assert set(manifest.files) == {"a2m.safetensors", "image.safetensors", "face_model.safetensors"}
     assert [name for name, facts in manifest.files.items() if facts.private] == ["face_model.safetensors"]
     assert list(problems(weights)) == []
 
