@@ -71,7 +71,10 @@ class _Handler(BaseHTTPRequestHandler):
         self._file(with_body=False)
 
     def do_GET(self) -> None:
-        self._file(with_body=True)
+        if self.path == "/fetched":
+            self._answer(self.shown.fetched())
+        else:
+            self._file(with_body=True)
 
     def do_POST(self) -> None:
         hub, body = self.shown, self.rfile.read(int(self.headers.get("Content-Length") or 0))
@@ -96,7 +99,7 @@ class _Handler(BaseHTTPRequestHandler):
                 hub.repos[match["repo"]][line["value"]["path"]] = base64.b64decode(line["value"]["content"])
         return self._answer({"commitUrl": f"{hub.url}/{match['repo']}/commit/{COMMIT}", "commitOid": COMMIT})
 
-    def _answer(self, data: dict[str, Any]) -> None:
+    def _answer(self, data: Any) -> None:
         body = json.dumps(data).encode()
         self.send_response(200)
         self.send_header("Content-Type", "application/json")

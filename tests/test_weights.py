@@ -194,11 +194,56 @@ def test_verify_and_push_through_the_command_line(
     assert "a2m.safetensors: 7 bytes instead of" in capsys.readouterr().err
 
 
+# Loads a model from a repo and uses one stage after the other; tells what each has fetched by then.
+STAGES = """
+import json, sys, urllib.request
+from real3d_portrait import Real3DPortrait
+def fetched():
+    return json.load(urllib.request.urlopen(sys.argv[2] + "/fetched"))
+seen = {"import": fetched()}
+portraits = Real3DPortrait.from_pretrained(sys.argv[1], device="cpu")
+seen["load"] = fetched()
+for stage in ("audio_network", "face_model", "image_network"):
+    getattr(portraits.model, stage)
+    seen[stage] = fetched()
+print(json.dumps(seen))
+"""
+
+
+def test_a_model_on_the_hub_is_fetched_stage_by_stage(weights: Path, tmp_path: Path) -> None:
+    files = {path.name: path.read_bytes() for path in weights.iterdir() if path.name != "face_model.safetensors"}
+    with serving(Hub({REPO: files}, private=frozenset({REPO}))) as hub:
+        done = subprocess.run(
+            [sys.executable, "-c", STAGES, REPO, hub.url],
+            env={**_clean(), **_at(hub, tmp_path), "HF_TOKEN": hub.token, "REAL3D_BFM": str(weights)},
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        assert done.returncode == 0, done.stderr
+    seen = json.loads(done.stdout)
+    start = ["manifest.json", "config.yaml"]
+    assert seen == {
+        "import": [],
+        "load": start,
+        "audio_network": [*start, "a2m.safetensors"],
+        "face_model": [*start, "a2m.safetensors"],
+        "image_network": [*start, "a2m.safetensors", "image.safetensors"],
+    }
+
+
+def _clean() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "HUGGING", "REAL3D_"))}
+
+
+def _at(hub: Hub, home: Path) -> dict[str, str]:
+    return {"HF_ENDPOINT": hub.url, "HF_HOME": str(home)}
+
+
 def push(hub: Hub, home: Path, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "HUGGING"))}
     return subprocess.run(
         [sys.executable, "-m", "real3d_portrait", "weights", "push", str(folder), REPO],
-        env={**inherited, "HF_ENDPOINT": hub.url, "HF_HOME": str(home), **environment},
+        env={**_clean(), **_at(hub, home), **environment},
         capture_output=True,
         text=True,
         timeout=60,
