@@ -29,6 +29,16 @@ def audio_windows(features: Tensor, frame: int, count: int = 8) -> Tensor:
     return windows.transpose(1, 2)
 
 
+def held_ends(features: Tensor, count: int = 8) -> Tensor:
+    """(T, steps, C) -> (T + count, steps, C): the first and last window repeated for half a `count` at each end.
+
+    Frame i is then found at i + count // 2. The released features leave silence there; features that are never
+    zero in speech would make the field see something that it has not learned.
+    """
+    half = count // 2
+    return torch.cat([features[:1].expand(half, -1, -1), features, features[-1:].expand(count - half, -1, -1)])
+
+
 def _leaky(layers: list[nn.Module]) -> list[nn.Module]:
     return [part for layer in layers for part in (layer, nn.LeakyReLU(_SLOPE))]
 

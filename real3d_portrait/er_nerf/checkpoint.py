@@ -146,7 +146,9 @@ def _unpickled(path: Path) -> Mapping[str, Any]:
         told = f"it asks for {reason[1]}" if reason else "it is no plain pickle"
         raise CheckpointUnsafeError(path=path, reason=told) from error
     except (RuntimeError, EOFError, OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
-        raise CheckpointMismatchError(path=path, network="format", reason=str(error).splitlines()[0]) from error
+        raise CheckpointMismatchError(
+            path=path, network="format", reason=(str(error) or "it is cut off").splitlines()[0]
+        ) from error
     if not isinstance(data, Mapping):
         raise CheckpointMismatchError(path=path, network=_NETWORK, reason="it holds no model")
     return data

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -35,7 +36,7 @@ class AvatarData:
         eyes: (T,) float32, 0 open … 1 closed.
         face: (T, 4) int, box of the landmarks: first and last row (excluded), first and last column.
         lips: (T, 4) int, square round the lips, in the same order.
-        speech: (T, 16, C) float32, one window of audio features a frame.
+        speech: (T, 16, C) float32, one window of audio features a frame; those of the ends go on beyond them.
         training: the first frames that are trained on; the rest tests.
         head: (T, H, W) uint8 matte of the head, or None.
     """
@@ -61,10 +62,13 @@ class AvatarData:
         alpha = torso[..., 3:]
         return torso[..., :3] * alpha + self.plate.astype(np.float32) / 255 * (1 - alpha)
 
-    def save(self, folder: Path) -> None:
-        """One file a kind of picture, uncompressed so that it is read in a moment, and the track."""
+    def save(self, folder: Path, pictures: bool = True) -> None:
+        """One file a kind of picture, uncompressed so that it is read in a moment, and the track.
+
+        pictures: whether the frames' own pictures are written too, which may lie there already.
+        """
         folder.mkdir(parents=True, exist_ok=True)
-        for name in ("frames", "torso", "plate", "head"):
+        for name in ("frames", "torso", "head", "plate") if pictures else ("plate",):
             if getattr(self, name) is not None:
                 np.save(folder / f"{name}.npy", getattr(self, name))
         c = self.camera
@@ -97,8 +101,8 @@ class AvatarData:
             lengths = {len(getattr(data, name)) for name in ("frames", "torso", "poses", "eyes", "speech")}
             if len(lengths) != 1:
                 raise ValueError("its parts have different lengths")
-        except (OSError, KeyError, ValueError, TypeError, EOFError) as error:
-            raise AvatarDataError(path=folder, reason=str(error).splitlines()[0] or type(error).__name__) from error
+        except (OSError, KeyError, ValueError, TypeError, EOFError, BadZipFile) as error:
+            raise AvatarDataError(path=folder, reason=(str(error) or "it is cut off").splitlines()[0]) from error
         return data
 
 

@@ -74,7 +74,11 @@ class ErNerf(nn.Module):
         return self.audio_smoothing(self.audio(windows))
 
     def conditions(self, features: Tensor, frame: int, eye: Tensor | float, row: int = 0) -> Conditions:
-        """What frame `frame` of the speech looks like; row: of the individual codes, 0 at test."""
+        """What frame `frame` of the speech looks like.
+
+        Args:
+            features: (T, 16, C), one window a frame. eye: 0 open … 1 closed. row: of the individual codes, 0 at test.
+        """
         closed = torch.as_tensor(eye, dtype=torch.float32, device=features.device).view(1, 1)
         return Conditions(self.audio_code(features, frame), closed, self.head.codes[row])
 

@@ -6,19 +6,21 @@ import logging
 import os
 import pickle
 import time
-import zipfile
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from ..errors import Real3DError
+from .audio import held_ends
 from .camera import picture_points, pixel_rays
 from .dataset import AvatarData, box_mask, box_pixels
+from .head_field import Conditions
 from .losses import LossWeights, edge_loss, head_loss, smoothness, torso_loss
 from .model import ErNerf
 from .occupancy import OccupiedCells
@@ -26,6 +28,8 @@ from .schedule import WeightAverage, optimiser, rate_factor
 
 log = logging.getLogger(__name__)
 
+STATE_FILE = "training.pt"
+_DAMAGED = (RuntimeError, LookupError, ValueError, TypeError, OSError, EOFError, pickle.UnpicklingError, BadZipFile)
 STAGES = ("head", "lips", "torso")
 _GRID_EVERY = 16
 _EYE_NOISE = 0.05
@@ -46,8 +50,10 @@ class TrainingSettings:
     lips_steps: int = 25_000
     torso_steps: int = 200_000
     rays: int = 65_536  # pixels of a step
+    lips_share: float = 0.0  # of a step's pixels that are drawn in the lips' square
     grid_part: float = 1.0  # of the cells looked at in each refresh but the first
     final_rate: float = 0.5  # learning rate of head and torso at their end
+    frame_codes: bool = True  # a code for each frame; without, the first for all, as at test
     average_every: int = 1000
     average_decay: float = 0.95
     seed: int = 0
@@ -57,15 +63,20 @@ class TrainingSettings:
 
 
 def short_settings(steps: int, rays: int = 4096, seed: int = 0) -> TrainingSettings:
-    """For a computer without a large GPU: `steps` in all, fewer rays, rates that fall further."""
-    lips, torso = int(0.15 * steps), int(0.2 * steps)
+    """For a computer without a large GPU: `steps` in all, fewer rays, rates that fall further.
+
+    In so few steps codes of single frames would explain the mouth before the speech does.
+    """
+    lips, torso = int(0.15 * steps), int(0.3 * steps)
     return TrainingSettings(
         head_steps=steps - lips - torso,
         lips_steps=lips,
         torso_steps=torso,
         rays=rays,
+        lips_share=0.25,
         grid_part=0.125,
         final_rate=0.1,
+        frame_codes=False,
         average_every=max(1, steps // 800),
         seed=seed,
     )
@@ -93,9 +104,13 @@ class Trainer:
         self.generator = torch.Generator().manual_seed(settings.seed)
         self.stage, self.step = 0, 0
         self.poses = torch.from_numpy(np.ascontiguousarray(data.poses)).to(device)
-        self.speech = torch.from_numpy(np.ascontiguousarray(data.speech)).to(device)
+        self.speech = held_ends(torch.from_numpy(np.ascontiguousarray(data.speech)).to(device), self._windows)
         self._occupied: OccupiedCells | None = None
         self._begin_stage()
+
+    @property
+    def _windows(self) -> int:
+        return self.model.config.audio_windows
 
     @property
     def done(self) -> bool:
@@ -133,10 +148,7 @@ class Trainer:
         if self.step % _GRID_EVERY == 0:
             self._refresh(name)
         frame = int(self._random(1, self.data.training))
-        if name == "torso":
-            loss = self._torso(frame)
-        else:
-            loss = self._head(frame, progress, name == "lips")
+        loss = self._torso(frame) if name == "torso" else self._head(frame, progress, name == "lips")
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
         self.optimiser.step()
@@ -151,13 +163,17 @@ class Trainer:
         return float(loss.detach())
 
     def _row(self, frame: int) -> int:
-        return frame % self.model.config.individual_codes
+        return frame % self.model.config.individual_codes if self.settings.frame_codes else 0
 
     def _pixels_of(self, frame: int, lips: bool) -> tuple[Tensor, int]:
         """Row-major numbers of the step's pixels, and the side of the square patches that they make; 0 for none."""
         height, width = self.data.frames.shape[1:3]
         if not lips:
-            return self._random(self.settings.rays, height * width), 0
+            pixels, around = self._random(self.settings.rays, height * width), box_pixels(self.data.lips[frame], width)
+            extra = int(self.settings.lips_share * len(pixels))
+            if extra and len(around):
+                pixels[:extra] = around[self._random(extra, len(around))]
+            return pixels, 0
         top, bottom, left, right = (int(edge) for edge in self.data.lips[frame])
         if self.step % 2 == 0 and bottom - top == right - left >= 8:
             return box_pixels(self.data.lips[frame], width), bottom - top
@@ -179,11 +195,14 @@ class Trainer:
         closed = torch.tensor([[float(self.data.eyes[frame])]], device=self.device)
         return closed + _EYE_NOISE * (2 * self._uniform(1, 1) - 1)
 
+    def _conditions(self, frame: int, row: int = 0) -> Conditions:
+        return self.model.conditions(self.speech, frame + self._windows // 2, self._eye(frame), row)
+
     def _head(self, frame: int, progress: float, lips: bool) -> Tensor:
         model, data = self.model, self.data
         pixels, side = self._pixels_of(frame, lips)
         origin, directions = pixel_rays(self.poses[frame], data.camera, pixels.to(self.device))
-        conditions = model.conditions(self.speech, frame, self._eye(frame), self._row(frame))
+        conditions = self._conditions(frame, self._row(frame))
         occupied = self._occupied or model.occupancy.cells()
         sums, samples = model.train_rays(origin, directions, conditions, occupied, self._uniform(len(pixels)))
         background, target = self._backdrop(frame, pixels), self._colours(data.frames[frame], pixels)
@@ -221,7 +240,7 @@ class Trainer:
             code = torso.codes[self._row(frame)]
             occupancy.update(lambda points: torso(points, self.poses[frame], code).alpha[:, 0], noise)
             return
-        conditions = model.conditions(self.speech, frame, self._eye(frame))
+        conditions = self._conditions(frame)
         cells = model.config.occupancy**3
         part = None
         if self.settings.grid_part < 1 and (self.step or stage == "lips"):
@@ -309,10 +328,5 @@ class Trainer:
                 self.average.load_state_dict(state["average"])
             self.generator.set_state(state["generator"].cpu())
             self._occupied = self.model.occupancy.cells()
-        except (
-            RuntimeError, KeyError, ValueError, TypeError, OSError, EOFError, pickle.UnpicklingError, zipfile.BadZipFile,
-        ) as error:  # fmt: skip
-            raise TrainingStateError(path=path, reason=str(error).splitlines()[0]) from error
-
-
-STATE_FILE = "training.pt"
+        except _DAMAGED as error:
+            raise TrainingStateError(path=path, reason=(str(error) or "it is cut off").splitlines()[0]) from error

@@ -1,0 +1,205 @@
+"""An avatar's folder: weights, the way it moved in its video and the plate behind it; and its rendering to frames."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+from zipfile import BadZipFile
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from ..errors import InputError, Real3DError
+from .audio import held_ends
+from .camera import Intrinsics
+from .config import ErNerfConfig, GridConfig
+from .dataset import AvatarData
+from .model import ErNerf
+
+FORMAT = 1
+FPS = 25
+RELEASED_SPEECH = {29: "deepspeech", 44: "esperanto", 1024: "hubert"}  # kinds of released avatars, by their width
+_DAMAGED = (OSError, LookupError, ValueError, TypeError, AttributeError, RuntimeError, BadZipFile, SafetensorError)
+_FACTS, _WEIGHTS, _SCENE, _PLATE = "avatar.json", "weights.safetensors", "scene.npz", "plate.png"
+
+
+class AvatarMissingError(InputError):
+    message = "No avatar was found in '{folder}'; give a folder made by 'real3d-portrait avatar train'."
+
+
+class AvatarCorruptError(Real3DError):
+    message = "The avatar '{folder}' is damaged ({reason}); train it again or restore it from a copy."
+
+
+class AvatarTooNewError(InputError):
+    message = "The avatar '{folder}' was made by a newer version (format {found}, this one knows {known}); update."
+
+
+class AvatarSpeechError(InputError):
+    message = "The avatar hears {expected} features of kind '{kind}', but {found} were given; use that kind."
+
+
+@dataclass
+class Avatar:
+    """A trained person.
+
+    Attributes:
+        model: in evaluation mode.
+        camera: at the size of the training video.
+        poses: (T, 4, 4), and eyes (T,), of the training video.
+        plate: (H, W, 3) uint8.
+        speech_kind: which features it was trained to hear.
+        notes: what is worth knowing of the training, such as steps and seconds of video.
+    """
+
+    model: ErNerf
+    camera: Intrinsics
+    poses: NDArray[np.float32]
+    eyes: NDArray[np.float32]
+    plate: NDArray[np.uint8]
+    speech_kind: str
+    notes: dict[str, Any]
+
+    @classmethod
+    def of(cls, model: ErNerf, data: AvatarData, speech_kind: str, notes: dict[str, Any] | None = None) -> Avatar:
+        """From what was just trained."""
+        return cls(
+            model.eval(), data.camera, data.poses, data.eyes, np.asarray(data.plate), speech_kind, dict(notes or {})
+        )
+
+    def save(self, folder: Path) -> None:
+        """Write the folder's files; a folder that holds an older avatar keeps it until the new one is whole."""
+        folder.mkdir(parents=True, exist_ok=True)
+        facts = {
+            "format": FORMAT,
+            "config": asdict(self.model.config),
+            "torso_mean": self.model.torso_occupancy.mean if self.model.torso_occupancy else 0.0,
+            "camera": asdict(self.camera),
+            "speech": self.speech_kind,
+            "fps": FPS,
+            "notes": self.notes,
+        }
+        with tempfile.TemporaryDirectory(dir=folder, prefix=".new") as name:
+            new = Path(name)
+            state = {key: value.contiguous().cpu() for key, value in self.model.state_dict().items()}
+            # The bits say all that rendering needs; the grid behind them is four times the rest.
+            state.pop("occupancy.density")
+            save_file(state, new / _WEIGHTS)
+            np.savez(new / _SCENE, poses=self.poses, eyes=self.eyes)
+            cv2.imwrite(str(new / _PLATE), cv2.cvtColor(self.plate, cv2.COLOR_RGB2BGR))
+            (new / _FACTS).write_text(json.dumps(facts, indent=1))
+            for file in (_WEIGHTS, _SCENE, _PLATE, _FACTS):
+                os.replace(new / file, folder / file)
+
+    @classmethod
+    def load(cls, folder: str | Path, device: str | torch.device = "cpu") -> Avatar:
+        """Read an avatar's folder.
+
+        Raises:
+            AvatarMissingError: there is none. AvatarTooNewError: it was made by a later version.
+            AvatarCorruptError: a file is missing or damaged.
+        """
+        folder = Path(folder)
+        if not (folder / _FACTS).is_file():
+            raise AvatarMissingError(folder=folder)
+        try:
+            facts = json.loads((folder / _FACTS).read_text())
+            if int(facts["format"]) > FORMAT:
+                raise AvatarTooNewError(folder=folder, found=facts["format"], known=FORMAT)
+            model = ErNerf(_config(facts["config"]))
+            state = load_file(folder / _WEIGHTS)
+            state["occupancy.density"] = model.occupancy.density
+            model.load_state_dict(state)
+            if model.torso_occupancy is not None:
+                model.torso_occupancy.mean = float(facts["torso_mean"])
+            with np.load(folder / _SCENE) as scene:
+                poses, eyes = scene["poses"], scene["eyes"]
+            plate = cv2.imread(str(folder / _PLATE), cv2.IMREAD_COLOR)
+            camera = Intrinsics(**facts["camera"])
+            if plate is None or plate.shape[:2] != (camera.height, camera.width) or len(poses) != len(eyes):
+                raise ValueError(f"{_PLATE} or {_SCENE} does not fit")
+        except _DAMAGED as error:
+            raise AvatarCorruptError(folder=folder, reason=(str(error) or "it is cut off").splitlines()[0]) from error
+        model.eval().requires_grad_(False).to(device)
+        return cls(
+            model, camera, poses, eyes, cv2.cvtColor(plate, cv2.COLOR_BGR2RGB), str(facts["speech"]), facts["notes"]
+        )
+
+    def sized(self, side: int) -> Avatar:
+        """The same person seen by a camera with `side` pixels on its shorter side."""
+        c = self.camera
+        factor = side / min(c.height, c.width)
+        height, width = round(c.height * factor), round(c.width * factor)
+        camera = Intrinsics(height, width, *(factor * x for x in (c.focal_x, c.focal_y, c.centre_x, c.centre_y)))
+        shrink = cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
+        plate = cv2.resize(self.plate, (width, height), interpolation=shrink)
+        return replace(self, camera=camera, plate=plate.astype(np.uint8))
+
+    def frames(
+        self,
+        speech: NDArray[np.float32],
+        pose: Literal["original", "static"] | NDArray[np.float32] = "original",
+        background: NDArray[np.uint8] | None = None,
+    ) -> Iterator[NDArray[np.uint8]]:
+        """One frame for each window of speech.
+
+        Args:
+            speech: (T, steps, C) windows of the kind that the avatar hears. pose: that of its video to and fro, its
+                first one throughout, or (N, 4, 4) of another video, to and fro. background: (H, W, 3); None: the
+                plate of its video.
+
+        Yields:
+            (H, W, 3) uint8. The same input gives the same frames.
+
+        Raises:
+            AvatarSpeechError: the features are of another size.
+        """
+        config = self.model.config
+        if speech.ndim != 3 or speech.shape[1:] != (config.audio_steps, config.audio_channels):
+            expected = f"{config.audio_steps} x {config.audio_channels}"
+            found = " x ".join(str(n) for n in speech.shape[1:])
+            raise AvatarSpeechError(expected=expected, kind=self.speech_kind, found=found)
+        device = self.model.box.device
+        own = self.poses[:1] if isinstance(pose, str) and pose == "static" else self.poses
+        poses = own if isinstance(pose, str) else pose
+        plate = self.plate if background is None else background
+        behind = torch.from_numpy(plate.reshape(-1, 3).astype(np.float32) / 255).to(device)
+        heard = torch.from_numpy(np.ascontiguousarray(speech, dtype=np.float32)).to(device)
+        before = 0
+        if self.speech_kind not in RELEASED_SPEECH.values():
+            heard, before = held_ends(heard, config.audio_windows), config.audio_windows // 2
+        seen = torch.from_numpy(np.ascontiguousarray(poses, dtype=np.float32)).to(device)
+        occupied = self.model.occupancy.cells()
+        for frame in range(len(speech)):
+            eye = float(self.eyes[to_and_fro(frame, len(self.eyes))])
+            conditions = self.model.conditions(heard, frame + before, eye)
+            at = seen[to_and_fro(frame, len(seen))]
+            picture = self.model.render(at, self.camera, conditions, behind, occupied)
+            yield (picture * 255).round().to(torch.uint8).cpu().numpy()
+
+
+def to_and_fro(index: int, length: int) -> int:
+    """Where a walk along 0 … length - 1 and back again is at a step; the ends are visited twice."""
+    turn, place = divmod(index, length)
+    return place if turn % 2 == 0 else length - 1 - place
+
+
+def remove_state(folder: Path) -> None:
+    """Delete what only an unfinished training needs."""
+    shutil.rmtree(folder / "data", ignore_errors=True)
+    (folder / "training.pt").unlink(missing_ok=True)
+
+
+def _config(data: dict[str, Any]) -> ErNerfConfig:
+    grids = {name: GridConfig(**data[name]) for name in ("planes", "torso_grid")}
+    return ErNerfConfig(**{**data, **grids})

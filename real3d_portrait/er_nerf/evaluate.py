@@ -1,0 +1,60 @@
+"""How close rendered frames come to the held-out ones."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from .audio import held_ends
+from .dataset import AvatarData
+from .model import ErNerf
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Means over frames, in decibels."""
+
+    psnr: float  # whole frame, over the true torso and plate
+    psnr_head: float  # inside the head's matte; NaN without one
+    frames: int
+
+
+def psnr(picture: NDArray[np.floating], target: NDArray[np.floating], mask: NDArray[np.bool_] | None = None) -> float:
+    """Peak signal-to-noise ratio of pictures in [0, 1], in dB."""
+    error = (picture - target) ** 2
+    return float(-10 * np.log10(max(float(np.mean(error if mask is None else error[mask])), 1e-12)))
+
+
+@torch.no_grad()
+def evaluate(model: ErNerf, data: AvatarData, frames: list[int], true_torso: bool = True) -> Scores:
+    """Render frames of the data with their own speech, eyes and poses.
+
+    Args:
+        true_torso: head over the recorded torso, as the published head numbers are taken; else the torso field.
+    """
+    training = model.training
+    model.eval()
+    device = model.box.device
+    windows = model.config.audio_windows
+    speech = held_ends(torch.from_numpy(np.ascontiguousarray(data.speech)).to(device), windows)
+    poses = torch.from_numpy(np.ascontiguousarray(data.poses)).to(device)
+    occupied = model.occupancy.cells()
+    whole, inside = [], []
+    for frame in frames:
+        conditions = model.conditions(speech, frame + windows // 2, float(data.eyes[frame]))
+        backdrop = data.torso_backdrop(frame) if true_torso else data.plate.astype(np.float32) / 255
+        behind = torch.from_numpy(backdrop.reshape(-1, 3)).to(device)
+        if true_torso:
+            found = model.render_head(poses[frame], data.camera, conditions, occupied).over(behind)
+        else:
+            found = model.render(poses[frame], data.camera, conditions, behind, occupied)
+        picture = found.view(data.camera.height, data.camera.width, 3).cpu().numpy()
+        target = data.frames[frame].astype(np.float32) / 255
+        whole.append(psnr(picture, target))
+        if data.head is not None and (data.head[frame] > 127).any():
+            inside.append(psnr(picture, target, data.head[frame] > 127))
+    model.train(training)
+    return Scores(float(np.mean(whole)), float(np.mean(inside)) if inside else float("nan"), len(frames))

@@ -1,0 +1,209 @@
+"""A synthetic head is learned, an interrupted training ends as one that was not, and an avatar renders the same."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from real3d_portrait.er_nerf.avatar import (
+    Avatar,
+    AvatarCorruptError,
+    AvatarMissingError,
+    AvatarSpeechError,
+    AvatarTooNewError,
+    to_and_fro,
+)
+from real3d_portrait.er_nerf.dataset import AvatarData, AvatarDataError
+from real3d_portrait.er_nerf.evaluate import evaluate, psnr
+from real3d_portrait.er_nerf.model import ErNerf
+from real3d_portrait.er_nerf.trainer import (
+    STATE_FILE,
+    Progress,
+    Trainer,
+    TrainingSettings,
+    TrainingStateError,
+    short_settings,
+)
+from tests.er_nerf.synthetic_head import CHANNELS, small_config, synthetic_data
+
+
+@pytest.fixture(scope="module")
+def data() -> AvatarData:
+    return synthetic_data()
+
+
+def new_trainer(data: AvatarData, settings: TrainingSettings) -> Trainer:
+    torch.manual_seed(0)
+    return Trainer(ErNerf(small_config()), data, settings)
+
+
+SHORT = replace(short_settings(420, rays=512), head_steps=240, lips_steps=50, torso_steps=130)
+
+
+@pytest.fixture(scope="module")
+def trained(data: AvatarData) -> tuple[Avatar, list[Progress]]:
+    trainer = new_trainer(data, SHORT)
+    seen: list[Progress] = []
+    assert trainer.run(seen.append)
+    return Avatar.of(trainer.model, data, "synthetic"), seen
+
+
+def test_held_out_frames_are_met(data: AvatarData, trained: tuple[Avatar, list[Progress]]) -> None:
+    avatar, _ = trained
+    held_out = list(range(data.training, len(data)))
+    over_true_torso = evaluate(avatar.model, data, held_out)
+    whole = evaluate(avatar.model, data, held_out, true_torso=False)
+    plate_only = np.mean([psnr(data.plate / 255.0, data.frames[i] / 255.0) for i in held_out])
+    assert over_true_torso.psnr > 24
+    assert over_true_torso.psnr_head > 17
+    assert whole.psnr > 21 > plate_only + 5
+
+
+def test_the_mouth_follows_the_speech(data: AvatarData, trained: tuple[Avatar, list[Progress]]) -> None:
+    avatar, _ = trained
+    top, bottom, left, right = data.lips[0]
+    made = np.stack(list(avatar.frames(data.speech)))[:, top:bottom, left:right, 1].mean((1, 2))
+    true = data.frames[:, top:bottom, left:right, 1].mean((1, 2))
+    assert np.corrcoef(made, true)[0, 1] > 0.5
+    still = np.repeat(data.speech[:1], 3, 0)
+    frames = list(avatar.frames(still, pose="static"))
+    np.testing.assert_array_equal(frames[1], frames[2])
+
+
+def test_progress_counts_every_step_of_each_stage(trained: tuple[Avatar, list[Progress]]) -> None:
+    _, seen = trained
+    settings = SHORT
+    assert len(seen) == 420
+    for stage in ("head", "lips", "torso"):
+        steps = [p.step for p in seen if p.stage == stage]
+        assert steps == list(range(1, settings.steps(stage) + 1))
+    assert seen[-1].seconds_left == 0
+
+
+def test_an_avatar_keeps_its_frames_through_its_folder(
+    data: AvatarData, trained: tuple[Avatar, list[Progress]], tmp_path: Path
+) -> None:
+    avatar, _ = trained
+    avatar.save(tmp_path / "me")
+    again = Avatar.load(tmp_path / "me")
+    first, second, third = (list(a.frames(data.speech[:3])) for a in (avatar, again, again))
+    for a, b, c in zip(first, second, third, strict=True):
+        np.testing.assert_array_equal(a, b)
+        np.testing.assert_array_equal(b, c)
+    assert {p.name for p in (tmp_path / "me").iterdir()} == {
+        "avatar.json",
+        "weights.safetensors",
+        "scene.npz",
+        "plate.png",
+    }
+
+
+def test_other_sizes_backgrounds_and_poses(data: AvatarData, trained: tuple[Avatar, list[Progress]]) -> None:
+    avatar, _ = trained
+    large = next(avatar.sized(72).frames(data.speech[:1]))
+    assert large.shape == (72, 72, 3)
+    green = np.zeros_like(data.plate)
+    green[..., 1] = 255
+    frame = next(avatar.frames(data.speech[:1], background=green))
+    assert frame[0, 0, 1] > 180
+    assert max(frame[0, 0, 0], frame[0, 0, 2]) < 60
+    poses = data.poses[5:7]
+    moved = list(avatar.frames(data.speech[:1].repeat(4, 0), pose=poses))
+    assert not np.array_equal(moved[1], moved[0])
+    with pytest.raises(AvatarSpeechError, match=f"16 x {CHANNELS}"):
+        next(avatar.frames(np.zeros((3, 16, 29), np.float32)))
+
+
+def test_to_and_fro() -> None:
+    assert [to_and_fro(i, 3) for i in range(8)] == [0, 1, 2, 2, 1, 0, 0, 1]
+
+
+@pytest.fixture
+def short_data() -> AvatarData:
+    return synthetic_data(frames=20, size=24)
+
+
+BRIEF = TrainingSettings(
+    head_steps=20, lips_steps=6, torso_steps=18, rays=64, grid_part=0.5, average_every=2, final_rate=0.1
+)
+
+
+@pytest.mark.parametrize("at", [9, 20, 23, 30])
+def test_resuming_changes_nothing(short_data: AvatarData, tmp_path: Path, at: int) -> None:
+    whole = new_trainer(short_data, BRIEF)
+    whole.run()
+
+    first = new_trainer(short_data, BRIEF)
+    for _ in range(at):
+        first.train_step()
+    first.save(tmp_path / STATE_FILE)
+    torch.manual_seed(123)
+    second = Trainer(ErNerf(small_config()), short_data, BRIEF)
+    second.resume(tmp_path / STATE_FILE)
+    second.run()
+    expected = whole.model.state_dict()
+    for name, value in second.model.state_dict().items():
+        assert torch.equal(value, expected[name]), name
+
+
+def test_a_stopped_run_keeps_its_state(short_data: AvatarData, tmp_path: Path) -> None:
+    trainer = new_trainer(short_data, BRIEF)
+    assert not trainer.run(folder=tmp_path, until=0.0)
+    again = new_trainer(short_data, BRIEF)
+    again.resume(tmp_path / STATE_FILE)
+    assert (again.stage, again.step) == (0, 1)
+
+
+def test_states_that_do_not_fit(short_data: AvatarData, tmp_path: Path) -> None:
+    trainer = new_trainer(short_data, BRIEF)
+    trainer.save(tmp_path / STATE_FILE)
+    other = new_trainer(short_data, short_settings(50))
+    with pytest.raises(TrainingStateError, match="other settings"):
+        other.resume(tmp_path / STATE_FILE)
+    whole = (tmp_path / STATE_FILE).read_bytes()
+    (tmp_path / STATE_FILE).write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(TrainingStateError, match="delete it"):
+        trainer.resume(tmp_path / STATE_FILE)
+
+
+def damaged(name: str, change: Callable[[bytes], bytes | None], folder: Path) -> None:
+    content = change((folder / name).read_bytes())
+    if content is None:
+        (folder / name).unlink()
+    else:
+        (folder / name).write_bytes(content)
+
+
+def test_damaged_and_newer_avatars(trained: tuple[Avatar, list[Progress]], tmp_path: Path) -> None:
+    avatar, _ = trained
+    with pytest.raises(AvatarMissingError):
+        Avatar.load(tmp_path)
+    for name in ("weights.safetensors", "scene.npz", "plate.png"):
+        for change in (lambda whole: whole[: len(whole) // 2], lambda _: None):
+            avatar.save(tmp_path)
+            damaged(name, change, tmp_path)
+            with pytest.raises(AvatarCorruptError, match="train it again"):
+                Avatar.load(tmp_path)
+    avatar.save(tmp_path)
+    facts = json.loads((tmp_path / "avatar.json").read_text())
+    (tmp_path / "avatar.json").write_text(json.dumps({**facts, "format": 99}))
+    with pytest.raises(AvatarTooNewError, match="format 99"):
+        Avatar.load(tmp_path)
+
+
+def test_prepared_data_survive_their_folder(short_data: AvatarData, tmp_path: Path) -> None:
+    short_data.save(tmp_path)
+    again = AvatarData.load(tmp_path)
+    assert again.camera == short_data.camera
+    assert again.training == short_data.training
+    for name in ("frames", "torso", "plate", "head", "poses", "eyes", "face", "lips", "speech"):
+        np.testing.assert_array_equal(getattr(again, name), getattr(short_data, name))
+    (tmp_path / "track.npz").write_bytes(b"PK")
+    with pytest.raises(AvatarDataError, match="prepare the video again"):
+        AvatarData.load(tmp_path)
