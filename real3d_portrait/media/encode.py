@@ -39,9 +39,9 @@ _BITS_PER_CHANNEL = 96_000  # a second; transparent for speech
 _EXACT = (
     Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT | Interpolation.FULL_CHR_H_INP
 )
-# The bound on the quantiser keeps a still background still beside a moving head: blocks that hold both are coded anew
-# in every frame, and x264 would spend least on them.
-_X264 = {"preset": "veryfast", "crf": "14", "qmax": "16", "g": "100", "profile": "high"}
+# At this quality a still background stays within three grey levels of what was given, but for blocks that hold a
+# part of the person too.
+_X264 = {"preset": "veryfast", "crf": "14", "g": "100", "profile": "high"}
 _VP9 = {"deadline": "realtime", "cpu-used": "6", "row-mt": "1", "crf": "20", "b": "0", "g": "100"}
 _VP9_ALPHA = {"auto-alt-ref": "0"}  # libvpx codes no alpha plane for hidden frames
 
