@@ -260,6 +260,8 @@ def test_nothing_is_read_before_the_stage_that_needs_it(weights: Path) -> None:
     assert not loaded & set(vars(fresh))
     fresh.adjust(swaying(), 0.5, "natural")
     assert loaded & set(vars(fresh)) == {"face_model"}
+    fresh.prepare(read_photo(PORTRAIT), None, None)
+    assert "image_network" not in vars(fresh)
 
 
 def test_a_missing_file_is_named_at_once(weights: Path, tmp_path: Path) -> None:

@@ -53,7 +53,7 @@ from ..portrait import PreparedPhoto
 from ..resources import resource
 from .compute import Compute
 from .full_portrait import FullPortrait, prepare_full_portrait
-from .network_file import load_network
+from .network_file import load_config, load_network
 from .real3d.audio_to_motion import AudioToMotion, AudioToMotionConfig
 from .real3d.folding import fold
 from .real3d.image_model import ImageModelConfig, Real3DImageModel
@@ -114,6 +114,11 @@ class FullModel:
         return BaselFaceModel.load(self.weights.path(self.config.face_model))
 
     @cached_property
+    def side(self) -> int:
+        """Of the picture that the image network takes and gives, pixels."""
+        return load_config(self.weights.path(self.config.image), ImageModelConfig).image_size
+
+    @cached_property
     def image_network(self) -> Real3DImageModel:
         path = self.weights.path(self.config.image)
         network = load_network(path, Real3DImageModel, ImageModelConfig, self.config.attention)
@@ -131,11 +136,10 @@ class FullModel:
         return person_segmenter(self.weights.path(self.config.segmenter).parent if held else None)
 
     def prepare(self, photo: Photo, size: int | None, face: int | None) -> FullPortrait:
-        side = self.image_network.config.image_size
-        return prepare_full_portrait(photo, self.face_model, side, self.segmenter, size, face)
+        return prepare_full_portrait(photo, self.face_model, self.side, self.segmenter, size, face)
 
     def reconstruct(self, portrait: PreparedPhoto) -> FullAvatar:
-        side = self.image_network.config.image_size
+        side = self.side
         if not isinstance(portrait, FullPortrait) or portrait.size != side:
             raise PortraitModelError(model=self.name)
         network, fit = self.image_network, portrait.fit
@@ -249,7 +253,10 @@ class FullModel:
         return network
 
     def _hubert(self) -> Hubert:
-        # Not kept: with its 1.3 GB beside the image network, memory would exceed what frames need.
+        # Not kept, and heard before the image network is read: together they would need more memory than frames do.
+        from transformers.utils import logging
+
+        logging.disable_progress_bar()  # of reading what is here already; a download's bar is the hub client's
         source = self.config.hubert
         revision = None if Path(source).is_dir() else self.config.hubert_revision
         return Hubert.load(source, revision, self.compute.device)

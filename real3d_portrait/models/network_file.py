@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, fields, is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
@@ -36,16 +37,26 @@ def load_network(path: Path, build: Callable[[C], N], kind: type[C], attention: 
     Raises:
         WeightsCorruptError: the file is damaged, or holds another network.
     """
+    config = load_config(path, kind, attention)
+    with _refusing(path), safe_open(path, "pt") as file:
+        with _WithoutDraws():
+            network = build(config)
+        network.load_state_dict({name: file.get_tensor(name) for name in file.keys()}, assign=True)  # noqa: SIM118
+    return network.eval().requires_grad_(False)
+
+
+def load_config(path: Path, kind: type[C], attention: str = "sdpa") -> C:
+    """The sizes alone, without reading the tensors; arguments and errors as `load_network`."""
+    with _refusing(path), safe_open(path, "pt") as file:
+        return _config(kind, json.loads((file.metadata() or {})["config"]), attention)
+
+
+@contextmanager
+def _refusing(path: Path) -> Iterator[None]:
     try:
-        with safe_open(path, "pt") as file:
-            config = _config(kind, json.loads((file.metadata() or {})["config"]), attention)
-            with _WithoutDraws():
-                network = build(config)
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        network.load_state_dict(tensors, assign=True)
+        yield
     except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError, OSError) as error:
         raise WeightsCorruptError(path=path, reason=(str(error) or type(error).__name__).splitlines()[0]) from error
-    return network.eval().requires_grad_(False)
 
 
 class _WithoutDraws(TorchFunctionMode):
