@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, get_args
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from real3d_portrait.errors import ParameterChoiceError, ParameterRangeError
 from real3d_portrait.face.camera import rotation_angles, rotation_matrix
 from real3d_portrait.motion.motion import FPS, Motion
 
@@ -31,10 +32,19 @@ class CameraPath:
     Attributes:
         name: static; orbit, a circle round the front that begins and ends there; push-in, slowly nearer.
         zoom: 1..2, on top of the path's own.
+
+    Raises:
+        ParameterChoiceError, ParameterRangeError: another name, or a zoom outside its range.
     """
 
     name: PathName = "static"
     zoom: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.name not in get_args(PathName):
+            raise ParameterChoiceError(name="camera", value=self.name, choices=", ".join(get_args(PathName)))
+        if not 1 <= self.zoom <= LARGEST_ZOOM:
+            raise ParameterRangeError(name="zoom", value=self.zoom, low=1, high=LARGEST_ZOOM)
 
     def at(self, frame: NDArray[np.integer] | int, frames: int) -> NDArray[np.float64]:
         """(…, 3): yaw and pitch added to the head, radians, signs as in `face.camera`, and zoom of the picture.
@@ -75,4 +85,5 @@ def _enlarged(frame: Frame, factor: float) -> Frame:
     centre = np.array([FACE_CENTRE[0] * width, FACE_CENTRE[1] * height])
     shift = (1 - factor) * centre + 0.5 * (factor - 1)
     matrix = np.array([[factor, 0, shift[0]], [0, factor, shift[1]]])
-    return cv2.warpAffine(frame, matrix, (width, height), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    near = cv2.warpAffine(frame, matrix, (width, height), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(near, np.uint8)

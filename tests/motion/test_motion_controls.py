@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from real3d_portrait.config import PoseLimits
+from real3d_portrait.errors import ParameterChoiceError, ParameterRangeError
 from real3d_portrait.face.camera import rotation_matrix
 from real3d_portrait.face.face_model import FaceModel
 from real3d_portrait.motion.camera_path import ORBIT, PUSH_IN, CameraPath
@@ -146,3 +147,11 @@ def test_zoom_enlarges_about_the_face(channels: int) -> None:
     inner = near[10:90, 10:90, :2].astype(float)
     expected = np.dstack([50 + (columns - 50) / 2, 46 + (rows - 46) / 2])[10:90, 10:90] - 0.5
     assert np.abs(inner - expected).max() <= 1
+
+
+def test_other_cameras_are_refused() -> None:
+    with pytest.raises(ParameterChoiceError, match="static, orbit, push-in"):
+        CameraPath("dolly")  # type: ignore[arg-type]
+    for zoom in (0.9, 2.1, float("nan")):
+        with pytest.raises(ParameterRangeError, match="zoom"):
+            CameraPath(zoom=zoom)
