@@ -13,6 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .camera import Intrinsics
+
 DECAY = 0.95  # of a cell's density at each update, so that a cell can become empty again
 _CHUNK = 1 << 16
 _BLOCK = 3  # a torso pixel counts for its neighbours up to two cells away
@@ -132,6 +134,22 @@ class HeadOccupancy(nn.Module):
         grid = torch.where(seen, grid.clamp_min(0), UNSEEN)
         self.density[0, _morton_order(self.size).to(grid.device)] = grid
         return int((~seen).sum())
+
+    def carve(self, pose: Tensor, camera: Intrinsics, matte: Tensor) -> None:
+        """Set cells aside that this picture shows beside the head: what is left is its visual hull.
+
+        Args:
+            pose: (4, 4). matte: (H, W) bool, a little larger than the head.
+        """
+        grid = self.by_position().flatten()
+        rest = (grid >= 0).nonzero()[:, 0]
+        x, y, z = ((cell_points(self.size, 3)[rest].to(pose) - pose[:3, 3]) @ pose[:3, :3]).unbind(-1)
+        column = (x / z * camera.focal_x + camera.centre_x).long()
+        row = (y / z * camera.focal_y + camera.centre_y).long()
+        shown = (z > 0) & (row >= 0) & (row < camera.height) & (column >= 0) & (column < camera.width)
+        beside = shown & ~matte[row.clamp(0, camera.height - 1), column.clamp(0, camera.width - 1)]
+        grid[rest[beside]] = UNSEEN
+        self.density[0, _morton_order(self.size).to(grid.device)] = grid
 
     @torch.no_grad()
     def update(

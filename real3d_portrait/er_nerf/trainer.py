@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
 
+import cv2
 import numpy as np
 import torch
 from torch import Tensor
@@ -36,6 +37,7 @@ _EYE_NOISE = 0.05
 _SHIFT = 1e-3  # of samples that shall look alike
 _EDGE_WEIGHT = 0.1
 _PATCH = 32
+_MARGIN = 9  # pixels by which mattes grow before empty space is carved by them
 
 
 class TrainingStateError(Real3DError):
@@ -51,6 +53,7 @@ class TrainingSettings:
     torso_steps: int = 200_000
     rays: int = 65_536  # pixels of a step
     lips_share: float = 0.0  # of a step's pixels that are drawn in the lips' square
+    carve: bool = False  # begin with the visual hull of the head's mattes instead of all that cameras see
     grid_part: float = 1.0  # of the cells looked at in each refresh but the first
     final_rate: float = 0.5  # learning rate of head and torso at their end
     frame_codes: bool = True  # a code for each frame; without, the first for all, as at test
@@ -74,6 +77,7 @@ def short_settings(steps: int, rays: int = 4096, seed: int = 0) -> TrainingSetti
         torso_steps=torso,
         rays=rays,
         lips_share=0.25,
+        carve=True,
         grid_part=0.125,
         final_rate=0.1,
         frame_codes=False,
@@ -130,6 +134,11 @@ class Trainer:
                 camera.centre_x / camera.focal_x,
                 camera.centre_y / camera.focal_y,
             )
+            if self.settings.carve and self.data.head is not None:
+                for frame in range(0, self.data.training, every):
+                    matte = cv2.dilate(self.data.head[frame], np.ones((_MARGIN, _MARGIN), np.uint8)) > 0
+                    seen = torch.from_numpy(matte).to(self.device)
+                    self.model.occupancy.carve(self.poses[frame], camera, seen)
 
     def _random(self, count: int, below: int) -> Tensor:
         return torch.randint(below, (count,), generator=self.generator)

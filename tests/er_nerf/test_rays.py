@@ -165,6 +165,20 @@ def test_unseen_cells_stay_out() -> None:
     assert int(occupancy.cells().cells.sum()) == 16**3 - unseen
 
 
+def test_carving_leaves_the_visual_hull() -> None:
+    occupancy = HeadOccupancy(32, 10.0)
+    camera = Intrinsics(40, 40, 60, 60, 20, 20)
+    matte = torch.zeros(40, 40, dtype=torch.bool)
+    matte[15:25, 10:30] = True
+    occupancy.carve(frontal_pose(0.8), camera, matte)
+    left = (occupancy.by_position() >= 0).nonzero()
+    # In the plane of the head's middle, 3.2 away, a pixel is 3.2 / 60 units: 5 pixels up and down, 10 to the sides.
+    middle = left[(left[:, 1] == 16)]
+    up, side = (middle[:, axis].float().add(0.5).div(16).sub(1).abs().max() for axis in (0, 2))
+    assert float(up) == pytest.approx(5 * 3.2 / 60, abs=0.07)
+    assert float(side) == pytest.approx(10 * 3.2 / 60, abs=0.07)
+
+
 def test_a_partial_update_leaves_other_cells_alone() -> None:
     occupancy = HeadOccupancy(8, 10.0)
     occupancy.update(lambda points: torch.full_like(points[:, 0], 4.0))
