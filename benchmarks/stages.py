@@ -188,7 +188,8 @@ def main() -> None:
 
     torch.manual_seed(0)
     device = torch.device(args.device)
-    network = Real3DImageModel(SMALL if args.size == "small" else ImageModelConfig()).eval().to(device)
+    network = Real3DImageModel(SMALL if args.size == "small" else ImageModelConfig())
+    network.eval().requires_grad_(False).to(device)
     if not args.plain:
         fold(network)
     bench = Bench(device, DTYPES[args.dtype], args.repeat)
