@@ -11,7 +11,7 @@ from real3d_portrait.app.examples import examples
 from real3d_portrait.app.results import Results
 from real3d_portrait.app.studio import Endpoint, Studio
 
-EXAMPLES = [("portrait_1.jpg", "speech_1.wav", "talking_1.mp4"), ("portrait_2.jpg", "speech_2.wav", "talking_2.mp4")]
+EXAMPLES = [("portrait_1.jpg", "speech_1.wav", "talking_1.mp4")]
 
 
 def build(studio: Studio, results: Results) -> list[Any]:

@@ -29,6 +29,7 @@ from real3d_portrait.app.watch import AbandonedError, Standing, Watch
 from real3d_portrait.errors import OutOfMemoryError, Real3DError, UnexpectedError
 
 _LOGGER = logging.getLogger(__name__)
+_BREATH = 1.5  # seconds
 Report = Callable[[Any], None]
 Outputs = tuple[Any, ...]
 
@@ -119,11 +120,14 @@ class Studio:
             with self._slot, tempfile.TemporaryDirectory(prefix="real3d-portrait-") as folder:
                 return work(endpoint, values, Path(folder), report)
 
-        following = Watch(job).follow()
+        following, yielded = Watch(job).follow(), time.monotonic()
         try:
             while True:
                 _show(progress, next(following))
-                yield nothing
+                # Between two yields nobody can cancel; but each one hides the progress for a moment.
+                if time.monotonic() - yielded > _BREATH:
+                    yield nothing
+                    yielded = time.monotonic()
         except StopIteration as ended:
             made = ended.value
         except AbandonedError:

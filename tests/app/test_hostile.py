@@ -12,7 +12,7 @@ import pytest
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError, ValidationError
 
-from tests.app.server import Server
+from tests.app.server import ROOT, Server
 from tests.app.test_checks import silence
 from tests.example_inputs import PORTRAIT
 
@@ -34,7 +34,7 @@ def test_no_file_of_the_server_is_served(server: Server, path: str) -> None:
     assert answer.value.code in (403, 404)
 
 
-@pytest.mark.parametrize("path", ["/etc/passwd", "/work/../etc/passwd", "app.py", PORTRAIT])
+@pytest.mark.parametrize("path", ["/etc/passwd", "/work/../etc/passwd", "app.py", str(ROOT / "app.py")])
 def test_a_path_of_the_server_is_no_upload(server: Server, path: str) -> None:
     status, text = call(server, "inspect_portrait", [{"path": path, "meta": {"_type": "gradio.FileData"}}, None])
     assert status != 200 or "event: error" in text, text

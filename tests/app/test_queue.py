@@ -63,7 +63,7 @@ def test_a_visitor_who_leaves_or_cancels_frees_the_slot(own: Server, tmp_path: P
         portrait=handle_file(PORTRAIT), audio=short, consent=True, size=256, api_name="/audio_driven"
     )
     assert len(frames(video)) == 10
-    assert time.monotonic() - began < 30
+    assert time.monotonic() - began < 60
     assert own.files() == []
 
 
@@ -73,7 +73,7 @@ def test_stopping_the_app_empties_its_cache(own: Server) -> None:
     assert [path for path in own.cache.rglob("*") if path.is_file()] == []
 
 
-def _wait_until(condition: Any, seconds: float = 60) -> None:
+def _wait_until(condition: Any, seconds: float = 120) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline
