@@ -49,13 +49,14 @@ class CameraPath:
     def at(self, frame: NDArray[np.integer] | int, frames: int) -> NDArray[np.float64]:
         """(…, 3): yaw and pitch added to the head, radians, signs as in `face.camera`, and zoom of the picture.
 
-        frames: length of the clip. An orbit makes whole rounds of about `ORBIT_SECONDS`, so that the clip can repeat.
+        frames: length of the clip. An orbit makes whole rounds of about `ORBIT_SECONDS`, so that the clip can repeat,
+            or in a short clip the beginning of one.
         """
         t = np.asarray(frame, np.float64)
         yaw, pitch, zoom = np.zeros_like(t), np.zeros_like(t), np.ones_like(t)
         if self.name == "orbit":
-            rounds = max(1, round(frames / (FPS * ORBIT_SECONDS)))
-            angle = 2 * np.pi * rounds * t / max(frames, 1)
+            rounds = round(frames / (FPS * ORBIT_SECONDS))
+            angle = 2 * np.pi * t * (rounds / frames if rounds else 1 / (FPS * ORBIT_SECONDS))
             yaw, pitch = np.radians(ORBIT[0]) * np.sin(angle), np.radians(ORBIT[1]) * (np.cos(angle) - 1) / 2
         elif self.name == "push-in":
             x = np.clip(t / max(frames - 1, 1), 0, 1)

@@ -117,6 +117,7 @@ def test_an_orbit_goes_round_once_in_eight_seconds_and_ends_where_it_began() -> 
     assert np.degrees(way[:, 0].max()) == pytest.approx(ORBIT[0], abs=1e-3)
     assert np.degrees(way[:, 1].min()) == pytest.approx(-ORBIT[1], abs=1e-3)
     assert CameraPath("orbit").at(50, FRAMES) == pytest.approx(way[50])
+    assert CameraPath("orbit").at(20, 25) == pytest.approx(way[20])  # a second of it is no faster
 
 
 def test_an_orbit_turns_the_head_in_the_cameras_frame_and_within_the_limits(motion: Motion) -> None:
