@@ -6,7 +6,7 @@ import json
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -40,11 +40,27 @@ log = logging.getLogger(__name__)
 
 SIZES = (128, 512)  # smallest and largest side of the training pictures
 _DATA = "data"
-_CODES = 4096  # frames that have a code of their own
 _TIMED = 8  # steps from which the speed is told
 _TESTED = 25  # frames of the last part that are measured
 
+
+@dataclass(frozen=True)
+class AvatarConfig:
+    """`configs/er_nerf.yaml`."""
+
+    name: str
+    size: int  # side of the training pictures
+    rays: int  # of a training step where no large GPU is at hand
+    occupancy: int
+    max_samples: int
+    individual_codes: int
+
+
 Told = Callable[[str, int, int, float | None], None]  # stage, done, in all, seconds left of the training
+
+
+def _defaults() -> AvatarConfig:
+    return read_config(resource("configs", "er_nerf.yaml"), AvatarConfig)
 
 
 def _compact() -> tuple[FaceModel, Path]:
@@ -57,7 +73,7 @@ def train_avatar(
     video: str | Path,
     output: str | Path,
     *,
-    size: int = 256,
+    size: int | None = None,
     steps: int | None = None,
     minutes: float | None = None,
     device: str = "cpu",
@@ -71,7 +87,7 @@ def train_avatar(
 
     Args:
         output: the avatar's folder; while the training runs it also holds the prepared data and the state.
-        size: side of the training pictures, 128…512.
+        size: side of the training pictures, 128…512; None for that of the configuration.
         steps: in all; None with `minutes`: as many as fit. With neither, the published number, for a large GPU.
         keep_data: leave the prepared data in the folder.
 
@@ -79,6 +95,8 @@ def train_avatar(
         ParameterRangeError: size, steps or minutes do not do. What `prepare.prepare_video` raises.
         TrainingStateError: the state in the folder belongs to other arguments.
     """
+    defaults = _defaults()
+    size = defaults.size if size is None else size
     if not SIZES[0] <= size <= SIZES[1]:
         raise ParameterRangeError(name="size", value=size, low=SIZES[0], high=SIZES[1])
     for name, value in (("steps", steps), ("minutes", minutes)):
@@ -95,8 +113,15 @@ def train_avatar(
             video, output / _DATA, size, face_model, network, lambda step, done, total: tell(step, done, total, None)
         )
     torch.manual_seed(seed)
-    model = ErNerf(replace(ErNerfConfig(), audio_channels=data.speech.shape[2], individual_codes=_CODES))
-    settings = _settings(model, data, output, steps, minutes, device, seed)
+    model = ErNerf(
+        ErNerfConfig(
+            audio_channels=data.speech.shape[2],
+            individual_codes=defaults.individual_codes,
+            occupancy=defaults.occupancy,
+            max_samples=defaults.max_samples,
+        )
+    )
+    settings = _settings(model, data, output, defaults.rays, steps, minutes, device, seed)
     trainer = Trainer(model, data, settings, device)
     if (output / STATE_FILE).is_file():
         trainer.resume(output / STATE_FILE)
@@ -121,26 +146,34 @@ def train_avatar(
 
 
 def _settings(
-    model: ErNerf, data: AvatarData, folder: Path, steps: int | None, minutes: float | None, device: str, seed: int
+    model: ErNerf,
+    data: AvatarData,
+    folder: Path,
+    rays: int,
+    steps: int | None,
+    minutes: float | None,
+    device: str,
+    seed: int,
 ) -> TrainingSettings:
     """How long to train; what was decided once is kept beside the data, so that a resumed training agrees."""
     kept = folder / _DATA / "settings.json"
+    kept.parent.mkdir(parents=True, exist_ok=True)
     asked = {"steps": steps, "minutes": minutes, "seed": seed}
     if kept.is_file():
         known = json.loads(kept.read_text())
         if known["asked"] == asked:
             return TrainingSettings(**known["settings"])
     if steps is None and minutes is not None:
-        steps = _steps_in(model, data, minutes, device)
-    settings = TrainingSettings(seed=seed) if steps is None else short_settings(steps, seed=seed)
+        steps = _steps_in(model, data, rays, minutes, device)
+    settings = TrainingSettings(seed=seed) if steps is None else short_settings(steps, rays, seed)
     kept.write_text(json.dumps({"asked": asked, "settings": settings.__dict__}))
     return settings
 
 
-def _steps_in(model: ErNerf, data: AvatarData, minutes: float, device: str) -> int:
+def _steps_in(model: ErNerf, data: AvatarData, rays: int, minutes: float, device: str) -> int:
     """How many steps fit into so many minutes, from a few of the head's, which are the slowest."""
     state = {name: value.clone() for name, value in model.state_dict().items()}
-    trial = Trainer(model, data, short_settings(10_000), device)
+    trial = Trainer(model, data, short_settings(10_000, rays), device)
     for _ in range(_TIMED // 2):
         trial.train_step()
     start = time.monotonic()
@@ -172,15 +205,16 @@ def render_avatar(
     pose: Literal["original", "static"] = "original",
     background: str | Path | None = None,
     size: int | None = None,
+    sign: Callable[[Path], None] | None = None,
     on_frame: Callable[[int, int], None] | None = None,
 ) -> Clip:
-    """Let an avatar speak, as a video marked like all others.
+    """Let an avatar speak.
 
     Args:
         audio: any file with sound. speech: ready features (T, 16, C) for avatars that hear another kind; with no
             audio the video is silent.
         background: a picture in place of the plate. size: side of the frames; None for that of the training.
-        on_frame: called with frames done and frames in all.
+        sign: as in `VideoWriter`. on_frame: called with frames done and frames in all.
 
     Raises:
         MissingInputError: neither audio nor speech. ParameterChoiceError: pose, or the avatar's kind of speech.
@@ -199,7 +233,7 @@ def render_avatar(
     if background is not None:
         photo = read_photo(background, what="background")
         behind = cv2.resize(photo.pixels, (seen.camera.width, seen.camera.height), interpolation=cv2.INTER_AREA)
-    with VideoWriter(output, width, height, audio=None if audio is None else Path(audio)) as writer:
+    with VideoWriter(output, width, height, audio=None if audio is None else Path(audio), sign=sign) as writer:
         for i, frame in enumerate(seen.frames(speech, pose, behind)):
             writer.write(np.ascontiguousarray(frame[:height, :width]))
             if on_frame is not None:
