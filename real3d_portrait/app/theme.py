@@ -22,7 +22,11 @@ CSS = """
 .hint { padding: 0 2px !important; }
 .hint, .hint p, .hint li { font-size: var(--text-sm) !important; color: var(--body-text-color-subdued) !important; }
 .hint ul { list-style: none; padding: 0; margin: 0; }
+.wrap:has(> .validation-error) { position: static !important; padding: 0 !important; pointer-events: auto !important; }
+.wrap > .validation-error { position: static !important; width: 100%; margin-bottom: 6px; }
 .answer p { font-size: var(--text-md); }
+button[role=tab][aria-selected=true] { color: var(--primary-700) !important; }
+.dark button[role=tab][aria-selected=true] { color: var(--primary-300) !important; }
 :focus-visible { outline: 3px solid var(--color-accent) !important; outline-offset: 2px; }
 @media (max-width: 480px) {
   .gradio-container { padding: 8px !important; }

@@ -55,14 +55,12 @@ def choose(opened: Any, label: str, file: str) -> None:
 
 def block(opened: Any, label: str) -> Any:
     """The visible input or output of that label."""
-    return opened.locator(".block:visible").filter(has=opened.get_by_text(label, exact=True)).last
+    name = opened.get_by_test_id("block-label").get_by_text(label, exact=True)
+    return opened.locator(".block:visible").filter(has=name).last
 
 
 def play(opened: Any) -> Any:
     """The result's video once it is there and its length is known."""
-    opened.wait_for_function(
-        "[...document.querySelectorAll('video')].some(v => v.duration > 0.2 && v.src.includes('_driven-')"
-        " || v.src.includes('swap-'))",
-        timeout=300_000,
-    )
+    ready = "[...document.querySelectorAll('video[src*=\"_driven-\"]')].some(video => video.duration > 0.2)"
+    opened.wait_for_function(ready, timeout=300_000)
     return block(opened, "Result").locator("video")
