@@ -6,6 +6,7 @@ driving video, the image network for frames, HuBERT and A2M for speech.
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -173,6 +174,7 @@ class FullModel:
         seed: int,
     ) -> Motion:
         conditions = speech_conditions(audio.samples, self._hubert())
+        gc.collect()  # the network refers to itself in circles and would stay for long: 1.3 GB
         expression = predict_expression(
             self.audio_network, conditions, mouth_amplitude=mouth_amplitude, temperature=temperature, seed=seed
         )
