@@ -43,6 +43,11 @@ def outwards(neutral: Array) -> NDArray[np.float64]:
     return (target - oval) / np.linalg.norm(target - oval, axis=1, keepdims=True)
 
 
+def room(out: NDArray[np.floating]) -> Ring:
+    """How far inwards skin may give: less under the mouth, which has to keep its place."""
+    return np.where(out[:, 1] < -0.5, 0.1, 0.33)
+
+
 def ring_mean(values: NDArray[np.floating]) -> Ring:
     """Mean of each value (36,) and its neighbours on the ring."""
     return (np.roll(values, 1) + values + np.roll(values, -1)) / 3.0
@@ -116,7 +121,7 @@ class PhotoEdge:
         lab[:, 0] *= 0.5
         other = np.linalg.norm(lab[: len(out), None] - lab[None, len(out) :], axis=-1).min(1)
         covered = np.clip((other - _OTHER[0]) / (_OTHER[1] - _OTHER[0]), 0, 1)
-        return cls(out, ends, np.minimum(unseen, 0.15), ring_mean(covered))
+        return cls(out, ends, np.minimum(unseen, 0.5 * room(out) - 0.035), ring_mean(covered))
 
     def near(self, neutral: Array) -> Ring:
         """0..1, whether the head itself ends near the oval. From the temples up the head is round, and beyond the jaw
@@ -125,10 +130,13 @@ class PhotoEdge:
         head = np.where(height < JAW_Y - 0.1, self.ends < _RIM, np.isfinite(self.ends))
         return head * np.clip((_TEMPLE_Y - height) / 0.06, 0, 1)
 
-    def hidden(self, neutral: Array) -> Ring:
-        """Width of the face's edge that is no good once it turns to the camera."""
-        rim = self.near(neutral) * np.clip(MARGIN - self.ends, 0, MARGIN)
-        return ring_mean(np.where(self.unseen > 0, self.unseen + MARGIN, rim)) + _SHADOW * jaw(neutral)
+    def gaps(self) -> Ring:
+        """Width of the face's edge in place of which the photo shows something else."""
+        return ring_mean(np.where(self.unseen > 0, self.unseen + MARGIN, 0))
+
+    def shadow(self, neutral: Array) -> Ring:
+        """Width of the face's edge that its own rim and shadow take, on top."""
+        return self.near(neutral) * np.clip(MARGIN - self.ends, 0, MARGIN) + _SHADOW * jaw(neutral)
 
     def skipped(self, neutral: Array) -> Ring:
         """Width of what still belongs to the head's edge in the photo just beyond a cliff's foot."""

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..face.topology import OVAL, closed_faces
-from .head_edge import MARGIN, PhotoEdge, jaw, ring_mean
+from .head_edge import MARGIN, PhotoEdge, jaw, ring_mean, room
 
 Array = NDArray[np.float32]
 
@@ -24,8 +24,8 @@ _DISTANCE = np.array([0.0, 0.07, 0.16, 0.28, 0.44, 0.68, 1.1, 2.0])  # from the 
 _BEND = np.array([0.0, 0.22, 0.45, 0.68, 0.86, 0.97, 1.0, 1.0])  # how far z has gone there to that of the back
 _BACK_Z = -0.20  # of hair and ears
 _NECK_Z = -0.15  # of the neck below the chin
-_SIDE, _UNDER = 0.08, 0.22  # depth of a cliff at cheek and ear, and under the chin, head units
-_TUCK_REACH = 0.1  # from the oval inwards
+_SIDE, _UNDER = 0.06, 0.15  # depth of a cliff at cheek and ear, and under the chin, head units
+_TUCK_REACH = 0.07  # from the oval inwards
 _FOOT = 0.006  # least width of a cliff, about a texel of the front plane
 RINGS = 1 + len(_DISTANCE)
 _REACH = 0.14  # distance over which the oval drags what is around it
@@ -88,7 +88,7 @@ def tuck(sheet: Array, out: NDArray[np.floating], widest: NDArray[np.floating]) 
     nearest = distance.min(1, keepdims=True)
     nearness = np.exp(-((distance / 0.05) ** 2) + (nearest / 0.05) ** 2)
     nearness /= nearness.sum(1, keepdims=True)
-    reach = nearness @ np.maximum(_TUCK_REACH, 2.5 * widest)
+    reach = nearness @ np.clip(2.5 * widest, _TUCK_REACH, room(out))
     nearness *= np.clip(1 - nearest / reach[:, None], 0, 1)
     nearness[478:] = 0
     nearness[478 : 478 + 36] = np.eye(36)

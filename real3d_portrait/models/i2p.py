@@ -21,7 +21,7 @@ from .triplane import PLANE_SIZE, TriPlanes
 Array = NDArray[np.float32]
 
 UPPER_FACE, LOWER_FACE = 0.0, -0.12  # y above which a photo's expression belongs to the person, and below not
-DEEP_EDGE = 0.022  # head units of skin at the head's edge that a far turn hides
+DEEP_EDGE = 0.02  # head units of skin at the head's edge that a far turn hides
 LEAST_CLIFF = 0.02  # head units that count as a cliff
 CAMERA = 2.8  # head units from the camera to the head, for the perspective of a turning head
 
@@ -69,8 +69,9 @@ class LiftedHead:
         out = self.edge.out
         turn = turned(out, self.rotation, rotation)
         falls = np.clip(-self.drop.reshape(RINGS, -1)[1] / DEEP_EDGE, 0, 1)
-        amount = self.edge.hidden(self.neutral) * np.minimum(turn / TURN, 1)
-        amount += DEEP_EDGE * falls * np.clip((turn - TURN) / (2 * TURN), 0, 1)
+        amount = self.edge.gaps() * np.minimum(turn / TURN, 1)
+        # What hides shadow alone waits for a far turn: a moved outline makes a face look wider.
+        amount += (self.edge.shadow(self.neutral) + DEEP_EDGE * falls) * np.clip((turn - TURN) / (2 * TURN), 0, 1)
         residual = np.zeros_like(self.sheet)
         residual[:, :2] = np.einsum("nkc,k->nc", self.tuck, amount)
         foot = slice(478 + len(out), 478 + 2 * len(out))
@@ -142,7 +143,7 @@ def lift(
         drag=drag,
         drop=drop,
         edge=edge,
-        tuck=tuck(sheet, edge.out, edge.hidden(neutral)),
+        tuck=tuck(sheet, edge.out, edge.gaps() + edge.shadow(neutral)),
         uv=uv,
         code=coordinate_code(sheet),
         origin=origin,
