@@ -39,7 +39,7 @@ def build_app(models: ModelSource | None = None, limits: Limits | None = None) -
                 for name, build in TABS.items():
                     with gr.Tab(name):
                         events += build(studio, results)
-            with gr.Column(scale=5, min_width=320):
+            with gr.Column(scale=5, min_width=320, elem_classes="results"):
                 results.build()
                 verify_panel.build(studio.limits)
                 with gr.Accordion("Responsible use", open=False):

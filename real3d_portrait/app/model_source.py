@@ -20,6 +20,11 @@ _LOGGER = logging.getLogger(__name__)
 NOTICE = "The model that this page should run is not available here; the bundled compact model works instead."
 
 
+def lends_gpus() -> bool:
+    """Whether this is a Space that lends GPUs by the call."""
+    return os.environ.get("SPACES_ZERO_GPU", "").lower() in ("1", "t", "true")
+
+
 class ModelSource:
     """The model that REAL3D_MODEL names, without it the one in REAL3D_WEIGHTS, without that the bundled one.
 
@@ -29,7 +34,8 @@ class ModelSource:
     def __init__(self) -> None:
         self.name = os.environ.get("REAL3D_MODEL") or (FULL if os.environ.get(WEIGHTS_VARIABLE) else COMPACT)
         self.notice = ""
-        self._lock, self._loaded = Lock(), None
+        self._lock = Lock()
+        self._loaded: Real3DPortrait | None = None
         if self.name != COMPACT:
             try:
                 resolve(self.name)
@@ -40,6 +46,11 @@ class ModelSource:
     def compact(self) -> bool:
         """Whether it is the bundled model, which needs no GPU."""
         return self.name == COMPACT
+
+    @property
+    def lent(self) -> bool:
+        """Whether it renders on a GPU that this Space lends by the call; the compact model never does."""
+        return not self.compact and lends_gpus()
 
     @property
     def temperature(self) -> float:
@@ -61,6 +72,10 @@ class ModelSource:
                         raise
                     self._fall_back(error)
                     self._loaded = Real3DPortrait.from_pretrained(COMPACT)
+                if self.lent:
+                    from real3d_portrait.app.lent_gpu import lend
+
+                    lend(self._loaded)
             return self._loaded
 
     def _fall_back(self, error: Real3DError) -> None:

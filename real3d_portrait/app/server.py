@@ -9,6 +9,7 @@ from importlib.util import find_spec
 
 from real3d_portrait.app.blocks import build_app
 from real3d_portrait.app.limits import Limits
+from real3d_portrait.app.model_source import ModelSource
 from real3d_portrait.app.theme import CSS, theme
 from real3d_portrait.errors import Real3DError
 
@@ -26,7 +27,10 @@ def launch() -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         limits = Limits.from_environment()
-        app = build_app(limits=limits)
+        models = ModelSource()
+        if models.lent:
+            models.load()  # workers that hold the GPU are forks of this process
+        app = build_app(models, limits)
     except Real3DError as error:
         sys.exit(str(error))
     try:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 from gradio.components import Component
@@ -27,6 +27,9 @@ from real3d_portrait.app.results import Results
 from real3d_portrait.app.uploads import plain
 from real3d_portrait.app.watch import AbandonedError, Standing, Watch
 from real3d_portrait.errors import OutOfMemoryError, Real3DError, UnexpectedError
+
+if TYPE_CHECKING:
+    from real3d_portrait.app.rendering import Rendering
 
 _LOGGER = logging.getLogger(__name__)
 _BREATH = 1.5  # seconds
@@ -106,6 +109,7 @@ class Studio:
             concurrency_limit=1,
             concurrency_id="render",
             validator=check,
+            scroll_to_output=True,
         )
 
     def _run(
@@ -143,11 +147,10 @@ class Studio:
         yield made
 
     def _make_video(self, endpoint: Endpoint, values: dict[str, Any], folder: Path, report: Report) -> Outputs:
-        from real3d_portrait.app.rendering import Rendering
         from real3d_portrait.provenance.manifest import sidecar
 
         arguments = _arguments(values)
-        rendering = Rendering(self.models.load().model, arguments.pop("badge"))
+        rendering = self._rendering(arguments.pop("badge"), folder)
         suffix = ".webm" if arguments["background"] == "transparent" else ".mp4"
         # Nobody can guess the name of somebody else's result.
         output = folder / f"{endpoint.name}-{secrets.token_hex(16)}{suffix}"
@@ -157,15 +160,23 @@ class Studio:
         return _kept(clip.path), _facts(clip, time.monotonic() - began), manifest
 
     def _make_preview(self, endpoint: Endpoint, values: dict[str, Any], folder: Path, report: Report) -> Outputs:
-        from real3d_portrait.app.rendering import Rendering
-
         arguments = _arguments(values)
-        rendering = Rendering(self.models.load().model, arguments.pop("badge"))
+        rendering = self._rendering(arguments.pop("badge"), folder)
         began = time.monotonic()
         clip = rendering.preview(folder=folder / secrets.token_hex(16), **arguments, progress=report)
         picture = clip.path.joinpath("frame_000000.png")
         renamed = picture.rename(folder / f"{endpoint.name}-{clip.path.name}.png")
         return _kept(renamed), _facts(clip, time.monotonic() - began)
+
+    def _rendering(self, badge: bool, folder: Path) -> Rendering:
+        pipeline = self.models.load()
+        if self.models.lent:
+            from real3d_portrait.app.lent_gpu import LentRendering
+
+            return LentRendering(pipeline.model, badge, folder)
+        from real3d_portrait.app.rendering import Rendering
+
+        return Rendering(pipeline.model, badge)
 
 
 def _arguments(values: dict[str, Any]) -> dict[str, Any]:

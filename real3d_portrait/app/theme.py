@@ -16,7 +16,9 @@ mark as AI-generated; re-encoding and most social networks remove it, so a missi
 in the examples do not exist.
 """
 CSS = """
-.gradio-container { max-width: 1280px !important; margin: 0 auto !important; }
+.gradio-container { max-width: 1280px !important; width: 100%; min-width: 0 !important; margin: 0 auto !important; }
+.gradio-container > .main { min-width: 0 !important; padding: clamp(8px, 2vw, 28px) !important; }
+.table-wrap { overflow-x: auto !important; }
 .consent, .notice { border-left: 4px solid var(--color-accent) !important; }
 .notice { padding-left: 12px !important; }
 .hint { padding: 0 2px !important; }
@@ -28,8 +30,10 @@ CSS = """
 button[role=tab][aria-selected=true] { color: var(--primary-700) !important; }
 .dark button[role=tab][aria-selected=true] { color: var(--primary-300) !important; }
 :focus-visible { outline: 3px solid var(--color-accent) !important; outline-offset: 2px; }
+@media (min-width: 800px) { .results { position: sticky; top: 12px; align-self: flex-start; } }
 @media (max-width: 480px) {
-  .gradio-container { padding: 8px !important; }
+  .table-wrap { max-width: calc(100vw - 40px); }
+  .block, .column, .row, .form { min-width: 0 !important; max-width: 100%; }
   .tab-container button { padding: 0 6px !important; font-size: 13px !important; }
 }
 """
@@ -52,5 +56,7 @@ def theme() -> gr.themes.Base:
         block_title_text_color="*neutral_700",
         block_info_text_color="*neutral_600",
         body_text_color_subdued="*neutral_600",
+        block_label_background_fill_dark="*primary_800",
+        block_title_background_fill_dark="*primary_800",
         checkbox_border_color="*neutral_500",
     )

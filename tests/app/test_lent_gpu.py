@@ -1,0 +1,45 @@
+"""Rendering through a worker that holds a lent GPU; here the worker is the process itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from real3d_portrait import Real3DPortrait
+from real3d_portrait.app.lent_gpu import LentRendering, lend, seconds
+from real3d_portrait.app.rendering import Rendering
+from tests.app.server import frames
+from tests.example_inputs import PORTRAIT, speech
+
+
+@pytest.fixture(scope="module")
+def pipeline() -> Real3DPortrait:
+    loaded = Real3DPortrait.from_pretrained("compact")
+    lend(loaded)
+    return loaded
+
+
+def test_frames_and_facts_are_those_of_a_machine_with_its_own_gpu(
+    pipeline: Real3DPortrait, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REAL3D_KEY_FOLDER", str(tmp_path / "keys"))
+    voice = speech(tmp_path / "voice.wav", 0.4)
+    own = Rendering(pipeline.model).audio_driven(PORTRAIT, voice, size=256, output=tmp_path / "own.mp4")
+    seen: list[str] = []
+    lent = LentRendering(pipeline.model, badge=False, folder=tmp_path).audio_driven(
+        PORTRAIT, voice, size=256, output=tmp_path / "lent.mp4", progress=lambda now: seen.append(now.stage)
+    )
+    assert (lent.frames, lent.width, lent.height) == (own.frames, own.width, own.height)
+    assert np.array_equal(frames(str(own.path)), frames(str(lent.path)))
+    assert seen.count("rendering") == own.frames + 1
+    again = LentRendering(pipeline.model, badge=False, folder=tmp_path).video_driven(
+        PORTRAIT, own.path, pose=str(own.path), size=256, output=tmp_path / "again.mp4"
+    )
+    assert again.frames == own.frames
+
+
+def test_the_gpu_is_asked_for_as_long_as_the_clip_needs() -> None:
+    short, long, endless = (seconds("", total, "", (), {}) for total in (25, 1500, 15000))
+    assert 20 < short < 30 < long < endless == 300
