@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
@@ -124,16 +123,15 @@ class Avatar:
                 model.torso_occupancy.mean = float(facts["torso_mean"])
             with np.load(folder / _SCENE) as scene:
                 poses, eyes = scene["poses"], scene["eyes"]
-            plate = cv2.imread(str(folder / _PLATE), cv2.IMREAD_COLOR)
+            picture = cv2.imread(str(folder / _PLATE), cv2.IMREAD_COLOR)
             camera = Intrinsics(**facts["camera"])
-            if plate is None or plate.shape[:2] != (camera.height, camera.width) or len(poses) != len(eyes):
+            if picture is None or picture.shape[:2] != (camera.height, camera.width) or len(poses) != len(eyes):
                 raise ValueError(f"{_PLATE} or {_SCENE} does not fit")
         except _DAMAGED as error:
             raise AvatarCorruptError(folder=folder, reason=(str(error) or "it is cut off").splitlines()[0]) from error
         model.eval().requires_grad_(False).to(device)
-        return cls(
-            model, camera, poses, eyes, cv2.cvtColor(plate, cv2.COLOR_BGR2RGB), str(facts["speech"]), facts["notes"]
-        )
+        plate = cv2.cvtColor(picture, cv2.COLOR_BGR2RGB).astype(np.uint8)
+        return cls(model, camera, poses, eyes, plate, str(facts["speech"]), facts["notes"])
 
     def sized(self, side: int) -> Avatar:
         """The same person seen by a camera with `side` pixels on its shorter side."""
@@ -192,12 +190,6 @@ def to_and_fro(index: int, length: int) -> int:
     """Where a walk along 0 … length - 1 and back again is at a step; the ends are visited twice."""
     turn, place = divmod(index, length)
     return place if turn % 2 == 0 else length - 1 - place
-
-
-def remove_state(folder: Path) -> None:
-    """Delete what only an unfinished training needs."""
-    shutil.rmtree(folder / "data", ignore_errors=True)
-    (folder / "training.pt").unlink(missing_ok=True)
 
 
 def _config(data: dict[str, Any]) -> ErNerfConfig:

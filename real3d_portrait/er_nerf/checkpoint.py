@@ -130,8 +130,8 @@ def read_released(path: Path) -> ErNerf:
             if data is not state and _MEAN not in data:
                 raise ValueError(f"{_MEAN} is absent")
             # A bare state dict does not carry the mean; that of the grid it was taken from is the same number.
-            mean = data.get(_MEAN) if data is not state else model.torso_occupancy.alpha.mean()
-            model.torso_occupancy.mean = float(mean)
+            bare = data is state
+            model.torso_occupancy.mean = float(model.torso_occupancy.alpha.mean() if bare else data[_MEAN])
     except (ValueError, TypeError) as error:
         raise CheckpointMismatchError(path=path, network=_NETWORK, reason=str(error)) from error
     return model.eval().requires_grad_(False)

@@ -50,6 +50,10 @@ class GridEncoder(nn.Module):
     """Bilinear features of a point of the square [-1, 1]², all levels one after another; zero outside."""
 
     offsets: Tensor  # (L + 1,) int32: first row of each level, and the number of rows
+    _scale: Tensor  # (L,) each
+    _resolution: Tensor
+    _rows: Tensor
+    _offset: Tensor
 
     def __init__(self, config: GridConfig) -> None:
         super().__init__()

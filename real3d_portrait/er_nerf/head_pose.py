@@ -72,6 +72,7 @@ def _solve(
 ) -> tuple[Array, Array, float]:
     """Rotation vectors and shifts (T, 3) that bring points before the camera, and their mean error in pixels."""
     camera = np.array([[focal, 0, size / 2], [0, focal, size / 2], [0, 0, 1]])
+    straight = np.zeros(4)  # no distortion
     vectors, shifts, errors = [], [], []
     for i in range(len(points)):
         vector = cv2.Rodrigues(start[i])[0]
@@ -80,9 +81,9 @@ def _solve(
         middle = (seen[i].mean(0) - size / 2) / focal * depth
         shift = np.array([*middle, depth])[:, None] - start[i] @ points[i].mean(0)[:, None]
         _, vector, shift = cv2.solvePnP(
-            points[i], seen[i], camera, None, vector, shift, useExtrinsicGuess=True, flags=cv2.SOLVEPNP_ITERATIVE
+            points[i], seen[i], camera, straight, vector, shift, useExtrinsicGuess=True, flags=cv2.SOLVEPNP_ITERATIVE
         )
-        found, _ = cv2.projectPoints(points[i], vector, shift, camera, None)
+        found, _ = cv2.projectPoints(points[i], vector, shift, camera, straight)
         errors.append(float(np.linalg.norm(found[:, 0] - seen[i], axis=1).mean()))
         vectors.append(vector[:, 0])
         shifts.append(shift[:, 0])

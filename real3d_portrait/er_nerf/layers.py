@@ -22,8 +22,6 @@ _UNDER_HEAD = 0.1  # of the side: how far the torso goes on under the head
 _DARKER = 0.98  # a row
 _SHUT = 0.85  # of the open eyes' width: what a blink takes
 
-STILL = 8  # edge of thumbnails that tell cuts
-
 
 def person_alpha(probability: Plane) -> Plane:
     """Matte from a network's probability, its soft border made half as wide."""

@@ -47,7 +47,7 @@ class RaySamples(NamedTuple):
     points: Tensor  # (S, 3)
     ends: Tensor  # (S,) distance of the far end of each step
     first: Tensor  # (N,) of a ray's samples
-    count: Tensor  # (N,)
+    counts: Tensor  # (N,)
 
 
 @torch.no_grad()

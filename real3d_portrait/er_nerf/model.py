@@ -107,7 +107,7 @@ class ErNerf(nn.Module):
             stride = max(1, min(n // len(alive), _LARGEST_STRIDE))
             strides.append((len(alive), stride))
             slots = done + torch.arange(stride, device=pose.device).expand(len(alive), -1)
-            present = slots < samples.count[alive, None]
+            present = slots < samples.counts[alive, None]
             chosen = (samples.first[alive, None] + slots)[present]
             grid = self._shade(samples, chosen, directions, conditions, present)
             added, going = add_samples(RaySums(*(part[alive] for part in sums)), grid)
@@ -134,7 +134,7 @@ class ErNerf(nn.Module):
         start = near if noise is None else near + self.step * noise
         samples = march(origin, directions, start, far, occupied, self.step, self.config.max_samples)
         slots = torch.arange(self.config.max_samples, device=directions.device)
-        present = slots < samples.count[:, None]
+        present = slots < samples.counts[:, None]
         chosen = torch.arange(len(samples.ray), device=directions.device)
         return composite(self._shade(samples, chosen, directions, conditions, present)), samples
 

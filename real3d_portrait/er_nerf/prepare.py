@@ -275,5 +275,7 @@ def _fit(model: FaceModel, landmarks: NDArray[np.float32], size: int) -> ClipFit
         fit_clip(known, landmarks[start : start + _CHUNK], (size, size), with_offset=False)
         for start in range(0, len(landmarks), _CHUNK)
     ]
-    tracks = (np.concatenate([getattr(p, name) for p in parts]) for name in ("expression", "rotation", "translation"))
-    return ClipFit(person.identity, *tracks, person.offset)
+    expression, rotation, translation = (
+        np.concatenate([getattr(part, name) for part in parts]) for name in ("expression", "rotation", "translation")
+    )
+    return ClipFit(person.identity, expression, rotation, translation, person.offset)

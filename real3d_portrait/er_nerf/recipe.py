@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -25,7 +26,7 @@ from ..media.writer import VideoWriter, check_output
 from ..motion.audio_features import SAMPLE_RATE
 from ..motion.audio_to_motion import load_a2m
 from ..resources import resource
-from .avatar import FPS, RELEASED_SPEECH, Avatar, remove_state
+from .avatar import FPS, RELEASED_SPEECH, Avatar
 from .camera import Intrinsics, camera_pose
 from .checkpoint import read_released
 from .config import ErNerfConfig
@@ -141,7 +142,8 @@ def train_avatar(
     avatar = Avatar.of(model, data, KIND, notes)
     avatar.save(output)
     if not keep_data:
-        remove_state(output)
+        shutil.rmtree(output / _DATA, ignore_errors=True)
+        (output / STATE_FILE).unlink(missing_ok=True)
     return avatar
 
 
@@ -232,7 +234,8 @@ def render_avatar(
     behind = None
     if background is not None:
         photo = read_photo(background, what="background")
-        behind = cv2.resize(photo.pixels, (seen.camera.width, seen.camera.height), interpolation=cv2.INTER_AREA)
+        place = seen.camera.width, seen.camera.height
+        behind = cv2.resize(photo.pixels, place, interpolation=cv2.INTER_AREA).astype(np.uint8)
     with VideoWriter(output, width, height, audio=None if audio is None else Path(audio), sign=sign) as writer:
         for i, frame in enumerate(seen.frames(speech, pose, behind)):
             writer.write(np.ascontiguousarray(frame[:height, :width]))

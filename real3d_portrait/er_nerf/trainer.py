@@ -220,8 +220,8 @@ class Trainer:
         # The lips' stage goes on where the head's ended: its terms count fully.
         loss = head_loss(colour, target, sums, face, 1.0 if lips else progress, lips)
         if side:
-            pictures = (x.view(-1, side, side, 3).permute(0, 3, 1, 2) for x in (colour, target))
-            loss = loss + _EDGE_WEIGHT * edge_loss(*pictures)
+            picture, goal = (x.view(-1, side, side, 3).permute(0, 3, 1, 2) for x in (colour, target))
+            loss = loss + _EDGE_WEIGHT * edge_loss(picture, goal)
         if not lips and self.step % _GRID_EVERY == 0 and len(samples.points):
             shift = _SHIFT * (2 * self._uniform(len(samples.points), 3) - 1)
             alike = smoothness(model.head, samples.points, shift, conditions.audio, conditions.eye)

@@ -51,8 +51,8 @@ def synthetic_data(frames: int = 40, size: int = SIZE, seed: int = 0) -> AvatarD
         pictures.append(np.where(hit[..., None], colour, behind))
         torsos.append(np.concatenate([cloth * torso[..., None], torso[..., None]], -1))
         heads.append(hit)
-    basis = rng.normal(size=(3, CHANNELS))
-    states = np.stack([mouth, np.gradient(mouth), np.ones(frames)], 1) @ basis
+    states = np.stack([mouth, np.gradient(mouth)], 1)
+    states = (states - states.mean(0)) / states.std(0) @ rng.normal(size=(2, CHANNELS))
     around = np.clip(np.arange(frames)[:, None] + np.arange(-8, 8)[None] // 2, 0, frames - 1)
     face = np.tile(np.array([size // 5, 4 * size // 5, size // 4, 3 * size // 4]), (frames, 1))
     lips = np.tile(np.array([size // 2, size // 2 + 12, size // 2 - 6, size // 2 + 6]), (frames, 1))

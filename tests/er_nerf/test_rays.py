@@ -80,8 +80,8 @@ def test_samples_lie_on_the_lattice_within_occupied_cells() -> None:
         count += int((occupied[j[:, 0], j[:, 1], j[:, 2]] & (t < far)).sum())
     assert len(samples.ray) == count > 20
     few = march(origin, directions, near, far, occupied_cells(occupied), step, 2)
-    assert int(few.count.max()) == 2
-    assert torch.equal(few.count, samples.count.clamp_max(2))
+    assert int(few.counts.max()) == 2
+    assert torch.equal(few.counts, samples.counts.clamp_max(2))
 
 
 def test_nothing_occupied_gives_no_samples() -> None:

@@ -143,7 +143,7 @@ def test_samples_of_rays(model: ErNerf, grid: str) -> None:
     samples = march(origin, directions, near, far, model.occupancy.cells(), model.step, 16)
     rays = known[f"train_{grid}_rays"]
     order = torch.argsort(rays[:, 0])
-    np.testing.assert_array_equal(samples.count, rays[order, 2])
+    np.testing.assert_array_equal(samples.counts, rays[order, 2])
     recorded = torch.cat([torch.arange(first, first + count) for _, first, count in rays[order].tolist()])
     torch.testing.assert_close(samples.points, known[f"train_{grid}_xyz"][recorded], atol=1e-5, rtol=1e-4)
     ends = torch.stack([torch.full_like(samples.ends, model.step), samples.ends], 1)
