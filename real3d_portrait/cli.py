@@ -75,7 +75,7 @@ def _add_controls(parser: argparse.ArgumentParser, background: str | None) -> No
     add("--size", type=_size, default=512, metavar="256|512|source",
         help="side in pixels; source = pasted back into the whole photo (default: 512)")
     add("--face", type=int, metavar="N", help="which face of the photo, 1 = the largest (default: 1)")
-    add("--output", required=True, metavar="FILE", help=".mp4, .webm (transparent), or a folder for PNGs")
+    add("--output", required=True, metavar="FILE", help=".mp4, .gif, .webm (transparent), or a folder for PNGs")
     add("--quiet", action="store_true", help="no progress bar")
     add("--verbose", action="store_true", help="log every step, and the traceback of a failure")
 # fmt: on

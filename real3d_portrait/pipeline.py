@@ -175,7 +175,7 @@ class Real3DPortrait:
         Args:
             portrait: photo (path, array, Pillow image), or one prepared by this model.
             audio: any file with sound, or Audio.
-            output: .mp4, .webm or a folder for single pictures.
+            output: .mp4, .webm, .gif or a folder for single pictures; marked as AI-generated (`provenance`).
 
         Raises:
             InputError: one exception a cause, see `errors`; nothing is written then.
@@ -344,18 +344,24 @@ class Real3DPortrait:
             warnings += ("The head would turn further than one photo can show; the turn is limited softly.",)
         for warning in warnings:
             log.warning("%s", warning)
-        backgrounds = None if background.transparent else background.frames(avatar.plate)
+        # Frames that are pasted back need no background: the photo has its own.
+        alone = background.transparent or settings.size == "source"
+        backgrounds = None if alone else background.frames(avatar.plate)
         frames = self.model.render_frames(avatar, pose, backgrounds)
         height, width = avatar.size, avatar.size
         if settings.size == "source":
             height, width = portrait.source.shape[:2]
-            paste = PasteBack(portrait)
+            paste = PasteBack(portrait, avatar.plate)
             frames = _pasted(frames, paste)
         frames = _counted(frames, len(motion), settings)
         return _Job(frames, width, height, len(motion), audio, background.transparent, warnings)
 
     def _write(self, job: _Job, output: PathLike, settings: Controls) -> Clip:
-        writer = VideoWriter(output, job.width, job.height, audio=job.audio, transparent=job.transparent)
+        from .provenance.manifest import marker
+
+        writer = VideoWriter(
+            output, job.width, job.height, audio=job.audio, transparent=job.transparent, sign=marker()
+        )
         with writer, closing(job.frames):
             for frame in job.frames:
                 writer.write(frame)
