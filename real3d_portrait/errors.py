@@ -403,6 +403,10 @@ class VideoTooLargeError(InputError):
     message = "The video has {width} x {height} pixels, more than {limit} megapixels; scale it down first."
 
 
+class StagesUnavailableError(InputError):
+    message = "The model '{model}' does not show its inner stages and its mesh; use compact."
+
+
 class UnexpectedError(Real3DError):
     message = "Something went wrong on the server ({reason}); try again, with another file if it stays so."
 

@@ -31,6 +31,7 @@ def build(studio: Studio, results: Results) -> list[Any]:
     with gr.Row():
         preview = gr.Button("Preview one frame")
         start = gr.Button("Make it talk", variant="primary")
+    anatomy = gr.Button("Show how it is made", size="sm")
     examples(EXAMPLES, [photo, speech, results.video])
     inputs = {"portrait": photo, "audio": speech, "consent": consent, **background, **settings}
     frame = {"portrait": photo, "audio": speech, "consent": consent, **background, **_still(settings)}
@@ -39,6 +40,9 @@ def build(studio: Studio, results: Results) -> list[Any]:
     return [
         studio.connect_video(start, Endpoint("audio_driven", description, inputs, ("portrait", "audio")), results),
         studio.connect_preview(preview, Endpoint("preview_frame", shown, frame, ("portrait",)), results, public=True),
+        studio.connect_anatomy(
+            anatomy, Endpoint("anatomy", "Inner stages of one frame.", frame, ("portrait",)), results
+        ),
     ]
 
 

@@ -10,10 +10,12 @@ from typing import Any
 
 import numpy as np
 
+from real3d_portrait.errors import StagesUnavailableError
 from real3d_portrait.media.audio import Audio, read_audio
 from real3d_portrait.media.clip import Clip
 from real3d_portrait.models.talking import AnyModel, Frame
-from real3d_portrait.pipeline import Real3DPortrait
+from real3d_portrait.motion.motion import Motion
+from real3d_portrait.pipeline import Real3DPortrait, _background, _controls, _placement
 from real3d_portrait.provenance.badge import add_badge
 from real3d_portrait.provenance.manifest import marker
 from real3d_portrait.provenance.verify import Marking, verify
@@ -41,17 +43,42 @@ class Rendering(Real3DPortrait):
             audio: the speech; None = the bundled example.
             controls: as of `audio_driven`.
         """
+        return self.video_driven(portrait, self._widest(audio), output=folder, **{**controls, "pose": "static"})
+
+    def anatomy(self, portrait: str, audio: str | None, mesh: Path, **controls: Any) -> list[tuple[Frame, str]]:
+        """The inner stages of the same frame, with titles; the head at rest is written to `mesh` as GLB.
+
+        Raises:
+            StagesUnavailableError: another model than the compact one.
+        """
+        from real3d_portrait.head_mesh import head_mesh
+        from real3d_portrait.media.glb import write_glb
+        from real3d_portrait.models.compact import CompactModel
+        from real3d_portrait.stages import inner_stages
+
+        if not isinstance(self.model, CompactModel):
+            raise StagesUnavailableError(model=self.name)
+        settings = _controls({**controls, "pose": "static"})
+        background = _background(settings)
+        prepared = self._portrait(portrait, settings)
+        avatar = self.model.reconstruct(prepared)
+        motion = self.model.adjust(self._widest(audio), settings.mouth_amplitude, settings.blink)
+        placed, _ = self.model.place(avatar, motion, _placement(settings))
+        write_glb(head_mesh(avatar), mesh)
+        behind = avatar.plate if background.transparent else next(background.frames(avatar.plate))
+        return inner_stages(self.model, prepared, avatar, placed, 0, behind).captioned()
+
+    def _widest(self, audio: str | None) -> Motion:
+        """One frame of motion, the one with the widest open mouth in the first seconds of speech."""
         sound = read_audio(audio or resource("assets", "examples", "speech_1.wav"))
         spoken = Audio(sound.samples[: round(_SPOKEN * sound.rate)], sound.rate)
-        settings = {**controls, "pose": "static"}
         motion = self.model.motion_from_audio(
             spoken, pose="static", mouth_amplitude=1.0, blink="none", temperature=0.0, seed=0
         )
         widest = int(np.argmax(np.linalg.norm(motion.expression, axis=1)))
-        one = slice(widest, widest + 1)
         still = np.zeros((1, 3), np.float32)
-        shown = replace(motion, expression=motion.expression[one], rotation=still, translation=still)
-        return self.video_driven(portrait, shown, output=folder, **settings)
+        expression = motion.expression[widest : widest + 1]
+        return replace(motion, expression=expression, rotation=still, translation=still)
 
     def _write(self, job: Any, output: Any, settings: Any) -> Clip:
         if self._badge:

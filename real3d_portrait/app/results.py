@@ -15,6 +15,7 @@ class Results:
         video, facts, manifest: of a finished job; the manifest is a file for WebM only, which cannot hold it.
         frame: a single frame to look at first.
         cancel: stops what runs.
+        stages, mesh: what the model holds between photo and frame, and the head at rest.
     """
 
     video: gr.Video
@@ -22,6 +23,8 @@ class Results:
     manifest: gr.File
     frame: gr.Image
     cancel: gr.Button
+    stages: gr.Gallery
+    mesh: gr.Model3D
 
     @classmethod
     def create(cls) -> Results:
@@ -36,6 +39,8 @@ class Results:
                 label="Preview of one frame", interactive=False, height=220, buttons=["fullscreen"], render=False
             ),
             cancel=gr.Button("Cancel", variant="stop", size="sm", render=False),
+            stages=gr.Gallery(label="From photo to frame", columns=3, height=320, interactive=False, render=False),
+            mesh=gr.Model3D(label="The head as a mesh (GLB)", height=300, interactive=False, render=False),
         )
 
     def build(self) -> None:
@@ -44,6 +49,10 @@ class Results:
         self.cancel.render()
         gr.Markdown("Rendered here and deleted within two hours: download what you want to keep.", elem_classes="hint")
         self.frame.render()
+        with gr.Accordion("How the frame is made", open=False):
+            gr.Markdown("“Show how it is made” fills this from the photo of the first tab.", elem_classes="hint")
+            self.stages.render()
+            self.mesh.render()
         with gr.Accordion("Facts for the curious", open=False):
             self.facts.render()
             self.manifest.render()

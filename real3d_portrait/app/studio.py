@@ -75,6 +75,10 @@ class Studio:
         """Let the button render one frame; `public` serves it as an endpoint too."""
         return self._connect(button, endpoint, [results.frame, results.facts], self._make_preview, public)
 
+    def connect_anatomy(self, button: gr.Button, endpoint: Endpoint, results: Results) -> Any:
+        """Let the button show the inner stages of one frame and the head as a mesh; for the page alone."""
+        return self._connect(button, endpoint, [results.stages, results.mesh], self._make_anatomy, public=False)
+
     def _connect(
         self,
         button: gr.Button,
@@ -142,8 +146,9 @@ class Studio:
             raise gr.Error(str(_unexpected(error)), print_exception=False) from None
         finally:
             following.close()
-        for warning in made[1].get("warnings", ()):
-            gr.Warning(warning)
+        if isinstance(made[1], dict):
+            for warning in made[1]["warnings"]:
+                gr.Warning(warning)
         yield made
 
     def _make_video(self, endpoint: Endpoint, values: dict[str, Any], folder: Path, report: Report) -> Outputs:
@@ -167,6 +172,13 @@ class Studio:
         picture = clip.path.joinpath("frame_000000.png")
         renamed = picture.rename(folder / f"{endpoint.name}-{clip.path.name}.png")
         return _kept(renamed), _facts(clip, time.monotonic() - began)
+
+    def _make_anatomy(self, endpoint: Endpoint, values: dict[str, Any], folder: Path, report: Report) -> Outputs:
+        arguments = _arguments(values)
+        rendering = self._rendering(arguments.pop("badge"), folder)
+        mesh = folder / f"head-{secrets.token_hex(16)}.glb"
+        stages = rendering.anatomy(mesh=mesh, **arguments, progress=report)
+        return stages, _kept(mesh)
 
     def _rendering(self, badge: bool, folder: Path) -> Rendering:
         pipeline = self.models.load()

@@ -1,4 +1,4 @@
-"""Rendering through a worker that holds a lent GPU; here the worker is the process itself."""
+"""Rendering through a worker that holds a lent GPU (here the process itself), and what a frame is made of."""
 
 from __future__ import annotations
 
@@ -43,3 +43,13 @@ def test_frames_and_facts_are_those_of_a_machine_with_its_own_gpu(
 def test_the_gpu_is_asked_for_as_long_as_the_clip_needs() -> None:
     short, long, endless = (seconds("", total, "", (), {}) for total in (25, 1500, 15000))
     assert 20 < short < 30 < long < endless == 300
+
+
+def test_the_stages_of_a_frame_and_the_head_as_a_mesh(pipeline: Real3DPortrait, tmp_path: Path) -> None:
+    mesh = tmp_path / "head.glb"
+    stages = Rendering(pipeline.model).anatomy(PORTRAIT, None, mesh, size=256, background="teal")
+    assert next(title for _, title in stages) == "Photo"
+    assert {picture.shape for picture, _ in stages} == {(256, 256, 3)}
+    assert mesh.read_bytes()[:4] == b"glTF"
+    final = stages[-1][0].astype(int)
+    assert np.abs(final[2, 2] - (0, 128, 128)).max() <= 1
