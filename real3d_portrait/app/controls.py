@@ -95,11 +95,12 @@ def settings(limits: Limits, temperature: float) -> dict[str, Component]:
             "expression_scale": _slider("Expression scale", "How strong expressions are.", 0, 2, 1.0, 0.05),
             "blink": gr.Radio(["natural", "none"], value="natural", label="Blinks", info="None keeps the eyes open."),
         }
-        camera: dict[str, Component] = {
-            "yaw": _slider("Yaw", "Degrees; above 0 the nose goes to the right.", -45, 45, 0.0, 1),
-            "pitch": _slider("Pitch", "Degrees; above 0 the nose goes up.", -45, 45, 0.0, 1),
-            "roll": _slider("Roll", "Degrees; above 0 the head leans to the right.", -45, 45, 0.0, 1),
-        }
+        with gr.Row():
+            camera: dict[str, Component] = {
+                "yaw": _slider("Yaw", "Degrees; above 0 the nose goes to the right.", -45, 45, 0.0, 1),
+                "pitch": _slider("Pitch", "Degrees; above 0 the nose goes up.", -45, 45, 0.0, 1),
+                "roll": _slider("Roll", "Degrees; above 0 the head leans to the right.", -45, 45, 0.0, 1),
+            }
         output: dict[str, Component] = {
             "temperature": _slider("Variety", "Of the motion made from speech; 0 is steady.", 0, 2, temperature, 0.05),
             "seed": gr.Number(

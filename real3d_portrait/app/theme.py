@@ -33,7 +33,6 @@ button[role=tab][aria-selected=true] { color: var(--primary-700) !important; }
 @media (min-width: 800px) { .results { position: sticky; top: 12px; align-self: flex-start; } }
 @media (max-width: 480px) {
   .table-wrap { max-width: calc(100vw - 40px); }
-  .block, .column, .row, .form { min-width: 0 !important; max-width: 100%; }
   .tab-container button { padding: 0 6px !important; font-size: 13px !important; }
 }
 """
