@@ -34,7 +34,7 @@ def build(studio: Studio, results: Results) -> list[Any]:
     anatomy = gr.Button("Show how it is made", size="sm")
     examples(EXAMPLES, [photo, speech, results.video])
     inputs = {"portrait": photo, "audio": speech, "consent": consent, **background, **settings}
-    frame = {"portrait": photo, "audio": speech, "consent": consent, **background, **_still(settings)}
+    frame = {"portrait": photo, "audio": speech, "consent": consent, **background, **controls.still(settings)}
     description = "Make a photo speak. Gives the video, its facts, and for WebM the file with its signed manifest."
     shown = "One frame as the video will look, its mouth open: the picture and its facts."
     return [
@@ -44,8 +44,3 @@ def build(studio: Studio, results: Results) -> list[Any]:
             anatomy, Endpoint("anatomy", "Inner stages of one frame.", frame, ("portrait",)), results
         ),
     ]
-
-
-def _still(settings: dict[str, Any]) -> dict[str, Any]:
-    moving = ("pose", "pose_video", "pose_mode", "blink", "temperature", "seed")
-    return {name: component for name, component in settings.items() if name not in moving}

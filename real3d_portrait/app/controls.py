@@ -35,7 +35,7 @@ def speech(limits: Limits, label: str = "Speech") -> gr.Audio:
 
 
 def video(limits: Limits, label: str, explanation: str) -> gr.Video:
-    component = gr.Video(label=label, sources=["upload", "webcam"], include_audio=True, height=260)
+    component = gr.Video(label=label, sources=["upload", "webcam"], include_audio=True, height=300)
     size = f"{limits.video_megapixels} megapixels and {limits.megabytes} MB"
     hint(f"{explanation} Up to {limits.length}, {size}.")
     return component
@@ -120,6 +120,12 @@ def settings(limits: Limits, temperature: float) -> dict[str, Component]:
             ),
         }
     return {**motion, **camera, **output}
+
+
+def still(settings: dict[str, Component]) -> dict[str, Component]:
+    """Those of the settings that a single frame can show."""
+    moving = ("pose", "pose_video", "pose_mode", "blink", "temperature", "seed")
+    return {name: component for name, component in settings.items() if name not in moving}
 
 
 def _slider(label: str, info: str, low: float, high: float, value: float, step: float) -> gr.Slider:

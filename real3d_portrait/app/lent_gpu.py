@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from real3d_portrait.app.model_source import lends_gpus
 from real3d_portrait.app.rendering import Rendering
@@ -20,6 +20,7 @@ from real3d_portrait.models.talking import AnyModel, Frame
 from real3d_portrait.motion.motion import FPS, Motion
 from real3d_portrait.pipeline import Controls, Real3DPortrait, _counted, _Job
 
+T = TypeVar("T")
 _START, _A_FRAME, _MOST = 20.0, 0.12, 300.0  # seconds of GPU asked for: to begin, for each frame, at most
 _loaded: dict[str, Real3DPortrait] = {}  # a fork finds here what its parent loaded
 
@@ -27,6 +28,9 @@ _loaded: dict[str, Real3DPortrait] = {}  # a fork finds here what its parent loa
 def lend(pipeline: Real3DPortrait) -> None:
     """Make a loaded model known to the workers to come."""
     _loaded[pipeline.name] = pipeline
+    # A Space wants to see at its start what will ask for a GPU.
+    borrowing(frames, seconds)
+    borrowing(widest, _START)
 
 
 def seconds(model: str, total: int, method: str, inputs: tuple[Any, ...], controls: dict[str, Any]) -> float:
@@ -39,13 +43,18 @@ def frames(model: str, total: int, method: str, inputs: tuple[Any, ...], control
     yield from getattr(_loaded[model], method)(*inputs, **controls)
 
 
-def borrowing() -> Callable[..., Iterator[Frame]]:
-    """`frames`, run with a GPU where one is lent."""
+def widest(model: str, audio: str | None) -> Motion:
+    """What runs in the worker for a single frame: the motion that it shows."""
+    return Rendering(_loaded[model].model)._widest(audio)
+
+
+def borrowing(task: Callable[..., T], duration: Any) -> Callable[..., T]:
+    """The task, run with a GPU where one is lent."""
     if not lends_gpus():
-        return frames
+        return task
     import spaces
 
-    return spaces.GPU(duration=seconds)(frames)
+    return spaces.GPU(duration=duration)(task)
 
 
 class LentRendering(Rendering):
@@ -58,7 +67,9 @@ class LentRendering(Rendering):
     def __init__(self, model: AnyModel, badge: bool, folder: Path) -> None:
         super().__init__(model, badge)
         self._folder = folder
-        self._frames = borrowing()
+
+    def _widest(self, audio: str | None) -> Motion:
+        return borrowing(widest, _START)(self.name, audio)
 
     def _audio_job(self, portrait: Any, audio: Any, settings: Controls) -> Any:
         sound = read_audio(audio)
@@ -81,7 +92,7 @@ class LentRendering(Rendering):
             settings = replace(settings, pose=str(self._folder / "pose.npz"))
         # The report is a function of this process; frames are counted here as they come.
         controls = {field.name: getattr(settings, field.name) for field in fields(settings) if field.name != "progress"}
-        made = self._frames(self.name, total, method, (prepared, driver), controls)
+        made = borrowing(frames, seconds)(self.name, total, method, (prepared, driver), controls)
         height, width = (settings.size,) * 2 if settings.size != "source" else prepared.source.shape[:2]
         warnings = prepared.warnings + background.warnings
         counted = _counted(made, total, settings)

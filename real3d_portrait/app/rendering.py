@@ -36,7 +36,7 @@ class Rendering(Real3DPortrait):
         super().__init__(model)
         self._badge = badge
 
-    def preview(self, portrait: str, audio: str | None, folder: Path, **controls: Any) -> Clip:
+    def preview(self, portrait: str, audio: str | None = None, *, folder: Path, **controls: Any) -> Clip:
         """One frame with the mouth at its widest in the first two seconds of speech, as a signed PNG in `folder`.
 
         Args:

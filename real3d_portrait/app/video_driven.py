@@ -29,10 +29,16 @@ def build(studio: Studio, results: Results) -> list[Any]:
     with inspected:
         inspect_panel.build(photo, settings["face"])
     consent = controls.consent()
-    start = gr.Button("Repeat the motion", variant="primary")
+    with gr.Row():
+        preview = gr.Button("Preview one frame")
+        start = gr.Button("Repeat the motion", variant="primary")
     examples(EXAMPLES, [photo, driving, results.video])
     inputs = {
         "portrait": photo, "driving": driving, "consent": consent, "motion": motion, **background, **settings,
     }  # fmt: skip
+    frame = {"portrait": photo, "consent": consent, **background, **controls.still(settings)}
     description = "Let a photo repeat the motion of a driving video, or of saved motion; gives what audio_driven gives."
-    return [studio.connect_video(start, Endpoint("video_driven", description, inputs, ("portrait",)), results)]
+    return [
+        studio.connect_video(start, Endpoint("video_driven", description, inputs, ("portrait",)), results),
+        studio.connect_preview(preview, Endpoint("preview", "One frame.", frame, ("portrait",)), results, public=False),
+    ]

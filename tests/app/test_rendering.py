@@ -38,6 +38,10 @@ def test_frames_and_facts_are_those_of_a_machine_with_its_own_gpu(
         PORTRAIT, own.path, pose=str(own.path), size=256, output=tmp_path / "again.mp4"
     )
     assert again.frames == own.frames
+    shown = LentRendering(pipeline.model, badge=False, folder=tmp_path).preview(
+        PORTRAIT, folder=tmp_path / "one", size=256
+    )
+    assert (shown.frames, shown.width) == (1, 256)
 
 
 def test_the_gpu_is_asked_for_as_long_as_the_clip_needs() -> None:
