@@ -60,7 +60,7 @@ def _serve_inspection() -> None:
     faces = gr.Gallery(label="Faces", visible=False)
     facts = gr.JSON(label="Facts", visible=False)
     gr.Button(visible=False).click(
-        inspect_panel.facts,
+        inspect_panel.inspect_portrait,
         [portrait, face],
         [crop, faces, facts],
         api_name="inspect_portrait",

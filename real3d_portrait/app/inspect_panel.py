@@ -53,7 +53,7 @@ def build(photo: gr.Image, face: Component) -> None:
     )
 
 
-def facts(portrait: str | None = None, face: float | None = None) -> tuple[Any, list[Any], dict[str, Any]]:
+def inspect_portrait(portrait: str | None = None, face: float | None = None) -> tuple[Any, list[Any], dict[str, Any]]:
     """Crop, thumbnails and facts for programs.
 
     Args:

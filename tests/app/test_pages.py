@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from real3d_portrait.resources import resource
-from tests.app.pages import PHONE, choose, page, play
+from tests.app.pages import PHONE, block, choose, page, play
 from tests.app.server import Server, frames
 from tests.example_inputs import PORTRAIT, speech
 
@@ -28,7 +28,7 @@ def test_audio_driven_from_upload_to_download(server: Server, tmp_path: Path) ->
         video = play(opened)
         opened.wait_for_function("document.querySelector('video[src*=\"_driven-\"]').currentTime > 0.1")
         with opened.expect_download() as download:
-            opened.get_by_label("Download", exact=False).first.click()
+            block(opened, "Result").get_by_label("Download").first.click()
         download.value.save_as(tmp_path / "kept.mp4")
         assert frames(str(tmp_path / "kept.mp4")).shape == (15, 512, 512, 3)
         assert video.count() == 1
@@ -77,7 +77,7 @@ def test_the_mark_of_a_result_is_read(server: Server, talking: tuple[str, dict[s
         opened.get_by_role("button", name="Was this made here?").click()
         choose(opened, "Video, GIF or PNG", talking[0])
         opened.get_by_text("Made here with AI, and unchanged since.", exact=False).wait_for()
-        assert "on no public trust list" in opened.locator(".answer").inner_text()
+        assert "on no public trust list" in opened.locator(".answer").first.inner_text()
 
 
 @pytest.mark.parametrize("tab", ["Audio-driven", "Video-driven", "Background-swap"])

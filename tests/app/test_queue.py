@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import subprocess
 import sys
@@ -40,6 +41,23 @@ def test_two_visitors_at_once_get_each_their_own(own: Server, tmp_path: Path) ->
     assert own.files() == []
 
 
+def test_three_visitors_with_seven_requests_each_all_end_in_flat_memory(own: Server, tmp_path: Path) -> None:
+    voice = handle_file(speech(tmp_path / "voice.wav", 0.2))
+    visitors = [own.client() for _ in range(3)]
+    resident: list[float] = []
+    for _ in range(7):
+        jobs = [
+            visitor.submit(
+                portrait=handle_file(PORTRAIT), audio=voice, consent=True, size=256, api_name="/audio_driven"
+            )
+            for visitor in visitors
+        ]
+        assert [job.result()[1]["frames"] for job in jobs] == [5, 5, 5]
+        resident.append(_resident(own.process.pid))
+    assert resident[-1] < resident[1] + 100
+    assert own.files() == []
+
+
 def test_a_visitor_who_leaves_or_cancels_frees_the_slot(own: Server, tmp_path: Path) -> None:
     long = speech(tmp_path / "long.wav", 40)
     script = (
@@ -71,6 +89,12 @@ def test_stopping_the_app_empties_its_cache(own: Server) -> None:
     own.process.send_signal(signal.SIGTERM)
     own.process.wait(60)
     assert [path for path in own.cache.rglob("*") if path.is_file()] == []
+
+
+def _resident(process: int) -> float:
+    """Memory in megabytes."""
+    fields = Path(f"/proc/{process}/status").read_text()
+    return int(re.findall(r"VmRSS:\s+(\d+)", fields)[0]) / 1024
 
 
 def _wait_until(condition: Any, seconds: float = 120) -> None:
