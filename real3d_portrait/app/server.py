@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import sys
+import tempfile
+from collections.abc import Iterator
 from importlib.util import find_spec
+from pathlib import Path
 
 from real3d_portrait.app.blocks import build_app
 from real3d_portrait.app.limits import Limits
@@ -14,6 +18,20 @@ from real3d_portrait.app.theme import CSS, theme
 from real3d_portrait.errors import Real3DError
 
 DEFAULT_PORT = 7860
+
+
+class _Files(set[str]):
+    """Every file in a folder, as the set of files that Gradio deletes when they are old and when it stops.
+
+    Gradio's own sets forget the files of components that were changed while the app runs.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self._folder = folder
+
+    def __iter__(self) -> Iterator[str]:
+        return iter([str(path) for path in self._folder.rglob("*") if path.is_file()])
 
 
 def launch() -> None:
@@ -25,15 +43,18 @@ def launch() -> None:
     port = os.environ.get("GRADIO_SERVER_PORT") or DEFAULT_PORT
     # A container is stopped by SIGTERM; treated as Ctrl-C, it empties the cache on the way out.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    parent = os.environ.get("GRADIO_TEMP_DIR")
+    if parent:
+        Path(parent).mkdir(parents=True, exist_ok=True)
+    cache = Path(tempfile.mkdtemp(prefix="portraits-", dir=parent))  # nobody else's files are in it
+    os.environ["GRADIO_TEMP_DIR"] = str(cache)
     try:
         limits = Limits.from_environment()
         models = ModelSource()
         if models.lent:
             models.load()  # workers that hold the GPU are forks of this process
         app = build_app(models, limits)
-    except Real3DError as error:
-        sys.exit(str(error))
-    try:
+        app.temp_file_sets.append(_Files(cache))
         app.launch(
             server_port=int(port),
             theme=theme(),
@@ -47,5 +68,9 @@ def launch() -> None:
             ssr_mode=False,
             share=False,
         )
+    except Real3DError as error:
+        sys.exit(str(error))
     except (OSError, ValueError) as error:
         sys.exit(f"The app cannot be served on port {port}: {error} Set GRADIO_SERVER_PORT to a free one.")
+    finally:
+        shutil.rmtree(cache, ignore_errors=True)

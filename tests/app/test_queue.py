@@ -86,6 +86,7 @@ def test_a_visitor_who_leaves_or_cancels_frees_the_slot(own: Server, tmp_path: P
 
 
 def test_stopping_the_app_empties_its_cache(own: Server) -> None:
+    assert any(path.suffix == ".mp4" for path in own.cache.rglob("*"))
     own.process.send_signal(signal.SIGTERM)
     own.process.wait(60)
     assert [path for path in own.cache.rglob("*") if path.is_file()] == []
