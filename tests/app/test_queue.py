@@ -85,7 +85,9 @@ def test_a_visitor_who_leaves_or_cancels_frees_the_slot(own: Server, tmp_path: P
     assert own.files() == []
 
 
-def test_stopping_the_app_empties_its_cache(own: Server) -> None:
+def test_stopping_the_app_empties_its_cache(own: Server, tmp_path: Path) -> None:
+    voice = handle_file(speech(tmp_path / "voice.wav", 0.2))
+    own.client().predict(portrait=handle_file(PORTRAIT), audio=voice, consent=True, size=256, api_name="/audio_driven")
     assert any(path.suffix == ".mp4" for path in own.cache.rglob("*"))
     own.process.send_signal(signal.SIGTERM)
     own.process.wait(60)
