@@ -236,7 +236,10 @@ def test_ctrl_c_leaves_nothing(tmp_path: Path) -> None:
         time.sleep(0.05)
     time.sleep(0.2)
     process.send_signal(signal.SIGINT)
-    _, message = process.communicate(timeout=60)
+    try:
+        _, message = process.communicate(timeout=60)
+    finally:
+        process.kill()
     assert b"KeyboardInterrupt" in message
     assert not list(tmp_path.iterdir())
 
