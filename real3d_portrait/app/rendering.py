@@ -1,4 +1,4 @@
-"""The pipeline as the app runs it: a visible label where one is asked for, signed outputs, and single frames."""
+"""The pipeline as the app runs it: a visible label where one is asked for, and single frames."""
 
 from __future__ import annotations
 
@@ -17,8 +17,6 @@ from real3d_portrait.models.talking import AnyModel, Frame
 from real3d_portrait.motion.motion import Motion
 from real3d_portrait.pipeline import Real3DPortrait, _background, _controls, _placement
 from real3d_portrait.provenance.badge import add_badge
-from real3d_portrait.provenance.manifest import marker
-from real3d_portrait.provenance.verify import Marking, verify
 from real3d_portrait.resources import resource
 
 _SPOKEN = 2.0  # seconds of speech among which the widest open mouth is looked for
@@ -83,12 +81,7 @@ class Rendering(Real3DPortrait):
     def _write(self, job: Any, output: Any, settings: Any) -> Clip:
         if self._badge:
             job = replace(job, frames=_labelled(job.frames))
-        clip = super()._write(job, output, settings)
-        files = sorted(clip.path.glob("*.png")) if clip.path.is_dir() else [clip.path]
-        for file in files:
-            if verify(file).marking is Marking.NONE:
-                marker()(file)
-        return clip
+        return super()._write(job, output, settings)
 
 
 def _labelled(frames: Iterator[Frame]) -> Iterator[Frame]:

@@ -73,7 +73,7 @@ class LiftedHead:
         # What hides shadow alone waits for a far turn: a moved outline makes a face look wider.
         amount += (self.edge.shadow(self.neutral) + DEEP_EDGE * falls) * np.clip((turn - TURN) / (2 * TURN), 0, 1)
         residual = np.zeros_like(self.sheet)
-        residual[:, :2] = np.einsum("nkc,k->nc", self.tuck, amount)
+        residual[:, :2] = self.tuck.transpose(0, 2, 1) @ amount
         foot = slice(478 + len(out), 478 + 2 * len(out))
         residual[foot, :2] = (self.edge.skipped(self.neutral) * falls * np.minimum(turn / TURN, 1))[:, None] * out
         return residual
