@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial.transform import Rotation
 
 from ..face.camera import DISTANCE, rotation_matrix
 from ..face.face_model import FaceModel
@@ -20,6 +21,7 @@ FACE_HEIGHT = 0.45  # of the scene box's half side, from forehead to chin
 _BEHIND = 0.35  # face heights from the face's outline back to the middle of the head
 _FOREHEAD, _CHIN = 10, 152
 _PROBES = 40  # frames that tell the focal length
+_FACING = Rotation.from_rotvec([np.pi, 0, 0])  # a camera's y is down, and it looks along +z
 _POSE_HZ = 6.0  # faster motion of a whole head is the tracker's shiver
 
 Array = NDArray[np.float64]
@@ -62,7 +64,8 @@ def head_path(
         parts = points[probes], seen[probes], start[probes], scales[probes]
         focal = min(FOCAL_LENGTHS, key=lambda f: _solve(*parts, f * size, size)[2])
     rotation, shift, error = _solve(points, seen, start, scales, focal * size, size)
-    path = np.concatenate([rotation, shift], 1)
+    # Taken from a head that faces the camera: its own half turn has no one vector that a filter could follow.
+    path = np.concatenate([(Rotation.from_rotvec(rotation) * _FACING).as_rotvec(), shift], 1)
     smooth = low_pass(path, _POSE_HZ) if len(path) > 25 else path
     return HeadPath(_camera_to_scene(smooth), float(focal), error)
 
@@ -91,12 +94,12 @@ def _solve(
 
 
 def _camera_to_scene(path: Array) -> NDArray[np.float32]:
-    """(T, 6) rotation vectors and shifts of the head frame -> poses; scene axes are the head's (y, z, x)."""
+    """(T, 6) turns from facing the camera and shifts of the head frame -> poses; scene axes are the head's
+    (y, z, x)."""
+    back = (Rotation.from_rotvec(path[:, :3]) * _FACING).as_matrix().transpose(0, 2, 1)
     poses = np.tile(np.eye(4), (len(path), 1, 1))
-    for pose, row in zip(poses, path, strict=True):
-        back = cv2.Rodrigues(row[:3])[0].T
-        pose[:3, :3] = back[[1, 2, 0]]
-        pose[:3, 3] = (-back @ row[3:])[[1, 2, 0]]
+    poses[:, :3, :3] = back[:, [1, 2, 0]]
+    poses[:, :3, 3] = -np.einsum("tij,tj->ti", back, path[:, 3:])[:, [1, 2, 0]]
     return poses.astype(np.float32)
 
 

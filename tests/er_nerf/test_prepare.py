@@ -48,8 +48,8 @@ def network() -> A2M:
 
 def seen_by(model: FaceModel, focal: float, size: int) -> tuple[ClipFit, np.ndarray]:
     """A turning head: what weak perspective would fit, and what a true camera sees, (T, 478, 3) pixels."""
-    count = 12
-    rotation = np.stack([0.3 * np.sin(np.arange(count)), 0.15 * np.cos(np.arange(count)), 0.05 * np.ones(count)], 1)
+    count = 60
+    rotation = np.stack([0.3 * np.sin(0.1 * np.arange(count)), 0.15 * np.cos(0.1 * np.arange(count)), 0.05 * np.ones(count)], 1)
     fit = ClipFit(
         np.zeros(model.n_identity),
         np.zeros((count, model.n_expression)),
