@@ -55,7 +55,7 @@ class Avatar:
     Attributes:
         model: in evaluation mode.
         camera: at the size of the training video.
-        poses: (T, 4, 4), and eyes (T,), of the training video.
+        poses: (T, 4, 4), and eyes (T,), of the training's main shot.
         plate: (H, W, 3) uint8.
         speech_kind: which features it was trained to hear.
         notes: what is worth knowing of the training, such as steps and seconds of video.
@@ -72,9 +72,8 @@ class Avatar:
     @classmethod
     def of(cls, model: ErNerf, data: AvatarData, speech_kind: str, notes: dict[str, Any] | None = None) -> Avatar:
         """From what was just trained."""
-        return cls(
-            model.eval(), data.camera, data.poses, data.eyes, np.asarray(data.plate), speech_kind, dict(notes or {})
-        )
+        poses, eyes, plate = data.poses[data.main], data.eyes[data.main], np.asarray(data.plates[-1])
+        return cls(model.eval(), data.cameras[-1], poses, eyes, plate, speech_kind, dict(notes or {}))
 
     def save(self, folder: Path) -> None:
         """Write the folder's files; a folder that holds an older avatar keeps it until the new one is whole."""

@@ -1,8 +1,8 @@
-"""What an avatar is trained on: frames of one person with poses, boxes, eyes and speech, all in memory."""
+"""What an avatar is trained on: frames of one person with poses, boxes, eyes and speech, read from the disk as used."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -16,7 +16,7 @@ from ..errors import Real3DError
 from .camera import Intrinsics
 
 TRACK_FILE = "track.npz"
-FORMAT = 1
+FORMAT = 2
 
 
 class AvatarDataError(Real3DError):
@@ -25,42 +25,61 @@ class AvatarDataError(Real3DError):
 
 @dataclass(frozen=True)
 class AvatarData:
-    """T frames of one shot.
+    """T frames of one person in S shots, each with the head in the same place and size; the main shot comes last.
 
     Attributes:
         frames: (T, H, W, 3) uint8, the person before the plate.
         torso: (T, H, W, 4) uint8, the torso without the head, with its matte.
-        plate: (H, W, 3) uint8, the background without the person.
+        plates: (S, H, W, 3) uint8, each shot's background without the person.
         poses: (T, 4, 4) float32, of `camera.camera_pose`.
-        camera: the same for all frames.
+        cameras: one a shot, all of the same size.
+        shot: (T,) int, which shot a frame belongs to, rising.
         eyes: (T,) float32, 0 open … 1 closed.
         face: (T, 4) int, box of the landmarks: first and last row (excluded), first and last column.
         lips: (T, 4) int, square round the lips, in the same order.
-        speech: (T, 16, C) float32, one window of audio features a frame; those of the ends go on beyond them.
-        training: the first frames that are trained on; the rest tests.
+        speech: (N, 16, C) float32, windows of audio features: those of the frames and, about each shot, of what is
+            heard shortly before and after.
+        heard: (T,) int, which window is a frame's own.
+        training: the first frames that are trained on. testing: from this one on frames test; those between, which
+            would look almost like the last that were learned, do neither.
         head: (T, H, W) uint8 matte of the head, or None.
     """
 
     frames: NDArray[np.uint8]
     torso: NDArray[np.uint8]
-    plate: NDArray[np.uint8]
+    plates: NDArray[np.uint8]
     poses: NDArray[np.float32]
-    camera: Intrinsics
+    cameras: tuple[Intrinsics, ...]
+    shot: NDArray[np.int64]
     eyes: NDArray[np.float32]
     face: NDArray[np.int64]
     lips: NDArray[np.int64]
     speech: NDArray[np.float32]
+    heard: NDArray[np.int64]
     training: int
+    testing: int
     head: NDArray[np.uint8] | None = None
 
     def __len__(self) -> int:
         return len(self.frames)
 
+    @property
+    def main(self) -> slice:
+        """The frames of the main shot, whose background, torso, poses and eyes the avatar keeps."""
+        return slice(int(np.searchsorted(self.shot, self.shot[-1])), len(self))
+
+    def plate(self, frame: int) -> NDArray[np.uint8]:
+        """(H, W, 3): what is behind the person in a frame."""
+        return self.plates[self.shot[frame]]
+
+    def camera(self, frame: int) -> Intrinsics:
+        return self.cameras[self.shot[frame]]
+
     def torso_backdrop(self, frame: int) -> NDArray[np.float32]:
         """(H, W, 3) in 0…1: the true torso over the plate, without the head."""
         torso = self.torso[frame].astype(np.float32) / 255
         alpha = torso[..., 3:]
-        return torso[..., :3] * alpha + self.plate.astype(np.float32) / 255 * (1 - alpha)
+        return torso[..., :3] * alpha + self.plate(frame).astype(np.float32) / 255 * (1 - alpha)
 
     def save(self, folder: Path, pictures: bool = True) -> None:
         """One file a kind of picture, uncompressed so that it is read in a moment, and the track.
@@ -68,16 +87,16 @@ class AvatarData:
         pictures: whether the frames' own pictures are written too, which may lie there already.
         """
         folder.mkdir(parents=True, exist_ok=True)
-        for name in ("frames", "torso", "head", "plate") if pictures else ("plate",):
+        for name in ("frames", "torso", "head", "plates") if pictures else ("plates",):
             if getattr(self, name) is not None:
                 np.save(folder / f"{name}.npy", getattr(self, name))
-        c = self.camera
         np.savez(
             folder / TRACK_FILE,
             format=FORMAT,
-            camera=np.array([c.height, c.width, c.focal_x, c.focal_y, c.centre_x, c.centre_y]),
+            cameras=np.array([astuple(camera) for camera in self.cameras]),
             training=self.training,
-            **{name: getattr(self, name) for name in ("poses", "eyes", "face", "lips", "speech")},
+            testing=self.testing,
+            **{name: getattr(self, name) for name in ("poses", "shot", "eyes", "face", "lips", "speech", "heard")},
         )
 
     @classmethod
@@ -92,14 +111,15 @@ class AvatarData:
                 values: dict[str, Any] = {name: track[name] for name in track.files}
             if int(values.pop("format")) != FORMAT:
                 raise ValueError("it is of another version")
-            height, width, *rest = values.pop("camera").tolist()
-            for name in ("frames", "torso", "plate", "head"):
+            cameras = tuple(Intrinsics(int(h), int(w), *rest) for h, w, *rest in values.pop("cameras").tolist())
+            for name in ("frames", "torso", "plates", "head"):
                 path = folder / f"{name}.npy"
                 values[name] = np.load(path, mmap_mode="r") if name != "head" or path.is_file() else None
-            values["training"] = int(values["training"])
-            data = cls(camera=Intrinsics(int(height), int(width), *rest), **values)
-            lengths = {len(getattr(data, name)) for name in ("frames", "torso", "poses", "eyes", "speech")}
-            if len(lengths) != 1:
+            for name in ("training", "testing"):
+                values[name] = int(values[name])
+            data = cls(cameras=cameras, **values)
+            lengths = {len(getattr(data, name)) for name in ("frames", "torso", "poses", "shot", "eyes", "heard")}
+            if len(lengths) != 1 or len(data.plates) != len(cameras):
                 raise ValueError("its parts have different lengths")
         except (OSError, KeyError, ValueError, TypeError, EOFError, BadZipFile) as error:
             raise AvatarDataError(path=folder, reason=(str(error) or "it is cut off").splitlines()[0]) from error

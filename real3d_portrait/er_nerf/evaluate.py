@@ -44,14 +44,15 @@ def evaluate(model: ErNerf, data: AvatarData, frames: list[int], true_torso: boo
     occupied = model.occupancy.cells()
     whole, inside = [], []
     for frame in frames:
-        conditions = model.conditions(speech, frame + windows // 2, float(data.eyes[frame]))
-        backdrop = data.torso_backdrop(frame) if true_torso else data.plate.astype(np.float32) / 255
+        camera = data.camera(frame)
+        conditions = model.conditions(speech, int(data.heard[frame]) + windows // 2, float(data.eyes[frame]))
+        backdrop = data.torso_backdrop(frame) if true_torso else data.plate(frame).astype(np.float32) / 255
         behind = torch.from_numpy(backdrop.reshape(-1, 3)).to(device)
         if true_torso:
-            found = model.render_head(poses[frame], data.camera, conditions, occupied).over(behind)
+            found = model.render_head(poses[frame], camera, conditions, occupied).over(behind)
         else:
-            found = model.render(poses[frame], data.camera, conditions, behind, occupied)
-        picture = found.view(data.camera.height, data.camera.width, 3).cpu().numpy()
+            found = model.render(poses[frame], camera, conditions, behind, occupied)
+        picture = found.view(camera.height, camera.width, 3).cpu().numpy()
         target = data.frames[frame].astype(np.float32) / 255
         whole.append(psnr(picture, target))
         if data.head is not None and (data.head[frame] > 127).any():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -83,7 +83,7 @@ class _Shot:
 
 
 def prepare_video(
-    path: str | Path,
+    paths: Sequence[str | Path],
     folder: Path,
     size: int,
     face_model: FaceModel,
@@ -102,7 +102,7 @@ def prepare_video(
         AvatarNoSpeechError, AvatarFaceLeavesError, FaceLostError, VideoWithoutFaceError: the video does not do.
         What `media.video.read_frames` and `media.audio.read_audio` raise.
     """
-    path = Path(path)
+    path = Path(paths[0])
     tell = on_progress or (lambda step, done, total: None)
     info = probe(path)
     if info.seconds < SHORTEST:
@@ -154,14 +154,17 @@ def prepare_video(
     data = AvatarData(
         frames=frames,
         torso=torso,
-        plate=plate,
+        plates=plate[None],
         poses=poses.poses,
-        camera=camera_of(poses, size),
+        cameras=(camera_of(poses, size),),
+        shot=np.zeros(count, np.int64),
         eyes=eye_closure(landmarks),
         face=face_boxes(landmarks, size),
         lips=lip_squares(landmarks, size),
         speech=windows,
+        heard=np.arange(count),
         training=count - round(TEST_SHARE * count),
+        testing=count - round(TEST_SHARE * count),
         head=heads,
     )
     for array in (frames, torso, heads):

@@ -111,7 +111,7 @@ def train_avatar(
     else:
         network = load_a2m(folder).network
         data = prepare_video(
-            video, output / _DATA, size, face_model, network, lambda step, done, total: tell(step, done, total, None)
+            [video], output / _DATA, size, face_model, network, lambda step, done, total: tell(step, done, total, None)
         )
     torch.manual_seed(seed)
     model = ErNerf(
@@ -131,7 +131,7 @@ def train_avatar(
         tell(progress.stage, progress.step, progress.steps, progress.seconds_left)
 
     trainer.run(told, output)
-    held_out = np.unique(np.linspace(data.training, len(data) - 1, _TESTED).astype(int)).tolist()
+    held_out = np.unique(np.linspace(data.testing, len(data) - 1, _TESTED).astype(int)).tolist()
     scores = evaluate(model, data, held_out)
     notes = {
         "seconds": round(len(data) / FPS, 2),

@@ -127,18 +127,18 @@ class Trainer:
         self.optimiser = optimiser(self.model, name)
         self.average = WeightAverage(self.model, self.settings.average_decay)
         if name != "torso" and not self.step:
-            camera = self.data.camera
+            cameras = self.data.cameras
             every = max(1, self.data.training // 50)
             self.model.occupancy.mark_unseen(
                 self.poses[: self.data.training : every],
-                camera.centre_x / camera.focal_x,
-                camera.centre_y / camera.focal_y,
+                max(camera.centre_x / camera.focal_x for camera in cameras),
+                max(camera.centre_y / camera.focal_y for camera in cameras),
             )
             if self.settings.carve and self.data.head is not None:
                 for frame in range(0, self.data.training, every):
                     matte = cv2.dilate(self.data.head[frame], np.ones((_MARGIN, _MARGIN), np.uint8)) > 0
                     seen = torch.from_numpy(matte).to(self.device)
-                    self.model.occupancy.carve(self.poses[frame], camera, seen)
+                    self.model.occupancy.carve(self.poses[frame], self.data.camera(frame), seen)
 
     def _random(self, count: int, below: int) -> Tensor:
         return torch.randint(below, (count,), generator=self.generator)
@@ -156,7 +156,7 @@ class Trainer:
             group["lr"] = group["initial_lr"] * rate_factor(name, progress, self.settings.final_rate)
         if self.step % _GRID_EVERY == 0:
             self._refresh(name)
-        frame = int(self._random(1, self.data.training))
+        frame = self._frame(name)
         loss = self._torso(frame) if name == "torso" else self._head(frame, progress, name == "lips")
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
@@ -170,6 +170,11 @@ class Trainer:
             self.stage, self.step = self.stage + 1, 0
             self._begin_stage()
         return float(loss.detach())
+
+    def _frame(self, stage: str) -> int:
+        """One to train on; a torso is learned from the main shot alone, as clothes and seats differ between shots."""
+        first = self.data.main.start if stage == "torso" else 0
+        return first + int(self._random(1, self.data.training - first))
 
     def _row(self, frame: int) -> int:
         return frame % self.model.config.individual_codes if self.settings.frame_codes else 0
@@ -197,7 +202,7 @@ class Trainer:
         return torch.from_numpy(flat.astype(np.float32) / 255).to(self.device)
 
     def _backdrop(self, frame: int, pixels: Tensor) -> Tensor:
-        torso, plate = self._colours(self.data.torso[frame], pixels), self._colours(self.data.plate, pixels)
+        torso, plate = self._colours(self.data.torso[frame], pixels), self._colours(self.data.plate(frame), pixels)
         return torso[:, :3] * torso[:, 3:] + plate * (1 - torso[:, 3:])
 
     def _eye(self, frame: int) -> Tensor:
@@ -205,12 +210,13 @@ class Trainer:
         return closed + _EYE_NOISE * (2 * self._uniform(1, 1) - 1)
 
     def _conditions(self, frame: int, row: int = 0) -> Conditions:
-        return self.model.conditions(self.speech, frame + self._windows // 2, self._eye(frame), row)
+        at = int(self.data.heard[frame]) + self._windows // 2
+        return self.model.conditions(self.speech, at, self._eye(frame), row)
 
     def _head(self, frame: int, progress: float, lips: bool) -> Tensor:
         model, data = self.model, self.data
         pixels, side = self._pixels_of(frame, lips)
-        origin, directions = pixel_rays(self.poses[frame], data.camera, pixels.to(self.device))
+        origin, directions = pixel_rays(self.poses[frame], data.camera(frame), pixels.to(self.device))
         conditions = self._conditions(frame, self._row(frame))
         occupied = self._occupied or model.occupancy.cells()
         sums, samples = model.train_rays(origin, directions, conditions, occupied, self._uniform(len(pixels)))
@@ -232,7 +238,7 @@ class Trainer:
         height, width = self.data.frames.shape[1:3]
         pixels = self._random(self.settings.rays, height * width)
         points = picture_points(height, width, pixels).to(self.device)
-        plate = self._colours(self.data.plate, pixels)
+        plate = self._colours(self.data.plate(frame), pixels)
         found = self.model.render_torso(points, self.poses[frame], plate, self._row(frame), everywhere=not self.step)
         assert self.model.torso is not None
         return torso_loss(found.picture, self._backdrop(frame, pixels), self.model.torso.anchors)
@@ -240,7 +246,7 @@ class Trainer:
     @torch.no_grad()
     def _refresh(self, stage: str) -> None:
         """Look again where there is something, with the speech, eye or pose of a random frame."""
-        model, frame = self.model, int(self._random(1, self.data.training))
+        model, frame = self.model, self._frame(stage)
         if stage == "torso":
             torso, occupancy = model.torso, model.torso_occupancy
             assert torso is not None

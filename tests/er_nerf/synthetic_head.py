@@ -59,14 +59,17 @@ def synthetic_data(frames: int = 40, size: int = SIZE, seed: int = 0) -> AvatarD
     return AvatarData(
         frames=_bytes(np.stack(pictures)),
         torso=_bytes(np.stack(torsos)),
-        plate=_bytes(plate),
+        plates=_bytes(plate)[None],
         poses=poses,
-        camera=camera,
+        cameras=(camera,),
+        shot=np.zeros(frames, np.int64),
         eyes=eyes,
         face=face,
         lips=lips,
         speech=states[around].astype(np.float32),
+        heard=np.arange(frames),
         training=frames * 9 // 10,
+        testing=frames * 9 // 10,
         head=_bytes(np.stack(heads)),
     )
 

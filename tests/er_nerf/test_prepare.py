@@ -49,7 +49,8 @@ def network() -> A2M:
 def seen_by(model: FaceModel, focal: float, size: int) -> tuple[ClipFit, np.ndarray]:
     """A turning head: what weak perspective would fit, and what a true camera sees, (T, 478, 3) pixels."""
     count = 60
-    rotation = np.stack([0.3 * np.sin(0.1 * np.arange(count)), 0.15 * np.cos(0.1 * np.arange(count)), 0.05 * np.ones(count)], 1)
+    turn = 0.1 * np.arange(count)
+    rotation = np.stack([0.3 * np.sin(turn), 0.15 * np.cos(turn), np.full(count, 0.05)], 1)
     fit = ClipFit(
         np.zeros(model.n_identity),
         np.zeros((count, model.n_expression)),
@@ -183,13 +184,13 @@ def clip(path: Path, seconds: float, loudness: float | None) -> Path:
 def test_clips_that_cannot_be_learned_from(tmp_path: Path, face_model: FaceModel, network: A2M) -> None:
     short = clip(tmp_path / "short.mp4", 2, 0.1)
     with pytest.raises(AvatarVideoTooShortError, match="at least 5"):
-        prepare_video(short, tmp_path / "data", 128, face_model, network)
+        prepare_video([short], tmp_path / "data", 128, face_model, network)
     silent = clip(tmp_path / "silent.mp4", 5.2, 0.0)
     with pytest.raises(AvatarNoSpeechError, match="no speech"):
-        prepare_video(silent, tmp_path / "data", 128, face_model, network)
+        prepare_video([silent], tmp_path / "data", 128, face_model, network)
     mute = clip(tmp_path / "mute.mp4", 5.2, None)
     with pytest.raises(NoAudioStreamError):
-        prepare_video(mute, tmp_path / "data", 128, face_model, network)
+        prepare_video([mute], tmp_path / "data", 128, face_model, network)
     assert not (tmp_path / "data").exists()
 
 

@@ -64,10 +64,10 @@ def trained(data: AvatarData) -> tuple[Avatar, list[Progress]]:
 
 def test_held_out_frames_are_met(data: AvatarData, trained: tuple[Avatar, list[Progress]]) -> None:
     avatar, _ = trained
-    held_out = list(range(data.training, len(data)))
+    held_out = list(range(data.testing, len(data)))
     over_true_torso = evaluate(avatar.model, data, held_out)
     whole = evaluate(avatar.model, data, held_out, true_torso=False)
-    plate_only = np.mean([psnr(data.plate / 255.0, data.frames[i] / 255.0) for i in held_out])
+    plate_only = np.mean([psnr(data.plate(i) / 255.0, data.frames[i] / 255.0) for i in held_out])
     assert over_true_torso.psnr > 24
     assert over_true_torso.psnr_head > 17
     assert whole.psnr > 21 > plate_only + 5
@@ -115,7 +115,7 @@ def test_other_sizes_backgrounds_and_poses(data: AvatarData, trained: tuple[Avat
     avatar, _ = trained
     large = next(avatar.sized(72).frames(data.speech[:1]))
     assert large.shape == (72, 72, 3)
-    green = np.zeros_like(data.plate)
+    green = np.zeros_like(data.plates[0])
     green[..., 1] = 255
     frame = next(avatar.frames(data.speech[:1], background=green))
     assert frame[0, 0, 1] > 180
@@ -212,9 +212,9 @@ def test_damaged_and_newer_avatars(trained: tuple[Avatar, list[Progress]], tmp_p
 def test_prepared_data_survive_their_folder(short_data: AvatarData, tmp_path: Path) -> None:
     short_data.save(tmp_path)
     again = AvatarData.load(tmp_path)
-    assert again.camera == short_data.camera
-    assert again.training == short_data.training
-    for name in ("frames", "torso", "plate", "head", "poses", "eyes", "face", "lips", "speech"):
+    assert again.cameras == short_data.cameras
+    assert (again.training, again.testing) == (short_data.training, short_data.testing)
+    for name in ("frames", "torso", "plates", "head", "poses", "shot", "eyes", "face", "lips", "speech", "heard"):
         np.testing.assert_array_equal(getattr(again, name), getattr(short_data, name))
     (tmp_path / "track.npz").write_bytes(b"PK")
     with pytest.raises(AvatarDataError, match="prepare the video again"):
