@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,13 +29,24 @@ def psnr(picture: NDArray[np.floating], target: NDArray[np.floating], mask: NDAr
     return float(-10 * np.log10(max(float(np.mean(error if mask is None else error[mask])), 1e-12)))
 
 
-@torch.no_grad()
-def evaluate(model: ErNerf, data: AvatarData, frames: list[int], true_torso: bool = True) -> Scores:
-    """Render frames of the data with their own speech, eyes and poses.
+def evaluate(model: ErNerf, data: AvatarData, frames: Sequence[int], true_torso: bool = True) -> Scores:
+    """How close rendered frames of the data come to the recorded ones.
 
     Args:
         true_torso: head over the recorded torso, as the published head numbers are taken; else the torso field.
     """
+    whole, inside = [], []
+    for frame, picture in zip(frames, pictures(model, data, frames, true_torso), strict=True):
+        target = data.frames[frame].astype(np.float32) / 255
+        whole.append(psnr(picture, target))
+        if data.head is not None and (data.head[frame] > 127).any():
+            inside.append(psnr(picture, target, data.head[frame] > 127))
+    return Scores(float(np.mean(whole)), float(np.mean(inside)) if inside else float("nan"), len(frames))
+
+
+@torch.no_grad()
+def pictures(model: ErNerf, data: AvatarData, frames: Sequence[int], true_torso: bool) -> Iterator[NDArray[np.float32]]:
+    """Render frames of the data with their own speech, eyes and poses: (H, W, 3) in [0, 1] each."""
     training = model.training
     model.eval()
     device = model.box.device
@@ -42,20 +54,16 @@ def evaluate(model: ErNerf, data: AvatarData, frames: list[int], true_torso: boo
     speech = held_ends(torch.from_numpy(np.ascontiguousarray(data.speech)).to(device), windows)
     poses = torch.from_numpy(np.ascontiguousarray(data.poses)).to(device)
     occupied = model.occupancy.cells()
-    whole, inside = [], []
-    for frame in frames:
-        camera = data.camera(frame)
-        conditions = model.conditions(speech, int(data.heard[frame]) + windows // 2, float(data.eyes[frame]))
-        backdrop = data.torso_backdrop(frame) if true_torso else data.plate(frame).astype(np.float32) / 255
-        behind = torch.from_numpy(backdrop.reshape(-1, 3)).to(device)
-        if true_torso:
-            found = model.render_head(poses[frame], camera, conditions, occupied).over(behind)
-        else:
-            found = model.render(poses[frame], camera, conditions, behind, occupied)
-        picture = found.view(camera.height, camera.width, 3).cpu().numpy()
-        target = data.frames[frame].astype(np.float32) / 255
-        whole.append(psnr(picture, target))
-        if data.head is not None and (data.head[frame] > 127).any():
-            inside.append(psnr(picture, target, data.head[frame] > 127))
-    model.train(training)
-    return Scores(float(np.mean(whole)), float(np.mean(inside)) if inside else float("nan"), len(frames))
+    try:
+        for frame in frames:
+            camera = data.camera(frame)
+            conditions = model.conditions(speech, int(data.heard[frame]) + windows // 2, float(data.eyes[frame]))
+            backdrop = data.torso_backdrop(frame) if true_torso else data.plate(frame).astype(np.float32) / 255
+            behind = torch.from_numpy(backdrop.reshape(-1, 3)).to(device)
+            if true_torso:
+                found = model.render_head(poses[frame], camera, conditions, occupied).over(behind)
+            else:
+                found = model.render(poses[frame], camera, conditions, behind, occupied)
+            yield found.view(camera.height, camera.width, 3).cpu().numpy()
+    finally:
+        model.train(training)
