@@ -29,13 +29,13 @@ def person_alpha(probability: Plane) -> Plane:
 
 
 def head_matte(alpha: Plane, landmarks: Landmarks) -> Plane:
-    """The part of the person above the jaw; beside the face, above the mouth."""
+    """The part of the person above the jaw, and all that is above the mouth: ears end there."""
     size = len(alpha)
     jaw = landmarks[_JAW, :2]
     order = np.argsort(jaw[:, 0], kind="stable")
     mouth = float(landmarks[_MOUTH, 1])
     line = np.interp(np.arange(size) + 0.5, jaw[order, 0], jaw[order, 1], left=mouth, right=mouth)
-    above = np.clip(line - np.arange(size)[:, None], 0, 1)
+    above = np.clip(np.maximum(line, mouth) - np.arange(size)[:, None], 0, 1)
     return (alpha * above).astype(np.float32)
 
 
@@ -47,13 +47,14 @@ def torso_picture(frame: Image, alpha: Plane, head: Plane) -> Image:
     top = np.where(body.any(0), body.argmax(0), size)
     rows = np.arange(size)[:, None]
     above = top[None] - rows  # rows above the rim
-    hidden = (above > 0) & (above <= reach) & (head > 0.02) & (top[None] < size)
+    # The rim itself is mixed with the chin: the colour of a little below stands there too.
+    mixed = max(1, size // 128)
+    hidden = (above > -mixed) & (above <= reach) & ((head > 0.02) | (above <= 0)) & (top[None] < size)
     columns = np.broadcast_to(np.arange(size), (size, size))
-    # The rim itself is mixed with the chin: take the colour from a little below.
-    rim = np.minimum(top + max(1, size // 128), size - 1)
+    rim = np.minimum(top + mixed, size - 1)
     colour = frame.astype(np.float32)
-    colour[hidden] = colour[rim[columns[hidden]], columns[hidden]] * (_DARKER ** above[hidden])[:, None]
-    matte = np.where(hidden, 1.0, np.clip(alpha - head, 0, 1) * (above <= 0))
+    colour[hidden] = colour[rim[columns[hidden]], columns[hidden]] * (_DARKER ** above[hidden].clip(0))[:, None]
+    matte = np.where(hidden & (above > 0), 1.0, np.clip(alpha - head, 0, 1) * (above <= 0))
     soft = cv2.GaussianBlur(colour, (5, 5), 0)
     colour[hidden] = soft[hidden]
     return np.dstack([colour, 255 * matte]).round().clip(0, 255).astype(np.uint8)
