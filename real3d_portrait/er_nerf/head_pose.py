@@ -38,11 +38,15 @@ class HeadPath:
 
 def scene_points(model: FaceModel, fit: ClipFit) -> Array:
     """(T, N, 3) the rigid points of a fitted clip in the scene: head frame, scaled and moved into the box."""
-    neutral = model.shape(fit.identity, fit.offset).astype(np.float64)
-    height = float(np.linalg.norm(neutral[_FOREHEAD] - neutral[_CHIN]))
-    centre = neutral[RIGID].mean(0) - [0, 0, _BEHIND * height]
+    centre, scale = scene_frame(model.shape(fit.identity, fit.offset).astype(np.float64))
     points = model.vertices(fit.identity, fit.expression, fit.offset)[:, RIGID].astype(np.float64)
-    return np.ascontiguousarray((points - centre) * (FACE_HEIGHT / height))
+    return np.ascontiguousarray((points - centre) * scale)
+
+
+def scene_frame(neutral: Array) -> tuple[Array, float]:
+    """Which point (3,) of a head with this neutral shape (478, 3) is the scene's middle, and scene units a head unit."""
+    height = float(np.linalg.norm(neutral[_FOREHEAD] - neutral[_CHIN]))
+    return neutral[RIGID].mean(0) - [0, 0, _BEHIND * height], FACE_HEIGHT / height
 
 
 def head_path(
