@@ -77,12 +77,13 @@ def occupied_cells(occupied: Tensor) -> OccupiedCells:
     return OccupiedCells(occupied, low, high)
 
 
-def cell_points(size: int, dimensions: int, noise: Tensor | None = None) -> Tensor:
-    """(size^dimensions, dimensions): a point of each cell, the last axis fastest; noise in [-1, 1] moves it inside."""
-    axis = torch.arange(size)
-    cells = torch.cartesian_prod(*[axis] * dimensions)
-    points = (2 * cells / (size - 1) - 1) * (1 - 1 / size)
-    return points if noise is None else points + noise / size
+def cell_points(size: int, dimensions: int, numbers: Tensor | None = None) -> Tensor:
+    """A point of each cell, or of the cells with these numbers, the last axis fastest: (N, dimensions)."""
+    axis = (2 * torch.arange(size) / (size - 1) - 1) * (1 - 1 / size)
+    if numbers is None:
+        return torch.cartesian_prod(*[axis] * dimensions)
+    powers = [size**k for k in range(dimensions - 1, -1, -1)]
+    return torch.stack([axis.to(numbers.device)[numbers // power % size] for power in powers], -1)
 
 
 class HeadOccupancy(nn.Module):
@@ -143,7 +144,7 @@ class HeadOccupancy(nn.Module):
         """
         grid = self.by_position().flatten()
         rest = (grid >= 0).nonzero()[:, 0]
-        x, y, z = ((cell_points(self.size, 3)[rest].to(pose) - pose[:3, 3]) @ pose[:3, :3]).unbind(-1)
+        x, y, z = ((cell_points(self.size, 3, rest).to(pose) - pose[:3, 3]) @ pose[:3, :3]).unbind(-1)
         column = (x / z * camera.focal_x + camera.centre_x).long()
         row = (y / z * camera.focal_y + camera.centre_y).long()
         shown = (z > 0) & (row >= 0) & (row < camera.height) & (column >= 0) & (column < camera.width)
@@ -153,25 +154,28 @@ class HeadOccupancy(nn.Module):
 
     @torch.no_grad()
     def update(
-        self, density_at: Callable[[Tensor], Tensor], noise: Tensor | None = None, part: Tensor | None = None
+        self,
+        density_at: Callable[[Tensor], Tensor],
+        noise: Callable[[int], Tensor] | None = None,
+        part: Tensor | None = None,
     ) -> float:
         """Look again at what the field holds.
 
         Args:
-            density_at: (N, 3) points -> (N,) density. noise: (R³, 3) in [-1, 1]. part: numbers of the cells to look
-                at, in (x, y, z) order; the others keep what they have. None for all.
+            density_at: (N, 3) points -> (N,) density. noise: N -> (N, 3) in [-1, 1], moves the points in their cells.
+            part: numbers of the cells to look at, in (x, y, z) order; the others keep what they have. None for all.
 
         Returns:
             The mean density.
         """
         old = self.by_position().flatten()
-        points = cell_points(self.size, 3, noise).to(old)
         found = torch.zeros_like(old)
         # An unseen cell beside a seen one is asked too: the seen one takes the larger density of both.
         useful = dilate((old >= 0).float().view((self.size,) * 3)).flatten() > 0
         wanted = useful.nonzero()[:, 0] if part is None else part[useful[part]]
         for some in wanted.split(_CHUNK):
-            found[some] = density_at(points[some])
+            points = cell_points(self.size, 3, some)
+            found[some] = density_at(points if noise is None else points + noise(len(some)) / self.size)
         found = dilate(found.view((self.size,) * 3)).flatten()
         decay = torch.ones_like(old)
         decay[wanted] = DECAY
@@ -198,7 +202,8 @@ class TorsoOccupancy(nn.Module):
     @torch.no_grad()
     def update(self, alpha_at: Callable[[Tensor], Tensor], noise: Tensor | None = None) -> None:
         """alpha_at: (N, 2) -> (N,). noise: (R², 2) in [-1, 1]."""
-        points = cell_points(self.size, 2, noise).to(self.alpha)
+        points = cell_points(self.size, 2).to(self.alpha)
+        points = points if noise is None else points + noise / self.size
         found = alpha_at(points).view(self.size, self.size).T
         found = F.max_pool2d(found[None, None], 2 * _BLOCK - 1, 1, _BLOCK - 1).flatten()
         self.alpha.copy_(torch.maximum(DECAY * self.alpha, found))

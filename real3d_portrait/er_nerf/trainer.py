@@ -260,12 +260,11 @@ class Trainer:
         part = None
         if self.settings.grid_part < 1 and (self.step or stage == "lips"):
             part = self._random(int(self.settings.grid_part * cells), cells).unique().to(self.device)
-        noise = 2 * self._uniform(cells, 3) - 1
 
         def density(points: Tensor) -> Tensor:
             return model.head.density_at(points, conditions.audio, conditions.eye)
 
-        model.occupancy.update(density, noise, part)
+        model.occupancy.update(density, lambda count: 2 * self._uniform(count, 3) - 1, part)
         self._occupied = model.occupancy.cells()
 
     def run(
