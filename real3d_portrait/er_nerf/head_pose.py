@@ -44,7 +44,7 @@ def scene_points(model: FaceModel, fit: ClipFit) -> Array:
 
 
 def scene_frame(neutral: Array) -> tuple[Array, float]:
-    """Which point (3,) of a head with this neutral shape (478, 3) is the scene's middle, and scene units a head unit."""
+    """The scene's middle (3,) in a head of this neutral shape (478, 3), and how many scene units a head unit has."""
     height = float(np.linalg.norm(neutral[_FOREHEAD] - neutral[_CHIN]))
     return neutral[RIGID].mean(0) - [0, 0, _BEHIND * height], FACE_HEIGHT / height
 
