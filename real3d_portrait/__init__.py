@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .background import Background
+    from .controls import Progress
     from .media.clip import Clip
     from .motion.motion import Motion
-    from .pipeline import Progress, Real3DPortrait
+    from .pipeline import Real3DPortrait
     from .portrait import Portrait
 
 _HOMES = {
@@ -17,7 +18,7 @@ _HOMES = {
     "Clip": ".media.clip",
     "Motion": ".motion.motion",
     "Portrait": ".portrait",
-    "Progress": ".pipeline",
+    "Progress": ".controls",
     "Real3DPortrait": ".pipeline",
 }
 __all__ = ["Background", "Clip", "Motion", "Portrait", "Progress", "Real3DPortrait"]

@@ -25,12 +25,13 @@ from real3d_portrait.errors import (
 from real3d_portrait.media.images import is_animated, read_photo
 from real3d_portrait.media.video import probe, read_frames
 
-Kind = Literal["keep", "transparent", "blur", "colour", "image", "video"]
+Kind = Literal["keep", "transparent", "blur", "colour", "image", "video", "prompt"]
 Fit = Literal["cover", "contain"]
 BackgroundSource = str | os.PathLike[str] | np.ndarray | Image.Image
 
 FPS = 25
 _WORDS: dict[str, Kind] = {"keep": "keep", "transparent": "transparent", "blur": "blur"}
+PROMPT = "prompt:"
 BLUR = 0.03  # standard deviation as a part of the plate's longer side: shapes melt, the light stays
 _ROLE = "background image"
 _TIME_ROUNDING = 1e-4  # seconds; containers keep times in whole milliseconds or finer fractions
@@ -45,6 +46,8 @@ class Background:
         colour: RGB of a solid one.
         image: (h, w, 3) uint8 of an image, at its own size.
         video: file of a looping one.
+        prompt: words that it is painted from; `painted` turns them into an image.
+        seed: of that painting.
         fit: how an image or video of another shape meets the frame; see `cover` and `contain`.
         warnings: what was done to the source that its owner may not expect.
     """
@@ -53,28 +56,34 @@ class Background:
     colour: tuple[int, int, int] | None = None
     image: np.ndarray | None = None
     video: Path | None = None
+    prompt: str | None = None
+    seed: int = 0
     fit: Fit = "cover"
     warnings: tuple[str, ...] = ()
 
     @classmethod
-    def parse(cls, spec: BackgroundSource, fit: Fit = "cover") -> Background:
+    def parse(cls, spec: BackgroundSource, fit: Fit = "cover", seed: int = 0) -> Background:
         """Understand what a user names as background.
 
         Args:
-            spec: keep, transparent, blur, a colour (#rgb, #rrggbb, or a CSS name such as teal), an image or
-                video file, or a picture as array or Pillow image. A path object is always a file.
+            spec: keep, transparent, blur, a colour (#rgb, #rrggbb, or a CSS name such as teal), "prompt:" with words
+                to paint it from, an image or video file, or a picture as array or Pillow image. A path object is
+                always a file.
             fit: cover fills the frame and cuts off what hangs over; contain shows the whole picture.
+            seed: of what is painted from words.
 
         Raises:
             ParameterChoiceError: another fit.
             UnknownBackgroundError: none of these.
             BackgroundMissingError: it looks like a file name but there is no such file.
             BackgroundUnreadableError: the file is neither picture nor video.
+            MissingInputError, ParameterRangeError, PromptExtraMissingError, PromptModelUnsetError: words that nothing
+                can be painted from, or nothing to paint with.
             ImageTruncatedError, ImageTooLargeError and others of `read_photo`: the picture is faulty.
         """
         if fit not in _FITS:
             raise ParameterChoiceError(name="background fit", value=fit, choices=", ".join(_FITS))
-        return replace(cls._understood(spec), fit=fit)
+        return replace(cls._understood(spec), fit=fit, seed=seed)
 
     @classmethod
     def _understood(cls, spec: BackgroundSource) -> Background:
@@ -87,6 +96,10 @@ class Background:
             colour = _colour(word)
             if colour is not None:
                 return cls("colour", colour=colour)
+            if word.startswith(PROMPT):
+                from real3d_portrait.prompt_background import paintable
+
+                return cls("prompt", prompt=paintable(spec.strip()[len(PROMPT) :]))
         path = Path(spec).expanduser()
         if spec == "" or not path.exists():
             if isinstance(spec, str) and not re.fullmatch(r".*(/.*|\.\w+)", spec):
@@ -119,6 +132,26 @@ class Background:
         """Whether the output keeps only the person, with alpha."""
         return self.kind == "transparent"
 
+    def painted(
+        self, width: int, height: int, device: str = "auto", progress: Callable[[int, int], None] | None = None
+    ) -> Background:
+        """What a prompt says as an image of that size; any other background as it is.
+
+        Args:
+            device: auto, cpu or cuda.
+            progress: called with the steps done and their number.
+
+        Raises:
+            PromptModelError, PromptRefusedError: the model could not be loaded, or withheld its picture.
+        """
+        if self.prompt is None:
+            return self
+        from real3d_portrait.prompt_background import PromptPainter
+
+        # The painter goes with this call: its weights take more memory than the rest of a clip.
+        image = PromptPainter(device=device).paint(self.prompt, width, height, self.seed, progress=progress)
+        return replace(self, kind="image", image=image, prompt=None)
+
     def frames(self, plate: np.ndarray) -> Iterator[np.ndarray]:
         """Yield backgrounds (H, W, 3) uint8 without end, one a frame at 25 fps.
 
@@ -129,6 +162,8 @@ class Background:
         A still background yields one and the same array, so that nothing in it can move.
         """
         height, width = plate.shape[:2]
+        if self.prompt is not None:
+            return self.painted(width, height).frames(plate)
         if self.video is not None:
             return _looping(self.video, width, height, _FITS[self.fit])
         still = plate

@@ -1,4 +1,4 @@
-"""The command `real3d-portrait`: animate, swap-background, weights, verify, info.
+"""The command `real3d-portrait`: animate, swap-background, avatar, weights, verify, info.
 
 Exit codes: 0 done, 2 the input is at fault (one line on stderr says what and how to mend it), 1 any other
 failure, 130 stopped by Ctrl-C. Heavy imports wait until a command needs them, so that help is instant.
@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from real3d_portrait.console import ProgressBar, own_log, without_native_chatter
+from real3d_portrait.er_nerf.command import add_avatar_command
 from real3d_portrait.errors import Real3DError
 from real3d_portrait.provenance.command import add_verify_command
 from real3d_portrait.resources import resource
@@ -29,8 +30,8 @@ if TYPE_CHECKING:
 
 PROGRAM = "real3d-portrait"
 CONTROLS = (
-    "background", "pose", "pose_mode", "mouth_amplitude", "expression_scale", "blink", "yaw", "pitch", "roll",
-    "temperature", "seed", "size", "face",
+    "background", "background_fit", "pose", "pose_mode", "mouth_amplitude", "expression_scale", "blink", "brow", "gaze",
+    "smoothing", "yaw", "pitch", "roll", "camera", "zoom", "temperature", "seed", "size", "face",
 )  # fmt: skip
 _LOGGER = logging.getLogger(__name__)
 
@@ -57,18 +58,26 @@ def _add_controls(parser: argparse.ArgumentParser, background: str | None) -> No
     add("--device", default="auto", choices=("auto", "cpu", "cuda"),
         help="where to compute (default: auto)")
     add("--background", default=background, required=background is None, metavar="KIND_OR_FILE",
-        help="keep, blur, transparent, a colour such as '#1e90ff', or a picture or video file"
-        + (f" (default: {background})" if background else ""))
-    add("--pose", default="natural", metavar="natural|static|VIDEO",
-        help="head motion: natural, static, or a video to take it from (default: natural)")
+        help="keep, blur, transparent, a colour such as '#1e90ff', a picture or video file, or 'prompt:' with words to "
+        "paint it from" + (f" (default: {background})" if background else ""))
+    add("--background-fit", default="cover", choices=("cover", "contain"),
+        help="a picture or video of another shape fills the frame and is cut, or is shown whole (default: cover)")
+    add("--pose", default="natural", metavar="NAME|VIDEO",
+        help="head motion: natural, static, calm, presenter, lively, or a video to take it from (default: natural)")
     add("--pose-mode", default="relative", choices=("relative", "absolute"),
         help="head motion starts at the photo's pose, or is taken as it is (default: relative)")
     add("--mouth-amplitude", type=float, default=1.0, metavar="0..2", help="1 = as learned (default: 1)")
     add("--expression-scale", type=float, default=1.0, metavar="0..2", help="1 = as learned (default: 1)")
     add("--blink", default="natural", choices=("natural", "none"), help="(default: natural)")
+    add("--brow", type=float, default=1.0, metavar="0..2", help="how far brows rise, 1 = as learned (default: 1)")
+    add("--gaze", type=float, default=1.0, metavar="0..2", help="how far eyes wander, 1 = as learned (default: 1)")
+    add("--smoothing", type=float, default=0.0, metavar="0..1", help="quick motion taken out (default: 0)")
     add("--yaw", type=float, default=0.0, metavar="DEGREES", help="turn added: > 0 nose to the image's right")
     add("--pitch", type=float, default=0.0, metavar="DEGREES", help="turn added: > 0 nose up")
     add("--roll", type=float, default=0.0, metavar="DEGREES", help="turn added: > 0 leans to the right")
+    add("--camera", default="static", choices=("static", "orbit", "push-in"),
+        help="orbit goes round the front, push-in comes slowly nearer (default: static)")
+    add("--zoom", type=float, default=1.0, metavar="1..2", help="about the face, on top of the camera's (default: 1)")
     add("--temperature", type=float, metavar="T",
         help="variety of the motion made from speech (default: the model's own)")
     add("--seed", type=int, default=0, metavar="N", help="the same seed gives the same video (default: 0)")
@@ -106,6 +115,7 @@ def build_parser() -> argparse.ArgumentParser:
 
     _add_weights(commands.add_parser("weights", help="make, check and share the weights of the full model"))
 
+    add_avatar_command(commands)
     add_verify_command(commands)
 
     info = commands.add_parser("info", help="versions, device, models and where their weights lie")

@@ -182,7 +182,7 @@ class MotionFaceModelError(InputError):
 class UnknownBackgroundError(InputError):
     message = (
         "The background '{spec}' is not known; use keep, blur, transparent, a colour such as teal or "
-        "#2a6f97, or an image or video file."
+        "#2a6f97, 'prompt:' with words, or an image or video file."
     )
 
 
@@ -265,6 +265,10 @@ class ParameterTypeError(InputError):
 
 class ParameterChoiceError(InputError):
     message = "{name} is '{value}' but must be one of {choices}; choose one of them."
+
+
+class ControlUnavailableError(InputError):
+    message = "The model '{model}' cannot follow {name}; leave it at 1, or use the compact model."
 
 
 class MissingInputError(InputError):

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -16,13 +17,13 @@ from PIL import Image
 
 from .background import Background, BackgroundSource
 from .config import CompactConfig, FullConfig, read_config
+from .controls import Controls
 from .errors import (
     ConflictingInputsError,
+    ControlUnavailableError,
     MissingInputError,
     ModelMissingError,
     ParameterChoiceError,
-    ParameterRangeError,
-    ParameterTypeError,
 )
 from .hub import COMPACT, Weights, resolve
 from .media.audio import Audio, read_audio
@@ -30,8 +31,9 @@ from .media.clip import Clip
 from .media.images import read_photo
 from .media.video import probe
 from .media.writer import VideoWriter, check_output
-from .models.talking import AnyModel, Frame, Frames, Placement
+from .models.talking import AnyModel, Frame, Frames, Liveliness, Placement
 from .motion.motion import FPS, Motion
+from .motion.pose_presets import NATURAL, PRESETS
 from .portrait import PasteBack, PreparedPhoto
 from .resources import resource
 from .swap import swapped_frames
@@ -40,84 +42,6 @@ log = logging.getLogger(__name__)
 
 PathLike = str | os.PathLike[str]
 PortraitSource = PathLike | NDArray[Any] | Image.Image | PreparedPhoto
-Size = Literal[256, 512, "source"]
-
-
-@dataclass(frozen=True)
-class Progress:
-    """Where a call stands: `done` of `total` (None: not known) steps of a stage."""
-
-    stage: str
-    done: int
-    total: int | None
-
-
-ProgressCallback = Callable[[Progress], None]
-
-
-@dataclass(frozen=True)
-class Controls:
-    """The keywords that all calls share.
-
-    Attributes:
-        background: keep, blur, transparent, a colour, or an image or video file.
-        pose: natural (speech: learned head motion; video: the driver's), static, or a video to take it from.
-        pose_mode: relative starts at the photo's pose; absolute takes the driver's rotation as it is.
-        mouth_amplitude, expression_scale: 0..2, 1 = as learned or as driven.
-        blink: natural or none.
-        yaw, pitch, roll: head turn added, degrees, signs as in `face.camera`.
-        temperature: variety of the motion made from speech; None = the model's own.
-        seed: the same inputs and seed give the same frames.
-        size: 256 or 512 pixels, or source: pasted back into the whole photo.
-        face: which face of the photo, from 1 by falling size; None = the largest, with a warning.
-        progress: called with a `Progress` now and then.
-    """
-
-    background: BackgroundSource = "keep"
-    pose: str = "natural"
-    pose_mode: str = "relative"
-    mouth_amplitude: float = 1.0
-    expression_scale: float = 1.0
-    blink: str = "natural"
-    yaw: float = 0.0
-    pitch: float = 0.0
-    roll: float = 0.0
-    temperature: float | None = None
-    seed: int = 0
-    size: Size = 512
-    face: int | None = None
-    progress: ProgressCallback | None = None
-
-    def __post_init__(self) -> None:
-        for name, low, high in (
-            ("mouth_amplitude", 0, 2),
-            ("expression_scale", 0, 2),
-            ("yaw", -90, 90),
-            ("pitch", -90, 90),
-            ("roll", -90, 90),
-            ("temperature", 0, 2),
-            ("seed", 0, 2**63 - 1),
-        ):
-            value = getattr(self, name)
-            if value is None and name == "temperature":
-                continue
-            if isinstance(value, bool) or not isinstance(value, (int, float)):
-                raise ParameterTypeError(name=name, value=value, expected="a number")
-            if not low <= value <= high:
-                raise ParameterRangeError(name=name, value=value, low=low, high=high)
-        for name, choices in (
-            ("pose_mode", ("relative", "absolute")),
-            ("blink", ("natural", "none")),
-            ("size", (256, 512, "source")),
-        ):
-            if getattr(self, name) not in choices:
-                raise ParameterChoiceError(name=name, value=getattr(self, name), choices=", ".join(map(str, choices)))
-        if self.pose not in ("natural", "static") and not Path(self.pose).exists():
-            raise ParameterChoiceError(name="pose", value=self.pose, choices="natural, static, or a video file")
-
-    def report(self, stage: str, done: int, total: int | None) -> None:
-        if self.progress is not None:
-            self.progress(Progress(stage, done, total))
 
 
 @dataclass(frozen=True)
@@ -141,9 +65,11 @@ class Real3DPortrait:
         portraits.audio_driven("me.jpg", "speech.wav", background="office.jpg", output="out.mp4")
     """
 
-    def __init__(self, model: AnyModel) -> None:
+    def __init__(self, model: AnyModel, device: str = "auto") -> None:
+        """`device`: of what paints a background from words."""
         self.model = model
         self.name = model.name
+        self.device = device
 
     @classmethod
     def from_pretrained(
@@ -165,7 +91,7 @@ class Real3DPortrait:
 
         check_device(device)
         found = resolve(model, revision)
-        return cls(_full(found, device) if isinstance(found, Weights) else _compact(found, model, device))
+        return cls(_full(found, device) if isinstance(found, Weights) else _compact(found, model, device), device)
 
     def audio_driven(
         self, portrait: PortraitSource, audio: PathLike | Audio, *, output: PathLike, **controls: Any
@@ -237,15 +163,13 @@ class Real3DPortrait:
     # Jobs: check the inputs, prepare, and leave a lazy stream of frames.
 
     def _audio_job(self, portrait: PortraitSource, audio: PathLike | Audio, settings: Controls) -> _Job:
-        background = _background(settings)
+        background = self._checked(settings)
         sound = audio if isinstance(audio, Audio) else read_audio(audio)
         prepared = self._portrait(portrait, settings)
         settings.report("listening", 0, None)
-        pose: Literal["natural", "static"] | Motion
-        if settings.pose in ("natural", "static"):
-            pose = cast(Literal["natural", "static"], settings.pose)
-        else:
-            pose = self._motion(settings.pose, settings)
+        pose: Literal["natural", "static"] | Motion = "static" if settings.pose == "static" else "natural"
+        if settings.pose_video is not None:
+            pose = self._motion(settings.pose_video, settings)
         motion = self.model.motion_from_audio(
             sound,
             pose=pose,
@@ -257,7 +181,7 @@ class Real3DPortrait:
         return self._job(prepared, motion, background, sound if isinstance(audio, Audio) else Path(audio), settings)
 
     def _video_job(self, portrait: PortraitSource, driving: PathLike | Motion, settings: Controls) -> _Job:
-        background = _background(settings)
+        background = self._checked(settings)
         prepared = self._portrait(portrait, settings)
         motion = self._motion(driving, settings)
         motion = self.model.adjust(motion, settings.mouth_amplitude, settings.blink)
@@ -295,14 +219,26 @@ class Real3DPortrait:
         return self._video_job(portrait, driving, settings)
 
     def _finished_video_job(self, video: PathLike, settings: Controls) -> _Job:
-        background = Background.parse(settings.background)
+        if settings.rendered:
+            raise ConflictingInputsError(first="video", second=settings.rendered[0])
+        background = _understood(settings)
         info = probe(video)
         total = max(1, round(info.seconds * FPS))
+        background = self._painted(background, info.width, info.height, settings)
         frames = _counted(swapped_frames(Path(video), background, total), total, settings)
         sound = Path(video) if info.has_audio else None
         return _Job(frames, info.width, info.height, total, sound, background.transparent, background.warnings)
 
     # Parts of a job
+
+    def _checked(self, settings: Controls) -> Background:
+        for name in self.model.lacks:
+            if name in settings.rendered:
+                raise ControlUnavailableError(name=name, model=self.name)
+        return _background(settings)
+
+    def _painted(self, background: Background, width: int, height: int, settings: Controls) -> Background:
+        return background.painted(width, height, self.device, partial(settings.report, "painting the background"))
 
     def _portrait(self, source: PortraitSource, settings: Controls) -> PreparedPhoto:
         if isinstance(source, PreparedPhoto):
@@ -320,12 +256,12 @@ class Real3DPortrait:
 
     def _with_pose(self, motion: Motion, settings: Controls) -> Motion:
         """A driver's motion with the head pose that the caller asked for."""
-        if settings.pose == "natural":
-            return motion
         if settings.pose == "static":
             still = np.zeros_like(motion.rotation)
             return replace(motion, rotation=still, translation=still)
-        other = self._motion(settings.pose, settings).to_and_fro(len(motion))
+        if settings.pose_video is None:
+            return motion
+        other = self._motion(settings.pose_video, settings).to_and_fro(len(motion))
         return replace(motion, rotation=other.rotation, translation=other.translation)
 
     def _job(
@@ -338,6 +274,8 @@ class Real3DPortrait:
     ) -> _Job:
         settings.report("building the head", 0, None)
         avatar = self.model.reconstruct(portrait)
+        camera = settings.camera_path
+        motion = camera.seen(self.model.livelier(motion, _liveliness(settings)))
         pose, limited = self.model.place(avatar, motion, _placement(settings))
         warnings = portrait.warnings + background.warnings
         if limited:
@@ -346,8 +284,11 @@ class Real3DPortrait:
             log.warning("%s", warning)
         # Frames that are pasted back need no background: the photo has its own.
         alone = background.transparent or settings.size == "source"
+        background = self._painted(background, avatar.size, avatar.size, settings)
         backgrounds = None if alone else background.frames(avatar.plate)
         frames = self.model.render_frames(avatar, pose, backgrounds)
+        if camera.zooms:
+            frames = camera.zoomed(frames, len(motion))
         height, width = avatar.size, avatar.size
         if settings.size == "source":
             height, width = portrait.source.shape[:2]
@@ -359,9 +300,7 @@ class Real3DPortrait:
     def _write(self, job: _Job, output: PathLike, settings: Controls) -> Clip:
         from .provenance.manifest import marker
 
-        writer = VideoWriter(
-            output, job.width, job.height, audio=job.audio, transparent=job.transparent, sign=marker()
-        )
+        writer = VideoWriter(output, job.width, job.height, audio=job.audio, transparent=job.transparent, sign=marker())
         with writer, closing(job.frames):
             for frame in job.frames:
                 writer.write(frame)
@@ -380,8 +319,12 @@ def _controls(keywords: dict[str, Any]) -> Controls:
         ) from None
 
 
+def _understood(settings: Controls) -> Background:
+    return Background.parse(settings.background, settings.background_fit, settings.seed)
+
+
 def _background(settings: Controls) -> Background:
-    background = Background.parse(settings.background)
+    background = _understood(settings)
     if settings.size == "source" and background.kind != "keep":
         raise ConflictingInputsError(first="size 'source'", second="a background other than 'keep'")
     return background
@@ -410,6 +353,10 @@ def _placement(settings: Controls) -> Placement:
     turn = np.radians([settings.yaw, settings.pitch, settings.roll])
     mode = "static" if settings.pose == "static" else cast(Literal["relative", "absolute"], settings.pose_mode)
     return Placement(mode, (float(turn[0]), float(turn[1]), float(turn[2])), settings.expression_scale)
+
+
+def _liveliness(settings: Controls) -> Liveliness:
+    return Liveliness(PRESETS.get(settings.pose, NATURAL), settings.brow, settings.gaze, settings.smoothing)
 
 
 def _compact(folder: Path, named: PathLike, device: str) -> AnyModel:

@@ -8,7 +8,9 @@ from __future__ import annotations
 import inspect
 import os
 import threading
+from collections.abc import Callable
 from functools import cached_property
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -31,6 +33,21 @@ _SCENE = "{prompt}, wide background scenery with nobody in it"
 _UNWANTED = "person, people, face, portrait, text, watermark"
 
 
+def paintable(prompt: str) -> str:
+    """The words with single spaces, where something can be painted from them with what is installed and set here.
+
+    Raises:
+        MissingInputError, ParameterRangeError: no words, or more than 300 characters.
+        PromptModelUnsetError, PromptExtraMissingError: no model is named, or diffusers is not installed.
+    """
+    words = _checked(prompt)
+    if not os.environ.get(MODEL_VARIABLE):
+        raise PromptModelUnsetError(variable=MODEL_VARIABLE)
+    if find_spec("diffusers") is None:
+        raise PromptExtraMissingError(package="diffusers")
+    return words
+
+
 class PromptPainter:
     """Paints backgrounds; keep one, for its weights stay loaded. Safe to call from several threads.
 
@@ -49,31 +66,46 @@ class PromptPainter:
         self._device = device
         self._lock = threading.Lock()
 
-    def paint(self, prompt: str, width: int, height: int, seed: int = 0, steps: int | None = None) -> NDArray[np.uint8]:
+    def paint(
+        self,
+        prompt: str,
+        width: int,
+        height: int,
+        seed: int = 0,
+        steps: int | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> NDArray[np.uint8]:
         """(height, width, 3) of what the prompt says; the same words, seed and device give the same picture.
 
-        steps: of the diffusion; None for the model's own number.
+        Args:
+            steps: of the diffusion; None for the model's own number.
+            progress: called after each step with the steps done and their number; what it raises ends the painting.
 
         Raises:
             MissingInputError, ParameterRangeError: no words, or more than 300 characters.
             PromptExtraMissingError, PromptModelUnsetError, PromptModelError: diffusers or the weights are not there.
             PromptRefusedError: the model withheld the picture.
         """
-        prompt = " ".join(prompt.split())
-        if not prompt:
-            raise MissingInputError(name="the background's prompt", cure="a few words such as 'a beach at dusk'")
-        if len(prompt) > LONGEST_PROMPT:
-            raise ParameterRangeError(name="length of the prompt", value=len(prompt), low=1, high=LONGEST_PROMPT)
+        prompt = _checked(prompt)
         with self._lock:
-            return cover(self._painted(prompt, seed, steps), width, height)
+            return cover(self._painted(prompt, seed, steps, progress), width, height)
 
-    def _painted(self, prompt: str, seed: int, steps: int | None) -> NDArray[np.uint8]:
+    def _painted(
+        self, prompt: str, seed: int, steps: int | None, progress: Callable[[int, int], None] | None
+    ) -> NDArray[np.uint8]:
         import torch
+
+        def told(pipeline: Any, step: int, time: Any, held: dict[str, Any]) -> dict[str, Any]:
+            if progress is not None:
+                progress(step + 1, pipeline.num_timesteps)
+            return held
 
         pipeline = self._pipeline
         options: dict[str, Any] = {} if steps is None else {"num_inference_steps": steps}
-        if "negative_prompt" in inspect.signature(pipeline.__call__).parameters:
-            options["negative_prompt"] = _UNWANTED
+        known = inspect.signature(pipeline.__call__).parameters
+        for name, option in (("negative_prompt", _UNWANTED), ("callback_on_step_end", told)):
+            if name in known:
+                options[name] = option
         result = pipeline(
             _SCENE.format(prompt=prompt), generator=torch.Generator().manual_seed(seed), output_type="np", **options
         )
@@ -104,3 +136,12 @@ class PromptPainter:
             raise PromptModelError(model=self._model, reason=reason) from error
         pipeline.set_progress_bar_config(disable=True)
         return pipeline.to("cuda" if cuda else "cpu")
+
+
+def _checked(prompt: str) -> str:
+    words = " ".join(prompt.split())
+    if not words:
+        raise MissingInputError(name="the background's prompt", cure="a few words such as 'a beach at dusk'")
+    if len(words) > LONGEST_PROMPT:
+        raise ParameterRangeError(name="length of the prompt", value=len(words), low=1, high=LONGEST_PROMPT)
+    return words

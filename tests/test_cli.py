@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 from real3d_portrait import cli, console
-from real3d_portrait.pipeline import Controls, Progress
+from real3d_portrait.controls import Controls, Progress
 from real3d_portrait.resources import resource
 from tests.example_inputs import PORTRAIT, speech
 
@@ -47,6 +47,7 @@ def test_help_needs_no_heavy_library(arguments: list[str]) -> None:
         ["animate", "--portrait", "p.jpg", "--output", "o.mp4", "--audio", "a.wav", "--driving", "v.mp4"],
         ["animate", "--portrait", "p.jpg", "--output", "o.mp4", "--audio", "a.wav", "--size", "300"],
         ["animate", "--portrait", "p.jpg", "--output", "o.mp4", "--audio", "a.wav", "--seed", "x"],
+        ["animate", "--portrait", "p.jpg", "--output", "o.mp4", "--audio", "a.wav", "--camera", "dolly"],
         ["animate", "--portrait", "p.jpg", "--output", "o.mp4", "--audio", "a.wav", "--colour", "red"],
         ["swap-background", "--video", "v.mp4", "--output", "o.mp4"],
         ["dance"],
@@ -93,6 +94,11 @@ def test_names_and_defaults_are_those_of_python(command: str) -> None:
         (["--portrait", PORTRAIT, "--audio", "voice.wav", "--mouth-amplitude", "3"], "mouth_amplitude"),
         (["--portrait", PORTRAIT, "--audio", "voice.wav", "--yaw", "nan"], "yaw"),
         (["--portrait", PORTRAIT, "--audio", "voice.wav", "--model", "no/such"], "no/such"),
+        (["--portrait", PORTRAIT, "--audio", "voice.wav", "--pose", "excited"], "presenter"),
+        (["--portrait", PORTRAIT, "--audio", "voice.wav", "--zoom", "9"], "zoom"),
+        (["--portrait", PORTRAIT, "--audio", "voice.wav", "--camera", "push-in", "--size", "source"], "push-in"),
+        (["--portrait", PORTRAIT, "--audio", "voice.wav", "--background", "prompt:a beach"], "REAL3D_PROMPT_MODEL"),
+        (["--portrait", PORTRAIT, "--audio", "voice.wav", "--background", "transparent"], "out.mp4"),
     ],
 )
 def test_input_at_fault_exits_2_says_so_in_one_line_and_leaves_nothing(
@@ -103,6 +109,7 @@ def test_input_at_fault_exits_2_says_so_in_one_line_and_leaves_nothing(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("REAL3D_PROMPT_MODEL", raising=False)
     speech(tmp_path / "voice.wav", 0.5)
     (tmp_path / "text.jpg").write_text("this is no picture and no sound")
     Image.new("RGB", (300, 300), "grey").save(tmp_path / "wall.png")

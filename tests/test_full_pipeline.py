@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from real3d_portrait import Motion, Real3DPortrait, cli
 from real3d_portrait.config import FullConfig, read_config
 from real3d_portrait.errors import (
+    ControlUnavailableError,
     MotionFaceModelError,
     ParameterChoiceError,
     PortraitModelError,
@@ -26,7 +27,9 @@ from real3d_portrait.media.writer import VideoWriter
 from real3d_portrait.models.compute import Compute
 from real3d_portrait.models.full import FullModel
 from real3d_portrait.models.full_portrait import FullPortrait
+from real3d_portrait.models.talking import Liveliness, Placement
 from real3d_portrait.motion.basel_motion import MOTION_NAME
+from real3d_portrait.motion.camera_path import CameraPath
 from tests.example_inputs import PORTRAIT, speech
 from tests.full_release import IMAGE, write_weights
 
@@ -170,6 +173,9 @@ def _key_points(model: FullModel, fit: object, expression: np.ndarray) -> torch.
         {"mouth_amplitude": 0.0},
         {"blink": "none"},
         {"pose": "static"},
+        {"pose": "lively"},
+        {"camera": "orbit"},
+        {"zoom": 1.2},
         {"background": "#00ff00"},
         {"background": "blur"},
     ],
@@ -182,6 +188,27 @@ def test_each_control_changes_a_driven_frame(
         return list(portraits.stream_video_driven(person, swaying(), **controls))[1].astype(int)
 
     assert np.abs(second(**changed) - second()).max() > 0
+
+
+def test_a_camera_turns_a_head_that_is_held(model: FullModel, person: FullPortrait) -> None:
+    sizes = 65, 3, 3
+    held = Motion(*(np.zeros((30, size), np.float32) for size in sizes), face_model=MOTION_NAME)
+    seen = CameraPath("orbit").seen(held)
+    placed, _ = model.place(model.reconstruct(person), seen, Placement("static"))
+    assert placed.rotation - placed.rotation[0] == pytest.approx(seen.rotation, abs=1e-6)
+    assert np.degrees(placed.rotation[25, 0] - placed.rotation[0, 0]) > 5
+
+
+def test_smoothing_leaves_the_blinks_and_brows_are_no_control(
+    portraits: Real3DPortrait, model: FullModel, person: FullPortrait
+) -> None:
+    move = swaying(30)
+    smooth = model.livelier(move, Liveliness(smoothing=1))
+    assert np.abs(np.diff(smooth.rotation, axis=0)).max() < 0.7 * np.abs(np.diff(move.rotation, axis=0)).max()
+    assert np.array_equal(smooth.expression[:, 64], move.expression[:, 64])
+    for name in ("brow", "gaze"):
+        with pytest.raises(ControlUnavailableError, match=name):
+            portraits.stream_video_driven(person, move, **{name: 0.5})
 
 
 def test_speech_is_heard_and_varied(model: FullModel, voice: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from PIL import Image
 
 from real3d_portrait import Motion, Progress, Real3DPortrait
+from real3d_portrait.controls import Controls
 from real3d_portrait.errors import (
     ConflictingInputsError,
     InputError,
@@ -21,6 +23,8 @@ from real3d_portrait.errors import (
 )
 from real3d_portrait.media.images import read_photo
 from real3d_portrait.media.video import probe
+from real3d_portrait.models.talking import Liveliness
+from real3d_portrait.motion.pose_presets import PRESETS
 from real3d_portrait.portrait import Portrait, prepare_portrait
 from tests.example_inputs import PORTRAIT, speech
 
@@ -148,6 +152,65 @@ def test_added_turn_shows_and_static_pose_stands(portraits: Real3DPortrait, pers
     assert (held[0][-20:] == held[3][-20:]).all()
 
 
+def test_each_control_of_motion_and_camera_shows(portraits: Real3DPortrait, person: Portrait) -> None:
+    move = motion(6, portraits)
+
+    def fourth(**controls: object) -> np.ndarray:
+        return next(islice(portraits.stream_video_driven(person, move, **controls), 3, None)).astype(int)
+
+    plain = fourth()
+    for name, value in {"pose": "calm", "brow": 0, "gaze": 2, "smoothing": 1, "zoom": 1.2, "camera": "orbit"}.items():
+        assert np.abs(fourth(**{name: value}) - plain).max() > 2, name
+
+
+def test_a_lively_speaker_moves_more_than_a_calm_one(portraits: Real3DPortrait) -> None:
+    model, move = portraits.model, motion(50, portraits)
+    swing = {
+        name: np.abs(np.diff(model.livelier(move, Liveliness(preset)).rotation, axis=0)).mean()
+        for name, preset in PRESETS.items()
+    }
+    assert swing["calm"] < swing["presenter"] < swing["lively"]
+    unchanged = model.livelier(move, Liveliness())
+    for name in ("expression", "rotation", "translation"):
+        assert np.array_equal(getattr(unchanged, name), getattr(move, name))
+
+
+def test_zoom_shows_the_face_larger_with_all_that_is_behind_it(portraits: Real3DPortrait, person: Portrait) -> None:
+    plain = next(portraits.stream_video_driven(person, still(portraits), background="transparent"))
+    near = next(portraits.stream_video_driven(person, still(portraits), background="transparent", zoom=2))
+    assert near.shape == plain.shape
+    # Twice as near, about the face's centre, which stays where it is: half the frame is seen.
+    part = Image.fromarray(plain).crop((64, 59, 192, 187)).resize((256, 256), Image.Resampling.BICUBIC)
+    assert np.abs(near.astype(int) - np.asarray(part))[..., 3].mean() < 3
+
+
+def test_an_orbit_turns_the_head_and_comes_back(portraits: Real3DPortrait, person: Portrait) -> None:
+    orbit = Controls(camera="orbit").camera_path
+    yaw = np.degrees(orbit.at(25, 30)[0] - orbit.at(2, 30)[0])  # the motion counts from its first frames
+    held = replace(motion(30, portraits), expression=np.repeat(still(portraits).expression[:1], 30, 0))
+    turned = next(islice(portraits.stream_video_driven(person, held, pose="static", camera="orbit"), 25, None))
+    straight, expected = (
+        next(portraits.stream_video_driven(person, still(portraits), yaw=angle)).astype(int) for angle in (0, yaw)
+    )
+    assert np.abs(turned - expected).mean() < 0.3 * np.abs(turned - straight).mean()
+
+
+def test_a_finished_video_cannot_be_moved(portraits: Real3DPortrait, talking: Path, tmp_path: Path) -> None:
+    for controls in ({"zoom": 1.5}, {"pose": "calm"}, {"yaw": 5}):
+        with pytest.raises(ConflictingInputsError, match=f"video and {next(iter(controls))}"):
+            portraits.background_swap(video=talking, background="red", output=tmp_path / "o.mp4", **controls)
+
+
+def test_a_picture_that_is_wider_than_the_frame_is_shown_whole(portraits: Real3DPortrait, person: Portrait) -> None:
+    wide = np.repeat(np.repeat(np.eye(3, dtype=np.uint8)[None] * 255, 80, 0), 80, 1)  # red, green, blue
+    corner = {
+        fit: next(portraits.stream_video_driven(person, still(portraits), background=wide, background_fit=fit))[100, 2]
+        for fit in ("cover", "contain")
+    }
+    assert corner["cover"].argmax() == 1
+    assert corner["contain"].argmax() == 0
+
+
 @pytest.mark.parametrize(
     ("error", "controls"),
     [
@@ -158,6 +221,9 @@ def test_added_turn_shows_and_static_pose_stands(portraits: Real3DPortrait, pers
         (ParameterChoiceError, {"pose": "no-such-video.mp4"}),
         (ParameterChoiceError, {"colour": "red"}),
         (ConflictingInputsError, {"size": "source", "background": "red"}),
+        (ConflictingInputsError, {"size": "source", "zoom": 1.5}),
+        (ParameterChoiceError, {"camera": "dolly"}),
+        (MissingInputError, {"background": "prompt: "}),
     ],
 )
 def test_wrong_controls_are_named(

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from real3d_portrait import Motion, Real3DPortrait
 from real3d_portrait.background import Background
 from real3d_portrait.errors import (
     MissingInputError,
@@ -87,6 +88,51 @@ def test_seed_and_words_decide_the_picture(painter: PromptPainter) -> None:
 def test_the_environment_names_the_model(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(MODEL_VARIABLE, str(tiny))
     assert PromptPainter(device="cpu").paint("a beach", 64, 64, steps=1).shape == (64, 64, 3)
+
+
+def test_a_spec_names_the_words_and_a_clip_is_painted_once(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(MODEL_VARIABLE, str(tiny))
+    background = Background.parse("Prompt: a Beach  at dusk", "contain", seed=3)
+    assert (background.kind, background.prompt, background.transparent) == ("prompt", "a Beach at dusk", False)
+    steps: list[tuple[int, int]] = []
+    painted = background.painted(96, 48, "cpu", lambda done, total: steps.append((done, total)))
+    assert (painted.kind, painted.fit) == ("image", "contain")
+    assert steps == [(number, 50) for number in range(1, 51)]
+    expected = PromptPainter(tiny, "cpu").paint("a Beach at dusk", 96, 48, seed=3)
+    assert painted.image is not None
+    assert (painted.image == expected).all()
+    assert painted.painted(20, 20) is painted
+
+
+def test_words_stand_behind_a_portrait(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from tests.example_inputs import PORTRAIT
+
+    monkeypatch.setenv(MODEL_VARIABLE, str(tiny))
+    portraits = Real3DPortrait.from_pretrained("compact", device="cpu")
+    sizes = portraits.model.face_model.n_expression, 3, 3
+    still = Motion(*(np.zeros((2, n), np.float32) for n in sizes), face_model=portraits.model.motion_name)
+    stages = []
+    frames = list(
+        portraits.stream_background_swap(
+            portrait=PORTRAIT, driving=still, background="prompt:a beach", size=256, seed=2,
+            progress=lambda now: stages.append(now.stage),
+        )
+    )  # fmt: skip
+    painted = PromptPainter(tiny, "cpu").paint("a beach", 256, 256, seed=2)
+    assert (frames[1][:8, :8] == painted[:8, :8]).all()
+    assert stages.index("painting the background") < stages.index("rendering")
+
+
+def test_what_cannot_be_painted_is_said_before_anything_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(MODEL_VARIABLE, raising=False)
+    with pytest.raises(PromptModelUnsetError, match=MODEL_VARIABLE):
+        Background.parse("prompt:a beach")
+    with pytest.raises(MissingInputError, match="prompt"):
+        Background.parse("prompt: ")
+    monkeypatch.setenv(MODEL_VARIABLE, str(tmp_path))
+    monkeypatch.setitem(sys.modules, "diffusers", None)
+    with pytest.raises(PromptExtraMissingError):
+        Background.parse("prompt:a beach")
 
 
 def test_no_words_and_too_many_are_refused_before_anything_loads() -> None:

@@ -17,13 +17,15 @@ from ..face.camera import rotation_angles, rotation_matrix
 from ..media.audio import Audio
 from ..media.images import Photo
 from ..motion.audio_to_motion import AudioToMotion, audio_to_motion, load_a2m
+from ..motion.liveliness import smoothed, with_brows, with_gaze
 from ..motion.motion import Motion
 from ..motion.placement import limited_turn
+from ..motion.pose_presets import hold_viewer
 from ..motion.video_to_motion import video_to_motion
 from ..parallel import in_parallel
 from ..portrait import Portrait, PreparedPhoto, prepare_portrait
 from .compact import Avatar, CompactModel, over
-from .talking import Frame, Frames, Placement, Tracked
+from .talking import Frame, Frames, Liveliness, Placement, Tracked
 
 
 class CompactTalkingModel(CompactModel):
@@ -45,6 +47,10 @@ class CompactTalkingModel(CompactModel):
     @property
     def motion_name(self) -> str:
         return self.face_model.name
+
+    @property
+    def lacks(self) -> tuple[str, ...]:
+        return ()
 
     @cached_property
     def a2m(self) -> AudioToMotion:
@@ -84,6 +90,12 @@ class CompactTalkingModel(CompactModel):
 
     def adjust(self, motion: Motion, mouth_amplitude: float, blink: str) -> Motion:
         return self.a2m.adjust(motion, mouth_amplitude, blink)
+
+    def livelier(self, motion: Motion, liveliness: Liveliness) -> Motion:
+        preset, face = liveliness.preset, self.face_model
+        moved = hold_viewer(preset.moved(motion), motion, face)
+        raised = with_brows(moved, liveliness.brow * preset.brow, face)
+        return smoothed(with_gaze(raised, liveliness.gaze * preset.gaze, face), liveliness.smoothing, face)
 
     def place(self, avatar: Avatar, motion: Motion, placement: Placement) -> tuple[Motion, bool]:
         motion = self.a2m.scale(motion, placement.expression_scale)

@@ -46,6 +46,7 @@ from ..motion.basel_motion import (
     tracked_motion,
 )
 from ..motion.hubert import Hubert
+from ..motion.liveliness import smoothed
 from ..motion.motion import Motion
 from ..motion.placement import limited_turn
 from ..motion.speech_conditions import predict_expression, speech_conditions
@@ -60,7 +61,7 @@ from .real3d.folding import fold
 from .real3d.image_model import ImageModelConfig, Real3DImageModel
 from .real3d.super_resolution import BackgroundSource
 from .real3d.torso_warp import TorsoSource
-from .talking import Frame, Frames, Placement, Tracked
+from .talking import Frame, Frames, Liveliness, Placement, Tracked
 
 N = TypeVar("N", bound=nn.Module)
 
@@ -109,6 +110,10 @@ class FullModel:
     @property
     def motion_name(self) -> str:
         return MOTION_NAME
+
+    @property
+    def lacks(self) -> tuple[str, ...]:
+        return ("brow", "gaze")  # its coefficients tell neither apart
 
     @cached_property
     def face_model(self) -> BaselFaceModel:
@@ -195,11 +200,17 @@ class FullModel:
     def adjust(self, motion: Motion, mouth_amplitude: float, blink: str) -> Motion:
         return adjusted(motion, self.face_model, mouth_amplitude, blink)
 
+    def livelier(self, motion: Motion, liveliness: Liveliness) -> Motion:
+        smooth = smoothed(liveliness.preset.moved(motion), liveliness.smoothing, None)
+        # A blink is a few frames long, and its share never leaves 0..1.
+        expression = np.hstack([smooth.expression[:, :N_EXPRESSION], motion.expression[:, N_EXPRESSION:]])
+        return replace(smooth, expression=expression)
+
     def place(self, avatar: FullAvatar, motion: Motion, placement: Placement) -> tuple[Motion, bool]:
         """The release's way: what the driver's angles and position differ by from his first frame is added to the
         source's, and the distance is held, because a fit tells it badly."""
         source = from_basel(avatar.fit.euler[0])
-        turn = np.zeros_like(motion.rotation, np.float64)
+        turn = np.asarray(motion.rotation, np.float64)
         moved = np.zeros_like(motion.translation, np.float64)
         if placement.mode != "static":
             turn = motion.rotation - (source if placement.mode == "absolute" else motion.rotation[0])

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from ..media.audio import Audio
 from ..media.images import Photo
 from ..motion.motion import Motion
+from ..motion.pose_presets import NATURAL, PosePreset
 from ..portrait import PreparedPhoto
 
 Frame = NDArray[np.uint8]
@@ -25,7 +26,8 @@ class Placement:
     """How a motion is put on a portrait.
 
     Attributes:
-        mode: relative starts at the photo's pose, absolute takes the driver's rotation, static keeps the photo's.
+        mode: relative starts at the photo's pose, absolute takes the driver's rotation, static adds what there is of it
+            to the photo's.
         turn: (yaw, pitch, roll) added, radians.
         expression_scale: 0..2.
     """
@@ -33,6 +35,22 @@ class Placement:
     mode: Literal["relative", "absolute", "static"] = "relative"
     turn: tuple[float, float, float] = (0.0, 0.0, 0.0)
     expression_scale: float = 1.0
+
+
+@dataclass(frozen=True)
+class Liveliness:
+    """How much of a motion is passed on; as it stands, all of it and unchanged.
+
+    Attributes:
+        preset: factors on head motion, brows and gaze.
+        brow, gaze: 0..2, on top of the preset's.
+        smoothing: 0..1.
+    """
+
+    preset: PosePreset = NATURAL
+    brow: float = 1.0
+    gaze: float = 1.0
+    smoothing: float = 0.0
 
 
 class PlacedAvatar(Protocol):
@@ -65,6 +83,10 @@ class TalkingModel(Protocol, Generic[A]):
     def motion_name(self) -> str:
         """Name of the face model that its motions belong to."""
 
+    @property
+    def lacks(self) -> tuple[str, ...]:
+        """The numbers of `Liveliness` that it cannot follow."""
+
     def prepare(self, photo: Photo, size: int | None, face: int | None) -> PreparedPhoto:
         """Find the face and take the photo apart; size: of the frames, None for the photo's own."""
 
@@ -88,6 +110,9 @@ class TalkingModel(Protocol, Generic[A]):
 
     def adjust(self, motion: Motion, mouth_amplitude: float, blink: str) -> Motion:
         """A driver's motion with lips and jaw scaled by 0..2 and, for blink "none", without blinks."""
+
+    def livelier(self, motion: Motion, liveliness: Liveliness) -> Motion:
+        """The motion with head, brows and eyes as lively, and everything as smooth, as asked for."""
 
     def place(self, avatar: A, motion: Motion, placement: Placement) -> tuple[Motion, bool]:
         """The motion in the photo's place, ready to render, and whether a turn had to be limited."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
@@ -46,6 +46,11 @@ class CameraPath:
         if not 1 <= self.zoom <= LARGEST_ZOOM:
             raise ParameterRangeError(name="zoom", value=self.zoom, low=1, high=LARGEST_ZOOM)
 
+    @property
+    def zooms(self) -> bool:
+        """Whether any frame is enlarged."""
+        return self.name == "push-in" or self.zoom > 1
+
     def at(self, frame: NDArray[np.integer] | int, frames: int) -> NDArray[np.float64]:
         """(…, 3): yaw and pitch added to the head, radians, signs as in `face.camera`, and zoom of the picture.
 
@@ -72,7 +77,7 @@ class CameraPath:
         rotation = rotation_angles(rotation_matrix(turn) @ rotation_matrix(motion.rotation))
         return replace(motion, rotation=rotation.astype(np.float32))
 
-    def zoomed(self, frames: Iterator[Frame], total: int) -> Iterator[Frame]:
+    def zoomed(self, frames: Iterator[Frame], total: int) -> Generator[Frame, None, None]:
         """Each frame (H, W, 3 or 4) enlarged about the face, at its own size; the same arrays where nothing zooms."""
         with closing(frames):  # type: ignore[type-var]
             for index, frame in enumerate(frames):

@@ -7,7 +7,6 @@ less of each. The eyes, which hold the viewer while the head turns, follow.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +19,6 @@ from real3d_portrait.motion.smoothing import low_pass
 POSTURE_HZ = 0.6  # slower is posture, quicker goes with words
 
 Array = NDArray[np.floating]
-PresetName = Literal["calm", "presenter", "lively"]
 
 
 @dataclass(frozen=True)
@@ -50,7 +48,8 @@ class PosePreset:
         return (mixed + track[0] - mixed[0]).astype(np.float32)
 
 
-PRESETS: dict[PresetName, PosePreset] = {
+NATURAL = PosePreset()
+PRESETS: dict[str, PosePreset] = {
     "calm": PosePreset(posture=0.5, stress=0.35, brow=0.7, gaze=0.7),
     "presenter": PosePreset(posture=0.6, stress=1.35, brow=1.3, gaze=0.6),
     "lively": PosePreset(posture=1.4, stress=1.7, brow=1.6, gaze=1.3),

@@ -15,8 +15,8 @@ from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError, ValidationError
 from PIL import Image
 
+from real3d_portrait.controls import Controls
 from real3d_portrait.motion.motion import Motion
-from real3d_portrait.pipeline import Controls
 from real3d_portrait.provenance.keys import FOLDER as KEY_FOLDER
 from real3d_portrait.provenance.verify import Marking, verify
 from real3d_portrait.resources import resource
