@@ -11,14 +11,16 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+from real3d_portrait.app.draft import Draft
 from real3d_portrait.app.model_source import lends_gpus
 from real3d_portrait.app.rendering import Rendering
 from real3d_portrait.background import Background
+from real3d_portrait.controls import Controls
 from real3d_portrait.media.audio import read_audio
 from real3d_portrait.media.video import probe
 from real3d_portrait.models.talking import AnyModel, Frame
 from real3d_portrait.motion.motion import FPS, Motion
-from real3d_portrait.pipeline import Controls, Real3DPortrait, _counted, _Job
+from real3d_portrait.pipeline import Real3DPortrait, _counted, _Job
 
 T = TypeVar("T")
 _START, _A_FRAME, _MOST = 20.0, 0.12, 300.0  # seconds of GPU asked for: to begin, for each frame, at most
@@ -64,8 +66,8 @@ class LentRendering(Rendering):
         folder: where what the worker reads is put.
     """
 
-    def __init__(self, model: AnyModel, badge: bool, folder: Path) -> None:
-        super().__init__(model, badge)
+    def __init__(self, model: AnyModel, badge: bool, folder: Path, draft: Draft | None = None) -> None:
+        super().__init__(model, badge, draft)
         self._folder = folder
 
     def _widest(self, audio: str | None) -> Motion:
@@ -87,8 +89,8 @@ class LentRendering(Rendering):
     ) -> _Job:
         background = Background.parse(settings.background)
         prepared = self._portrait(portrait, settings)
-        if settings.pose not in ("natural", "static"):
-            self._motion(settings.pose, settings).save(self._folder / "pose.npz")
+        if settings.pose_video is not None:
+            self._motion(settings.pose_video, settings).save(self._folder / "pose.npz")
             settings = replace(settings, pose=str(self._folder / "pose.npz"))
         # The report is a function of this process; frames are counted here as they come.
         controls = {field.name: getattr(settings, field.name) for field in fields(settings) if field.name != "progress"}

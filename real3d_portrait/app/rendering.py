@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from real3d_portrait.app.draft import Draft
 from real3d_portrait.errors import StagesUnavailableError
 from real3d_portrait.media.audio import Audio, read_audio
 from real3d_portrait.media.clip import Clip
@@ -28,11 +29,12 @@ class Rendering(Real3DPortrait):
     Args:
         model: of a loaded `Real3DPortrait`.
         badge: whether every frame carries a visible label.
+        draft: takes a small copy of the frames for somebody who watches.
     """
 
-    def __init__(self, model: AnyModel, badge: bool = False) -> None:
+    def __init__(self, model: AnyModel, badge: bool = False, draft: Draft | None = None) -> None:
         super().__init__(model)
-        self._badge = badge
+        self._badge, self._draft = badge, draft
 
     def preview(self, portrait: str, audio: str | None = None, *, folder: Path, **controls: Any) -> Clip:
         """One frame with the mouth at its widest in the first two seconds of speech, as a signed PNG in `folder`.
@@ -81,6 +83,8 @@ class Rendering(Real3DPortrait):
     def _write(self, job: Any, output: Any, settings: Any) -> Clip:
         if self._badge:
             job = replace(job, frames=_labelled(job.frames))
+        if self._draft:
+            job = replace(job, frames=self._draft.follow(job.frames, job.total, job.audio))
         return super()._write(job, output, settings)
 
 

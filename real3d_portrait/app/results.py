@@ -6,18 +6,22 @@ from dataclasses import dataclass
 
 import gradio as gr
 
+from real3d_portrait.app.draft_player import draft_player
+
 
 @dataclass(frozen=True)
 class Results:
     """The shared outputs; laid out by `build`, used by every tab.
 
     Attributes:
+        draft: plays the video in small while it is made.
         video, facts, manifest: of a finished job; the manifest is a file for WebM only, which cannot hold it.
         frame: a single frame to look at first.
         cancel: stops what runs.
         stages, mesh: what the model holds between photo and frame, and the head at rest.
     """
 
+    draft: gr.HTML
     video: gr.Video
     facts: gr.JSON
     manifest: gr.File
@@ -30,8 +34,15 @@ class Results:
     def create(cls) -> Results:
         """The components, not yet on the page."""
         return cls(
+            draft=draft_player("result"),
             video=gr.Video(
-                label="Result", interactive=False, height=360, autoplay=True, buttons=["download"], render=False
+                label="Result",
+                interactive=False,
+                height=360,
+                autoplay=True,
+                buttons=["download"],
+                elem_id="result",
+                render=False,
             ),
             facts=gr.JSON(label="Facts", render=False),
             manifest=gr.File(label="Content Credentials of the WebM", interactive=False, height=90, render=False),
@@ -45,6 +56,7 @@ class Results:
 
     def build(self) -> None:
         """Lay them out inside the current Blocks."""
+        self.draft.render()
         self.video.render()
         self.cancel.render()
         gr.Markdown("Rendered here and deleted within two hours: download what you want to keep.", elem_classes="hint")

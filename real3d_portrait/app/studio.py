@@ -8,7 +8,8 @@ import secrets
 import tempfile
 import time
 import traceback
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
@@ -21,6 +22,7 @@ from gradio.utils import get_upload_folder
 
 from real3d_portrait.app.checks import problems
 from real3d_portrait.app.controls import pipeline_arguments
+from real3d_portrait.app.draft import Draft
 from real3d_portrait.app.limits import Limits
 from real3d_portrait.app.model_source import ModelSource
 from real3d_portrait.app.results import Results
@@ -54,6 +56,28 @@ class Endpoint:
     required: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class _Task:
+    """One job on its way.
+
+    Attributes:
+        name: of the endpoint.
+        arguments: of the pipeline, and whether the frames carry a visible label.
+        folder: for its files, deleted afterwards.
+        report: is told how far it is.
+        draft: where a visitor watches.
+    """
+
+    name: str
+    arguments: dict[str, Any]
+    folder: Path
+    report: Report
+    draft: Draft | None
+
+
+Work = Callable[[_Task], Outputs]
+
+
 class Studio:
     """The model and the limits behind the app's endpoints; one job renders at a time.
 
@@ -68,8 +92,15 @@ class Studio:
         self._slot = Lock()
 
     def connect_video(self, button: gr.Button, endpoint: Endpoint, results: Results) -> Any:
-        """Let the button make a video, and serve it as an endpoint. Gives the event, for cancelling."""
-        return self._connect(button, endpoint, [results.video, results.facts, results.manifest], self._make_video)
+        """Let the button make a video and show its draft meanwhile; serve the same without a draft as an endpoint.
+
+        Gives the button's event, for cancelling.
+        """
+        made: list[Component] = [results.video, results.facts, results.manifest]
+        self._connect(gr.Button(visible=False), endpoint, made, self._make_video)
+        event = self._connect(button, endpoint, made, self._make_video, public=False, draft=results.draft)
+        event.failure(lambda: None, None, results.draft, queue=False, show_progress="hidden", api_visibility="private")
+        return event
 
     def connect_preview(self, button: gr.Button, endpoint: Endpoint, results: Results, public: bool) -> Any:
         """Let the button render one frame; `public` serves it as an endpoint too."""
@@ -84,14 +115,17 @@ class Studio:
         button: gr.Button,
         endpoint: Endpoint,
         outputs: list[Component],
-        work: Callable[[Endpoint, dict[str, Any], Path, Report], Outputs],
+        work: Work,
         public: bool = True,
+        draft: gr.HTML | None = None,
     ) -> Any:
         def call(*values: Any) -> Generator[Outputs, None, None]:
             *given, progress = values
             named = dict(zip(endpoint.inputs, given, strict=True))
-            nothing = tuple(gr.skip() for _ in outputs)
-            yield from self._run(endpoint, named, progress, nothing, work)
+            with _drafting(draft is not None) as copy, closing(self._run(endpoint, named, progress, work, copy)) as run:
+                for made in run:
+                    shown = made or (gr.skip(),) * len(outputs)
+                    yield shown if draft is None else (*shown, _standing(copy, over=made is not None))
 
         def check(*given: Any) -> list[dict[str, Any]]:
             named = dict(zip(endpoint.inputs, given, strict=True))
@@ -106,7 +140,7 @@ class Studio:
         return button.click(
             call,
             list(endpoint.inputs.values()),
-            outputs,
+            outputs if draft is None else [*outputs, draft],
             api_name=endpoint.name if public else None,
             api_description=endpoint.description,
             api_visibility="public" if public else "private",
@@ -114,28 +148,33 @@ class Studio:
             concurrency_id="render",
             validator=check,
             scroll_to_output=True,
+            show_progress_on=outputs,
         )
 
     def _run(
-        self, endpoint: Endpoint, values: dict[str, Any], progress: gr.Progress, nothing: Outputs, work: Any
-    ) -> Generator[Outputs, None, None]:
-        """Run one job, showing progress; what went wrong is raised as gr.Error and says what to do."""
+        self, endpoint: Endpoint, values: dict[str, Any], progress: gr.Progress, work: Work, draft: Draft | None
+    ) -> Generator[Outputs | None, None, None]:
+        """Run one job, showing progress; what went wrong is raised as gr.Error and says what to do.
+
+        Yields None now and then, and what was made at the end.
+        """
         for _, error in problems(values, endpoint.required, self.limits):
             raise gr.Error(plain(error, *values.values()), print_exception=False)
 
         def job(report: Report) -> Outputs:
             # A job that was given up may take a moment to notice.
             with self._slot, tempfile.TemporaryDirectory(prefix="real3d-portrait-") as folder:
-                return work(endpoint, values, Path(folder), report)
+                return work(_Task(endpoint.name, _arguments(values), Path(folder), report, draft))
 
-        following, yielded = Watch(job).follow(), time.monotonic()
+        following, yielded, begun = Watch(job).follow(), time.monotonic(), False
         try:
             while True:
                 _show(progress, next(following))
+                begins = bool(draft and draft.standing) and not begun
                 # Between two yields nobody can cancel; but each one hides the progress for a moment.
-                if time.monotonic() - yielded > _BREATH:
-                    yield nothing
-                    yielded = time.monotonic()
+                if begins or time.monotonic() - yielded > _BREATH:
+                    yield None
+                    yielded, begun = time.monotonic(), begun or begins
         except StopIteration as ended:
             made = ended.value
         except AbandonedError:
@@ -151,44 +190,55 @@ class Studio:
                 gr.Warning(warning)
         yield made
 
-    def _make_video(self, endpoint: Endpoint, values: dict[str, Any], folder: Path, report: Report) -> Outputs:
+    def _make_video(self, task: _Task) -> Outputs:
         from real3d_portrait.provenance.manifest import sidecar
 
-        arguments = _arguments(values)
-        rendering = self._rendering(arguments.pop("badge"), folder)
-        suffix = ".webm" if arguments["background"] == "transparent" else ".mp4"
+        rendering = self._rendering(task)
+        suffix = ".webm" if task.arguments["background"] == "transparent" else ".mp4"
         # Nobody can guess the name of somebody else's result.
-        output = folder / f"{endpoint.name}-{secrets.token_hex(16)}{suffix}"
+        output = task.folder / f"{task.name}-{secrets.token_hex(16)}{suffix}"
         began = time.monotonic()
-        clip = getattr(rendering, endpoint.name)(**arguments, output=output, progress=report)
+        clip = getattr(rendering, task.name)(**task.arguments, output=output, progress=task.report)
         manifest = _kept(sidecar(clip.path)) if sidecar(clip.path).is_file() else None
         return _kept(clip.path), _facts(clip, time.monotonic() - began), manifest
 
-    def _make_preview(self, endpoint: Endpoint, values: dict[str, Any], folder: Path, report: Report) -> Outputs:
-        arguments = _arguments(values)
-        rendering = self._rendering(arguments.pop("badge"), folder)
+    def _make_preview(self, task: _Task) -> Outputs:
+        rendering = self._rendering(task)
         began = time.monotonic()
-        clip = rendering.preview(folder=folder / secrets.token_hex(16), **arguments, progress=report)
+        clip = rendering.preview(folder=task.folder / secrets.token_hex(16), **task.arguments, progress=task.report)
         picture = clip.path.joinpath("frame_000000.png")
-        renamed = picture.rename(folder / f"{endpoint.name}-{clip.path.name}.png")
+        renamed = picture.rename(task.folder / f"{task.name}-{clip.path.name}.png")
         return _kept(renamed), _facts(clip, time.monotonic() - began)
 
-    def _make_anatomy(self, endpoint: Endpoint, values: dict[str, Any], folder: Path, report: Report) -> Outputs:
-        arguments = _arguments(values)
-        rendering = self._rendering(arguments.pop("badge"), folder)
-        mesh = folder / f"head-{secrets.token_hex(16)}.glb"
-        stages = rendering.anatomy(mesh=mesh, **arguments, progress=report)
+    def _make_anatomy(self, task: _Task) -> Outputs:
+        mesh = task.folder / f"head-{secrets.token_hex(16)}.glb"
+        stages = self._rendering(task).anatomy(mesh=mesh, **task.arguments, progress=task.report)
         return stages, _kept(mesh)
 
-    def _rendering(self, badge: bool, folder: Path) -> Rendering:
-        pipeline = self.models.load()
+    def _rendering(self, task: _Task) -> Rendering:
+        pipeline, badge = self.models.load(), task.arguments.pop("badge")
         if self.models.lent:
             from real3d_portrait.app.lent_gpu import LentRendering
 
-            return LentRendering(pipeline.model, badge, folder)
+            return LentRendering(pipeline.model, badge, task.folder, task.draft)
         from real3d_portrait.app.rendering import Rendering
 
-        return Rendering(pipeline.model, badge)
+        return Rendering(pipeline.model, badge, task.draft)
+
+
+@contextmanager
+def _drafting(wanted: bool) -> Iterator[Draft | None]:
+    """A draft among what the app serves, for as long as its video is being made."""
+    if not wanted:
+        yield None
+        return
+    with tempfile.TemporaryDirectory(prefix="draft-", dir=_cache(), ignore_cleanup_errors=True) as folder:
+        yield Draft(Path(folder))
+
+
+def _standing(draft: Draft | None, over: bool) -> Any:
+    """What the draft's player is told."""
+    return {**draft.standing, "over": over} if draft and draft.standing else gr.skip()
 
 
 def _arguments(values: dict[str, Any]) -> dict[str, Any]:
@@ -197,9 +247,15 @@ def _arguments(values: dict[str, Any]) -> dict[str, Any]:
     return arguments
 
 
+def _cache() -> str:
+    """What lies here is served to who knows its name; the app empties it by itself."""
+    folder = get_upload_folder()
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    return folder
+
+
 def _kept(path: Path) -> str:
-    """A copy in the cache, which the app empties by itself."""
-    return save_file_to_cache(path, cache_dir=get_upload_folder())
+    return save_file_to_cache(path, cache_dir=_cache())
 
 
 def _facts(clip: Any, spent: float) -> dict[str, Any]:

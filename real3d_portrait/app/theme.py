@@ -17,6 +17,7 @@ in the examples do not exist.
 """
 CSS = """
 .gradio-container { max-width: 1280px !important; width: 100%; min-width: 0 !important; margin: 0 auto !important; }
+.gradio-container { overflow: clip !important; } /* hidden, as it was, nothing inside could stick */
 .gradio-container > .main { min-width: 0 !important; padding: clamp(8px, 2vw, 28px) !important; }
 .table-wrap { overflow-x: auto !important; }
 .consent, .notice { border-left: 4px solid var(--color-accent) !important; }

@@ -34,6 +34,27 @@ def test_audio_driven_from_upload_to_download(server: Server, tmp_path: Path) ->
         assert video.count() == 1
 
 
+def test_a_draft_plays_without_a_halt_until_the_video_takes_over(server: Server, tmp_path: Path) -> None:
+    with page(server.url) as opened:
+        choose(opened, "Photo", PORTRAIT)
+        choose(opened, "Speech", speech(tmp_path / "voice.wav", 3))
+        opened.locator("audio, .waveform-container, #waveform").first.wait_for(state="attached")
+        opened.get_by_label("The person shown agreed", exact=False).first.check()
+        opened.evaluate(LISTEN)
+        opened.get_by_role("button", name="Make it talk").click()
+        draft = opened.locator("figure video")
+        draft.wait_for()
+        opened.wait_for_function("document.querySelector('figure video').videoWidth == 256")
+        opened.get_by_text("Draft at 256 pixels.", exact=False).wait_for()
+        play(opened)
+        opened.wait_for_function("document.querySelector('figure').hidden")
+        happened, reached = opened.evaluate("[happened, reached]")
+        assert [name for name, _ in happened[:2]] == ["loadeddata", "play"]
+        assert "waiting" not in dict(happened)
+        assert reached > 0
+        assert dict(happened)["seeking"] >= reached  # the result goes on where the draft stood
+
+
 def test_video_driven_and_background_swap(server: Server, talking: tuple[str, dict[str, Any], Any]) -> None:
     with page(server.url) as opened:
         opened.get_by_role("tab", name="Video-driven").click()
@@ -66,10 +87,13 @@ def test_cancel_stops_the_rendering(server: Server, tmp_path: Path) -> None:
         opened.get_by_label("The person shown agreed", exact=False).first.check()
         opened.get_by_role("button", name="Make it talk").click()
         opened.get_by_text("frames/s", exact=False).first.wait_for(timeout=300_000)
+        opened.locator("figure video").wait_for(timeout=300_000)
         opened.get_by_role("button", name="Cancel").click()
+        opened.locator("figure video").wait_for(state="hidden")
         opened.get_by_text("frames/s", exact=False).first.wait_for(state="detached")
         opened.wait_for_timeout(2000)
     assert server.files() == []
+    assert list(server.cache.rglob("draft-*")) == []
 
 
 def test_the_mark_of_a_result_is_read(server: Server, talking: tuple[str, dict[str, Any], Any]) -> None:
@@ -126,6 +150,16 @@ def test_the_pages_own_files_are_all_it_asks_for(server: Server) -> None:
     assert resource("assets", "examples", "talking_1.mp4").is_file()
 
 
+LISTEN = """
+() => {
+    [window.happened, window.reached] = [[], 0];
+    const draft = document.querySelector('figure video');
+    const note = event => happened.push([event.type, event.target.currentTime]);
+    for (const name of ['loadeddata', 'play', 'waiting']) draft.addEventListener(name, note);
+    draft.addEventListener('timeupdate', () => { window.reached = Math.max(reached, draft.currentTime); });
+    document.addEventListener('seeking', event => event.target.closest('#result') && note(event), true);
+}
+"""
 NAMELESS = """
 [...document.querySelectorAll('button, input, select, textarea')].filter(e => e.offsetParent && !(
     e.innerText.trim() || e.ariaLabel || e.title || e.labels?.length || e.getAttribute('aria-labelledby')

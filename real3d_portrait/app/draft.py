@@ -1,0 +1,88 @@
+"""What a visitor sees of a video while it is made: its frames in small, and how long the rest will take."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from real3d_portrait.media.audio import Audio
+    from real3d_portrait.media.pieces import PieceWriter
+    from real3d_portrait.models.talking import Frame, Frames
+
+_LOGGER = logging.getLogger(__name__)
+_CAUTION = 1.2  # how many times as long as it seems the rest may take
+_GREY = 200  # stands behind a transparent video
+
+
+class Draft:
+    """Frames on their way into the finished video leave a small copy here.
+
+    Args:
+        folder: an existing, empty one, for the pieces of the copy.
+
+    Attributes:
+        standing: None before the first piece is whole, then what `draft_player` takes: `at`, the folder; `made`,
+            whole pieces; `type` of the media; seconds of the whole video (`length`), of a piece (`piece`), and until
+            the last one will be there (`left`).
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.standing: dict[str, Any] | None = None
+        self._folder = folder
+        self._writer: PieceWriter | None = None
+
+    def follow(self, frames: Iterator[Frame], total: int, audio: Path | Audio | None) -> Frames:
+        """The same frames. What goes wrong with the copy ends the copy, not the frames.
+
+        Args:
+            frames: (H, W, 3), or (H, W, 4) with alpha, uint8.
+            total: how many there will be.
+            audio: the video's sound.
+        """
+        from av.error import FFmpegError
+
+        from real3d_portrait.media.pieces import PieceWriter
+        from real3d_portrait.motion.motion import FPS
+
+        began, broken = 0.0, False
+        with closing(frames):  # type: ignore[type-var]
+            try:
+                for count, frame in enumerate(frames, 1):
+                    began = began or time.monotonic()
+                    try:
+                        if not broken:
+                            self._writer = self._writer or PieceWriter(self._folder, frame.shape[:2], FPS, audio)
+                            self._copy(self._writer, frame, count == total)
+                            self._tell(self._writer, count, total, time.monotonic() - began)
+                    except (OSError, ValueError, FFmpegError) as error:
+                        _LOGGER.warning("the draft ends early: %s", type(error).__name__)
+                        broken = True
+                    yield frame
+            finally:
+                if self._writer:
+                    with suppress(OSError, ValueError, FFmpegError):
+                        self._writer.close()
+
+    def _copy(self, writer: PieceWriter, frame: Frame, last: bool) -> None:
+        if frame.shape[2] == 4:
+            alpha = frame[..., 3:].astype("uint16")
+            frame = ((alpha * frame[..., :3] + (255 - alpha) * _GREY) // 255).astype("uint8")
+        writer.write(frame)
+        if last:
+            writer.close()
+
+    def _tell(self, writer: PieceWriter, count: int, total: int, spent: float) -> None:
+        if writer.made:
+            self.standing = {
+                "at": str(self._folder),
+                "made": writer.made,
+                "type": writer.media_type,
+                "length": total / writer.fps,
+                "piece": writer.piece,
+                "left": round(_CAUTION * spent * (total - count) / count, 2),
+            }
