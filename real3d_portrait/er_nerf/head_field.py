@@ -33,11 +33,15 @@ def wide_sigmoid(x: Tensor) -> Tensor:
 
 
 class Conditions(NamedTuple):
-    """What a whole frame shares."""
+    """What all points of a frame share, or of F frames."""
 
-    audio: Tensor  # (1, audio code)
-    eye: Tensor  # (1, 1): 0 open, 1 closed
-    code: Tensor  # (individual width,)
+    audio: Tensor  # (F, audio code)
+    eye: Tensor  # (F, 1): 0 open, 1 closed
+    code: Tensor  # (individual width,), or (F, individual width)
+
+    def rows(self, frame: Tensor) -> Conditions:
+        """Those of each point; frame: (N,) which of the frames it belongs to."""
+        return Conditions(self.audio[frame], self.eye[frame], self.code[frame])
 
 
 class HeadSamples(NamedTuple):

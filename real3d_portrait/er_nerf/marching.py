@@ -18,7 +18,7 @@ def box_hits(origin: Tensor, directions: Tensor, low: Tensor, high: Tensor) -> t
     """Where rays enter and leave a box; the largest float for both where they miss it.
 
     Args:
-        origin: (3,). directions: (N, 3). low, high: (3,) corners.
+        origin: (3,) or (N, 3). directions: (N, 3). low, high: (3,) corners.
 
     Returns:
         near and far, (N,).
@@ -57,7 +57,7 @@ def march(
     """The first `limit` samples of each ray on the lattice near + k · step, below far, that lie in occupied cells.
 
     Args:
-        origin: (3,). directions: (N, 3). near, far: (N,), from `box_hits`; near moved a little in training.
+        origin: (3,) or (N, 3). directions: (N, 3). near, far: (N,), from `box_hits`; near moved a little in training.
     """
     size = len(occupied.cells)
     enter, leave = box_hits(origin, directions, occupied.low - _SLACK, occupied.high + _SLACK)
@@ -68,12 +68,13 @@ def march(
         none = torch.zeros(n, dtype=torch.long, device=near.device)
         return RaySamples(none[:0], directions[:0], near[:0], none, none)
     t, d, leave = near[active], directions[active], leave[active]
+    o = origin.expand(n, 3)[active]
     inside, times = [], []
     steps = int(((leave - t) / step).max()) + 1
     cells = occupied.cells.flatten()
     # Added up step by step, since the released kernels' lattice carries the rounding of each sum.
     for _ in range(steps + 1):
-        cell = ((origin + t[:, None] * d).clamp(-1, 1) + 1).mul_(0.5 * size).long().clamp_(0, size - 1)
+        cell = ((o + t[:, None] * d).clamp(-1, 1) + 1).mul_(0.5 * size).long().clamp_(0, size - 1)
         flat = (cell[:, 0] * size + cell[:, 1]) * size + cell[:, 2]
         inside.append(cells[flat] & (t < leave))
         times.append(t)
@@ -82,7 +83,7 @@ def march(
     hit &= hit.cumsum(1) <= limit
     ray, place = hit.nonzero(as_tuple=True)
     start = torch.stack(times, 1)[ray, place]
-    points = (origin + start[:, None] * d[ray]).clamp(-1, 1)
+    points = (o[ray] + start[:, None] * d[ray]).clamp(-1, 1)
     count = torch.zeros(n, dtype=torch.long, device=near.device)
     count[active] = hit.sum(1)
     return RaySamples(active[ray], points, start + step, count.cumsum(0) - count, count)

@@ -119,12 +119,20 @@ class ErNerf(nn.Module):
         return HeadFrame(sums, depth, strides)
 
     def train_rays(
-        self, origin: Tensor, directions: Tensor, conditions: Conditions, occupied: OccupiedCells, noise: Tensor | None
+        self,
+        origin: Tensor,
+        directions: Tensor,
+        conditions: Conditions,
+        occupied: OccupiedCells,
+        noise: Tensor | None,
+        frame: Tensor | None = None,
     ) -> tuple[RaySums, RaySamples]:
         """Some rays by the rule of training, with gradients.
 
         Args:
+            origin: (3,) or (N, 3). directions: (N, 3).
             noise: (N,) in [0, 1), moves each ray's samples by a part of a step.
+            frame: (N,) which of the conditions' frames a ray belongs to; None where there is one.
 
         Returns:
             The sums of the rays and the samples that they took.
@@ -136,13 +144,21 @@ class ErNerf(nn.Module):
         slots = torch.arange(self.config.max_samples, device=directions.device)
         present = slots < samples.counts[:, None]
         chosen = torch.arange(len(samples.ray), device=directions.device)
-        return composite(self._shade(samples, chosen, directions, conditions, present)), samples
+        return composite(self._shade(samples, chosen, directions, conditions, present, frame)), samples
 
     def _shade(
-        self, samples: RaySamples, chosen: Tensor, directions: Tensor, conditions: Conditions, present: Tensor
+        self,
+        samples: RaySamples,
+        chosen: Tensor,
+        directions: Tensor,
+        conditions: Conditions,
+        present: Tensor,
+        frame: Tensor | None = None,
     ) -> SampleGrid:
         """Ask the field about the chosen samples and put the answers into the present slots, in order."""
         ray = samples.ray[chosen]
+        if frame is not None:
+            conditions = conditions.rows(frame[ray])
         found: HeadSamples = self.head(samples.points[chosen], directions[ray], conditions)
 
         def spread(values: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from zipfile import BadZipFile
 
 import cv2
@@ -52,6 +52,7 @@ class TrainingSettings:
     lips_steps: int = 25_000
     torso_steps: int = 200_000
     rays: int = 65_536  # pixels of a step
+    frames: int = 1  # that they come from
     lips_share: float = 0.0  # of a step's pixels that are drawn in the lips' square
     carve: bool = False  # begin with the visual hull of the head's mattes instead of all that cameras see
     grid_part: float = 1.0  # of the cells looked at in each refresh but the first
@@ -76,6 +77,7 @@ def short_settings(steps: int, rays: int = 4096, seed: int = 0) -> TrainingSetti
         lips_steps=lips,
         torso_steps=torso,
         rays=rays,
+        frames=8,
         lips_share=0.25,
         carve=True,
         grid_part=0.125,
@@ -84,6 +86,19 @@ def short_settings(steps: int, rays: int = 4096, seed: int = 0) -> TrainingSetti
         average_every=max(1, steps // 800),
         seed=seed,
     )
+
+
+class _Batch(NamedTuple):
+    """N rays of F frames."""
+
+    conditions: list[Conditions]  # one a frame
+    origin: Tensor  # (N, 3)
+    directions: Tensor  # (N, 3)
+    frame: Tensor  # (N,) place in `conditions`
+    background: Tensor  # (N, 3)
+    target: Tensor  # (N, 3)
+    face: Tensor  # (N,) bool
+    patches: list[tuple[int, int]]  # of each frame: its rays, and the side of their squares
 
 
 @dataclass(frozen=True)
@@ -156,8 +171,7 @@ class Trainer:
             group["lr"] = group["initial_lr"] * rate_factor(name, progress, self.settings.final_rate)
         if self.step % _GRID_EVERY == 0:
             self._refresh(name)
-        frame = self._frame(name)
-        loss = self._torso(frame) if name == "torso" else self._head(frame, progress, name == "lips")
+        loss = self._torso(self._frame(name)) if name == "torso" else self._head(progress, name == "lips")
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
         self.optimiser.step()
@@ -179,11 +193,11 @@ class Trainer:
     def _row(self, frame: int) -> int:
         return frame % self.model.config.individual_codes if self.settings.frame_codes else 0
 
-    def _pixels_of(self, frame: int, lips: bool) -> tuple[Tensor, int]:
-        """Row-major numbers of the step's pixels, and the side of the square patches that they make; 0 for none."""
+    def _pixels_of(self, frame: int, lips: bool, count: int) -> tuple[Tensor, int]:
+        """Row-major numbers of pixels, and the side of the square patches that they make; 0 for none."""
         height, width = self.data.frames.shape[1:3]
         if not lips:
-            pixels, around = self._random(self.settings.rays, height * width), box_pixels(self.data.lips[frame], width)
+            pixels, around = self._random(count, height * width), box_pixels(self.data.lips[frame], width)
             extra = int(self.settings.lips_share * len(pixels))
             if extra and len(around):
                 pixels[:extra] = around[self._random(extra, len(around))]
@@ -192,10 +206,38 @@ class Trainer:
         if self.step % 2 == 0 and bottom - top == right - left >= 8:
             return box_pixels(self.data.lips[frame], width), bottom - top
         side = min(_PATCH, height, width)
-        count = max(1, self.settings.rays // side**2)
-        rows, columns = self._random(count, height - side + 1), self._random(count, width - side + 1)
+        patches = max(1, count // side**2)
+        rows, columns = self._random(patches, height - side + 1), self._random(patches, width - side + 1)
         inside = (torch.arange(side)[:, None] * width + torch.arange(side)).flatten()
         return (rows[:, None] * width + columns[:, None] + inside).flatten(), side
+
+    def _batch(self, stage: str) -> _Batch:
+        """Rays of some frames, and what they should see."""
+        data, settings = self.data, self.settings
+        lips, width = stage == "lips", data.frames.shape[2]
+        parts, left = [], settings.rays
+        while len(parts) < settings.frames and left > 0:
+            frame = self._frame(stage)
+            pixels, side = self._pixels_of(frame, lips, settings.rays // settings.frames)
+            if parts and lips and len(pixels) > left:
+                break
+            left -= len(pixels)
+            origin, directions = pixel_rays(self.poses[frame], data.camera(frame), pixels.to(self.device))
+            parts.append(
+                _Batch(
+                    [self._conditions(frame, self._row(frame))],
+                    origin.expand_as(directions),
+                    directions,
+                    torch.full((len(pixels),), len(parts), device=self.device),
+                    self._backdrop(frame, pixels),
+                    self._colours(data.frames[frame], pixels),
+                    box_mask(pixels, width, data.face[frame]).to(self.device),
+                    [(len(pixels), side)],
+                )
+            )
+        lists = list(zip(*parts, strict=True))
+        joined = [sum(part, []) if isinstance(part[0], list) else torch.cat(part) for part in lists]
+        return _Batch(*joined)
 
     def _colours(self, picture: np.ndarray[Any, Any], pixels: Tensor) -> Tensor:
         flat = picture.reshape(-1, picture.shape[-1])[pixels.numpy()]
@@ -213,24 +255,25 @@ class Trainer:
         at = int(self.data.heard[frame]) + self._windows // 2
         return self.model.conditions(self.speech, at, self._eye(frame), row)
 
-    def _head(self, frame: int, progress: float, lips: bool) -> Tensor:
-        model, data = self.model, self.data
-        pixels, side = self._pixels_of(frame, lips)
-        origin, directions = pixel_rays(self.poses[frame], data.camera(frame), pixels.to(self.device))
-        conditions = self._conditions(frame, self._row(frame))
-        occupied = self._occupied or model.occupancy.cells()
-        sums, samples = model.train_rays(origin, directions, conditions, occupied, self._uniform(len(pixels)))
-        background, target = self._backdrop(frame, pixels), self._colours(data.frames[frame], pixels)
-        colour = (sums.colour + (1 - sums.weight[:, None]) * background).clamp(0, 1)
-        face = box_mask(pixels, data.frames.shape[2], data.face[frame]).to(self.device)
+    def _head(self, progress: float, lips: bool) -> Tensor:
+        model = self.model
+        batch = self._batch("lips" if lips else "head")
+        conditions = Conditions(*(torch.stack(part).flatten(1, -1) for part in zip(*batch.conditions, strict=True)))
+        occupied, noise = self._occupied or model.occupancy.cells(), self._uniform(len(batch.frame))
+        sums, samples = model.train_rays(batch.origin, batch.directions, conditions, occupied, noise, batch.frame)
+        colour = (sums.colour + (1 - sums.weight[:, None]) * batch.background).clamp(0, 1)
         # The lips' stage goes on where the head's ended: its terms count fully.
-        loss = head_loss(colour, target, sums, face, 1.0 if lips else progress, lips)
-        if side:
-            picture, goal = (x.view(-1, side, side, 3).permute(0, 3, 1, 2) for x in (colour, target))
-            loss = loss + _EDGE_WEIGHT * edge_loss(picture, goal)
+        loss = head_loss(colour, batch.target, sums, batch.face, 1.0 if lips else progress, lips)
+        if lips:
+            counts = [count for count, _ in batch.patches]
+            pieces = zip(colour.split(counts), batch.target.split(counts), batch.patches, strict=True)
+            for *pair, (count, side) in pieces:
+                picture, goal = (x.view(-1, side, side, 3).permute(0, 3, 1, 2) for x in pair)
+                loss = loss + _EDGE_WEIGHT * count / len(colour) * edge_loss(picture, goal)
         if not lips and self.step % _GRID_EVERY == 0 and len(samples.points):
             shift = _SHIFT * (2 * self._uniform(len(samples.points), 3) - 1)
-            alike = smoothness(model.head, samples.points, shift, conditions.audio, conditions.eye)
+            audio, eye, _ = conditions.rows(batch.frame[samples.ray])
+            alike = smoothness(model.head, samples.points, shift, audio, eye)
             loss = loss + progress * LossWeights().smoothness * alike
         return loss
 
