@@ -419,6 +419,13 @@ class OutOfMemoryError(Real3DError):
     message = "The machine ran out of memory; choose a smaller size or a shorter recording, and try again."
 
 
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether Python, torch on a GPU, or torch on the CPU, which has no class for it, wanted more than there was."""
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+
+
 def output_error(error: OSError, path: object) -> InputError:
     """The error to show when writing `path` failed with `error`.
 

@@ -15,6 +15,7 @@ from real3d_portrait.config import FullConfig, read_config
 from real3d_portrait.errors import (
     ControlUnavailableError,
     MotionFaceModelError,
+    OutOfMemoryError,
     ParameterChoiceError,
     PortraitModelError,
     WeightsFileMissingError,
@@ -254,6 +255,32 @@ def test_batches_in_half_precision_give_the_same_pictures(
     difference = np.abs(half - exact)
     assert 0 < difference.mean() < 1
     assert difference.max() < 20
+
+
+@pytest.mark.parametrize("room", [2, 1], ids=["half fits", "nothing fits"])
+def test_without_enough_memory_half_a_batch_is_made_at_once(
+    portraits: Real3DPortrait, person: FullPortrait, weights: Path, room: int
+) -> None:
+    model = FullModel(read_config(FolderWeights(weights).config(), FullConfig), FolderWeights(weights), "cpu")
+    model.compute = Compute(torch.device("cpu"), batch=4, half=False)
+    sizes = []
+
+    def crowded(module: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
+        sizes.append(len(inputs[0]))
+        if len(inputs[0]) > room:
+            torch.empty(2**60)  # torch's own allocator finds no room for it
+
+    model.image_network.super_resolution.register_forward_pre_hook(crowded)
+    frames = Real3DPortrait(model).stream_video_driven(person, swaying(5))
+    if room == 1:
+        with pytest.raises(OutOfMemoryError, match="smaller size"):
+            next(frames)
+        assert sizes == [4, 2]
+        return
+    made = np.stack(list(frames)).astype(int)
+    one_by_one = np.stack(list(portraits.stream_video_driven(person, swaying(5)))).astype(int)
+    assert np.abs(made - one_by_one).max() <= 1
+    assert sizes == [4, 2, 2, 1]
 
 
 def test_sizes_and_the_way_back_into_the_photo(portraits: Real3DPortrait) -> None:

@@ -28,7 +28,7 @@ from real3d_portrait.app.model_source import ModelSource
 from real3d_portrait.app.results import Results
 from real3d_portrait.app.uploads import plain
 from real3d_portrait.app.watch import AbandonedError, Standing, Watch
-from real3d_portrait.errors import OutOfMemoryError, Real3DError, UnexpectedError
+from real3d_portrait.errors import OutOfMemoryError, Real3DError, UnexpectedError, is_out_of_memory
 
 if TYPE_CHECKING:
     from real3d_portrait.app.rendering import Rendering
@@ -298,6 +298,6 @@ def _unexpected(error: Exception) -> Real3DError:
     name = type(error).__name__
     places = [f"{Path(frame.filename).name}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)]
     _LOGGER.error("%s at %s", name, " > ".join(places[-6:]))
-    if isinstance(error, MemoryError) or name == "OutOfMemoryError":
+    if is_out_of_memory(error):
         return OutOfMemoryError()
     return UnexpectedError(reason=name)

@@ -10,7 +10,7 @@ import gc
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import islice, repeat
+from itertools import repeat
 from pathlib import Path
 from typing import Literal, TypeVar
 
@@ -53,6 +53,7 @@ from ..motion.speech_conditions import predict_expression, speech_conditions
 from ..motion.video_to_motion import follow_face
 from ..portrait import PreparedPhoto
 from ..resources import resource
+from .batches import in_batches
 from .compute import Compute
 from .full_portrait import FullPortrait, prepare_full_portrait
 from .network_file import load_config, load_network
@@ -224,7 +225,7 @@ class FullModel:
         return placed, limited
 
     def render_frames(self, avatar: FullAvatar, motion: Motion, backgrounds: Iterator[Frame] | None) -> Frames:
-        network, batch = self.image_network, self.compute.batch
+        network = self.image_network
         euler, expression = to_basel(motion.rotation), motion.expression[:, :N_EXPRESSION]
         cameras = smooth_cameras(eg3d_cameras(euler, motion.translation))
         shape = self.face_model.landmark_shape
@@ -235,23 +236,25 @@ class FullModel:
             # The release takes the first driven frame, not the photo, as the source of all the others.
             first = self._tensor(avatar.codes(expression[0]))[None]
             source = network.motion_adapter.source(avatar.canonical_code, first)
-        for start in range(0, len(motion), batch):
-            frames = range(start, min(start + batch, len(motion)))
-            behind = list(islice(plates, len(frames)))
+
+        def make(frames: range, behind: list[Frame]) -> list[Frame]:
+            part = slice(frames.start, frames.stop)
             codes = np.stack([self._code(avatar, motion.expression[t]) for t in frames])
             with self.compute.running():
                 planes = avatar.planes + network.motion_adapter(source, self._tensor(codes)).float()
                 background = fixed.source(behind, self._background)
             with self.compute.running(exact=True):
-                rendered = network.render(planes, self._tensor(cameras[start : start + batch]))
+                rendered = network.render(planes, self._tensor(cameras[part]))
             with self.compute.running():
-                points = self._tensor(driven[start : start + batch])
+                points = self._tensor(driven[part])
                 composed = network.compose(rendered, avatar.torso, background, avatar.key_points, points)
                 pictures = ((composed.image.float() + 1) * 127.5).byte().permute(0, 2, 3, 1).cpu().numpy()
                 alpha = F.interpolate(composed.alpha.float(), scale_factor=2, mode="bilinear").cpu().numpy()[:, 0]
-            for picture, coverage, plate in zip(pictures, alpha, behind, strict=True):
-                frame = picture if backgrounds is not None else _cut_out(picture, coverage, plate)
-                yield _resized(frame, avatar.size)
+            if backgrounds is None:
+                pictures = [_cut_out(*parts) for parts in zip(pictures, alpha, behind, strict=True)]
+            return [_resized(picture, avatar.size) for picture in pictures]
+
+        yield from in_batches(make, plates, len(motion), self.compute.batch)
 
     def _code(self, avatar: FullAvatar, expression: NDArray[np.floating]) -> NDArray[np.float32]:
         code, share = avatar.codes(expression[:N_EXPRESSION]), float(expression[N_EXPRESSION])
