@@ -24,6 +24,7 @@ from real3d_portrait.errors import (
 )
 from real3d_portrait.media.images import is_animated, read_photo
 from real3d_portrait.media.video import probe, read_frames
+from real3d_portrait.prompt import PREFIX, paintable
 
 Kind = Literal["keep", "transparent", "blur", "colour", "image", "video", "prompt"]
 Fit = Literal["cover", "contain"]
@@ -31,7 +32,6 @@ BackgroundSource = str | os.PathLike[str] | np.ndarray | Image.Image
 
 FPS = 25
 _WORDS: dict[str, Kind] = {"keep": "keep", "transparent": "transparent", "blur": "blur"}
-PROMPT = "prompt:"
 BLUR = 0.03  # standard deviation as a part of the plate's longer side: shapes melt, the light stays
 _ROLE = "background image"
 _TIME_ROUNDING = 1e-4  # seconds; containers keep times in whole milliseconds or finer fractions
@@ -96,10 +96,8 @@ class Background:
             colour = _colour(word)
             if colour is not None:
                 return cls("colour", colour=colour)
-            if word.startswith(PROMPT):
-                from real3d_portrait.prompt_background import paintable
-
-                return cls("prompt", prompt=paintable(spec.strip()[len(PROMPT) :]))
+            if word.startswith(PREFIX):
+                return cls("prompt", prompt=paintable(spec.strip()[len(PREFIX) :]))
         path = Path(spec).expanduser()
         if spec == "" or not path.exists():
             if isinstance(spec, str) and not re.fullmatch(r".*(/.*|\.\w+)", spec):

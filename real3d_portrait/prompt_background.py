@@ -10,7 +10,6 @@ import os
 import threading
 from collections.abc import Callable
 from functools import cached_property
-from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -18,34 +17,15 @@ from numpy.typing import NDArray
 
 from real3d_portrait.background import cover
 from real3d_portrait.errors import (
-    MissingInputError,
-    ParameterRangeError,
     PromptExtraMissingError,
     PromptModelError,
     PromptModelUnsetError,
     PromptRefusedError,
 )
-
-MODEL_VARIABLE = "REAL3D_PROMPT_MODEL"
-LONGEST_PROMPT = 300  # characters; text encoders read about 75 words
+from real3d_portrait.prompt import MODEL_VARIABLE, checked
 
 _SCENE = "{prompt}, wide background scenery with nobody in it"
 _UNWANTED = "person, people, face, portrait, text, watermark"
-
-
-def paintable(prompt: str) -> str:
-    """The words with single spaces, where something can be painted from them with what is installed and set here.
-
-    Raises:
-        MissingInputError, ParameterRangeError: no words, or more than 300 characters.
-        PromptModelUnsetError, PromptExtraMissingError: no model is named, or diffusers is not installed.
-    """
-    words = _checked(prompt)
-    if not os.environ.get(MODEL_VARIABLE):
-        raise PromptModelUnsetError(variable=MODEL_VARIABLE)
-    if find_spec("diffusers") is None:
-        raise PromptExtraMissingError(package="diffusers")
-    return words
 
 
 class PromptPainter:
@@ -86,7 +66,7 @@ class PromptPainter:
             PromptExtraMissingError, PromptModelUnsetError, PromptModelError: diffusers or the weights are not there.
             PromptRefusedError: the model withheld the picture.
         """
-        prompt = _checked(prompt)
+        prompt = checked(prompt)
         with self._lock:
             return cover(self._painted(prompt, seed, steps, progress), width, height)
 
@@ -136,12 +116,3 @@ class PromptPainter:
             raise PromptModelError(model=self._model, reason=reason) from error
         pipeline.set_progress_bar_config(disable=True)
         return pipeline.to("cuda" if cuda else "cpu")
-
-
-def _checked(prompt: str) -> str:
-    words = " ".join(prompt.split())
-    if not words:
-        raise MissingInputError(name="the background's prompt", cure="a few words such as 'a beach at dusk'")
-    if len(words) > LONGEST_PROMPT:
-        raise ParameterRangeError(name="length of the prompt", value=len(words), low=1, high=LONGEST_PROMPT)
-    return words

@@ -19,7 +19,8 @@ from real3d_portrait.errors import (
     PromptModelError,
     PromptModelUnsetError,
 )
-from real3d_portrait.prompt_background import MODEL_VARIABLE, PromptPainter
+from real3d_portrait.prompt import MODEL_VARIABLE
+from real3d_portrait.prompt_background import PromptPainter
 
 
 @pytest.fixture(scope="module")
