@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 from zipfile import BadZipFile
 
 import cv2
@@ -17,23 +18,34 @@ import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 
 from ..errors import InputError, Real3DError
 from .audio import held_ends
-from .camera import Intrinsics
+from .camera import Intrinsics, picture_points
 from .config import ErNerfConfig, GridConfig
 from .dataset import AvatarData
+from .head_field import Conditions
 from .model import ErNerf
+from .occupancy import OccupiedCells
 
 FORMAT = 1
 FPS = 25
 RELEASED_SPEECH = {29: "deepspeech", 44: "esperanto", 1024: "hubert"}  # kinds of released avatars, by their width
 _DAMAGED = (OSError, LookupError, ValueError, TypeError, AttributeError, RuntimeError, BadZipFile, SafetensorError)
-_FACTS, _WEIGHTS, _SCENE, _PLATE = "avatar.json", "weights.safetensors", "scene.npz", "plate.png"
+FACTS_FILE = "avatar.json"
+PLAN_FILE = "training.json"  # there as long as a training is not finished
+_WEIGHTS, _SCENE, _PLATE = "weights.safetensors", "scene.npz", "plate.png"
 
 
 class AvatarMissingError(InputError):
     message = "No avatar was found in '{folder}'; give a folder made by 'real3d-portrait avatar train'."
+
+
+class AvatarUnfinishedError(InputError):
+    message = (
+        "The avatar '{folder}' is not finished; the command that began its training goes on with it when called again."
+    )
 
 
 class AvatarCorruptError(Real3DError):
@@ -95,8 +107,8 @@ class Avatar:
             save_file(state, new / _WEIGHTS)
             np.savez(new / _SCENE, poses=self.poses, eyes=self.eyes)
             cv2.imwrite(str(new / _PLATE), cv2.cvtColor(self.plate, cv2.COLOR_RGB2BGR))
-            (new / _FACTS).write_text(json.dumps(facts, indent=1))
-            for file in (_WEIGHTS, _SCENE, _PLATE, _FACTS):
+            (new / FACTS_FILE).write_text(json.dumps(facts, indent=1))
+            for file in (_WEIGHTS, _SCENE, _PLATE, FACTS_FILE):
                 os.replace(new / file, folder / file)
 
     @classmethod
@@ -104,14 +116,17 @@ class Avatar:
         """Read an avatar's folder.
 
         Raises:
-            AvatarMissingError: there is none. AvatarTooNewError: it was made by a later version.
+            AvatarMissingError: there is none. AvatarUnfinishedError: its training was interrupted.
+            AvatarTooNewError: it was made by a later version.
             AvatarCorruptError: a file is missing or damaged.
         """
         folder = Path(folder)
-        if not (folder / _FACTS).is_file():
+        if not (folder / FACTS_FILE).is_file():
+            if (folder / PLAN_FILE).is_file():
+                raise AvatarUnfinishedError(folder=folder)
             raise AvatarMissingError(folder=folder)
         try:
-            facts = json.loads((folder / _FACTS).read_text())
+            facts = json.loads((folder / FACTS_FILE).read_text())
             if int(facts["format"]) > FORMAT:
                 raise AvatarTooNewError(folder=folder, found=facts["format"], known=FORMAT)
             model = ErNerf(_config(facts["config"]))
@@ -124,13 +139,14 @@ class Avatar:
                 poses, eyes = scene["poses"], scene["eyes"]
             picture = cv2.imread(str(folder / _PLATE), cv2.IMREAD_COLOR)
             camera = Intrinsics(**facts["camera"])
+            kind, notes = str(facts["speech"]), dict(facts["notes"])
             if picture is None or picture.shape[:2] != (camera.height, camera.width) or len(poses) != len(eyes):
                 raise ValueError(f"{_PLATE} or {_SCENE} does not fit")
         except _DAMAGED as error:
             raise AvatarCorruptError(folder=folder, reason=(str(error) or "it is cut off").splitlines()[0]) from error
         model.eval().requires_grad_(False).to(device)
         plate = cv2.cvtColor(picture, cv2.COLOR_BGR2RGB).astype(np.uint8)
-        return cls(model, camera, poses, eyes, plate, str(facts["speech"]), facts["notes"])
+        return cls(model, camera, poses, eyes, plate, kind, notes)
 
     def sized(self, side: int) -> Avatar:
         """The same person seen by a camera with `side` pixels on its shorter side."""
@@ -145,18 +161,20 @@ class Avatar:
     def frames(
         self,
         speech: NDArray[np.float32],
-        pose: Literal["original", "static"] | NDArray[np.float32] = "original",
-        background: NDArray[np.uint8] | None = None,
+        poses: NDArray[np.float32] | None = None,
+        backgrounds: Iterator[NDArray[np.uint8]] | None = None,
+        transparent: bool = False,
     ) -> Iterator[NDArray[np.uint8]]:
-        """One frame for each window of speech.
+        """One frame for each window of speech; the same input gives the same frames.
 
         Args:
-            speech: (T, steps, C) windows of the kind that the avatar hears. pose: that of its video to and fro, its
-                first one throughout, or (N, 4, 4) of another video, to and fro. background: (H, W, 3); None: the
-                plate of its video.
+            speech: (T, steps, C) windows of the kind that the avatar hears.
+            poses: (N, 4, 4), walked to and fro; None: those of its video.
+            backgrounds: one (H, W, 3) a frame; None: the plate of its video.
+            transparent: yield the person alone.
 
         Yields:
-            (H, W, 3) uint8. The same input gives the same frames.
+            (H, W, 3) uint8; transparent (H, W, 4), with the plate's colours where nothing is.
 
         Raises:
             AvatarSpeechError: the features are of another size.
@@ -167,22 +185,43 @@ class Avatar:
             found = " x ".join(str(n) for n in speech.shape[1:])
             raise AvatarSpeechError(expected=expected, kind=self.speech_kind, found=found)
         device = self.model.box.device
-        own = self.poses[:1] if isinstance(pose, str) and pose == "static" else self.poses
-        poses = own if isinstance(pose, str) else pose
-        plate = self.plate if background is None else background
-        behind = torch.from_numpy(plate.reshape(-1, 3).astype(np.float32) / 255).to(device)
         heard = torch.from_numpy(np.ascontiguousarray(speech, dtype=np.float32)).to(device)
         before = 0
         if self.speech_kind not in RELEASED_SPEECH.values():
             heard, before = held_ends(heard, config.audio_windows), config.audio_windows // 2
-        seen = torch.from_numpy(np.ascontiguousarray(poses, dtype=np.float32)).to(device)
+        path = self.poses if poses is None else poses
+        seen = torch.from_numpy(np.ascontiguousarray(path, dtype=np.float32)).to(device)
+        behind = itertools.repeat(self.plate) if backgrounds is None else backgrounds
         occupied = self.model.occupancy.cells()
-        for frame in range(len(speech)):
+        for frame, background in zip(range(len(speech)), behind, strict=False):
             eye = float(self.eyes[to_and_fro(frame, len(self.eyes))])
             conditions = self.model.conditions(heard, frame + before, eye)
             at = seen[to_and_fro(frame, len(seen))]
-            picture = self.model.render(at, self.camera, conditions, behind, occupied)
-            yield (picture * 255).round().to(torch.uint8).cpu().numpy()
+            if transparent:
+                yield self._alone(at, conditions, occupied)
+            else:
+                flat = torch.from_numpy(background.reshape(-1, 3).astype(np.float32) / 255).to(device)
+                picture = self.model.render(at, self.camera, conditions, flat, occupied)
+                yield (picture * 255).round().to(torch.uint8).cpu().numpy()
+
+    @torch.no_grad()
+    def _alone(self, pose: Tensor, conditions: Conditions, occupied: OccupiedCells) -> NDArray[np.uint8]:
+        """(H, W, 4) straight colour and alpha of the person."""
+        model, height, width = self.model, self.camera.height, self.camera.width
+        colour = torch.zeros(height * width, 3, device=pose.device)
+        alpha = colour[:, :1]
+        if model.torso is not None:
+            points = picture_points(height, width).to(pose.device)
+            torso = model.render_torso(points, pose, colour)
+            colour, alpha = torso.picture, torso.alpha
+        head = model.render_head(pose, self.camera, conditions, occupied)
+        weight = head.sums.weight[:, None]
+        alpha = (weight + (1 - weight) * alpha).clamp(0, 1)
+        seen = alpha > 0.5 / 255
+        plate = torch.from_numpy(self.plate.reshape(-1, 3) / np.float32(255)).to(pose.device)
+        straight = torch.where(seen, head.over(colour) / alpha.clamp_min(0.5 / 255), plate).clamp(0, 1)
+        picture = torch.cat([straight, alpha], 1).view(height, width, 4)
+        return (picture * 255).round().to(torch.uint8).cpu().numpy()
 
 
 def to_and_fro(index: int, length: int) -> int:

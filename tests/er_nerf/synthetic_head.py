@@ -29,7 +29,7 @@ def small_config(torso: bool = True) -> ErNerfConfig:
     )
 
 
-def synthetic_data(frames: int = 40, size: int = SIZE, seed: int = 0) -> AvatarData:
+def synthetic_data(frames: int = 40, size: int = SIZE, seed: int = 0, channels: int = CHANNELS) -> AvatarData:
     """A clip whose every picture follows from pose, mouth and eyes."""
     rng = np.random.default_rng(seed)
     time = np.arange(frames) / 25
@@ -52,7 +52,7 @@ def synthetic_data(frames: int = 40, size: int = SIZE, seed: int = 0) -> AvatarD
         torsos.append(np.concatenate([cloth * torso[..., None], torso[..., None]], -1))
         heads.append(hit)
     states = np.stack([mouth, np.gradient(mouth)], 1)
-    states = (states - states.mean(0)) / states.std(0) @ rng.normal(size=(2, CHANNELS))
+    states = (states - states.mean(0)) / states.std(0) @ rng.normal(size=(2, channels))
     around = np.clip(np.arange(frames)[:, None] + np.arange(-8, 8)[None] // 2, 0, frames - 1)
     face = np.tile(np.array([size // 5, 4 * size // 5, size // 4, 3 * size // 4]), (frames, 1))
     lips = np.tile(np.array([size // 2, size // 2 + 12, size // 2 - 6, size // 2 + 6]), (frames, 1))

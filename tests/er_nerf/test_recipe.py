@@ -1,80 +1,206 @@
-"""An avatar's video, and a released avatar taken over with its data."""
+"""A training from the command line: begun, killed, gone on with, finished, told about, and made to speak."""
 
 from __future__ import annotations
 
-import json
+import csv
+import os
+import signal
 from pathlib import Path
 
+import av
 import cv2
 import numpy as np
 import pytest
-import torch
 
-from real3d_portrait.er_nerf.avatar import Avatar
-from real3d_portrait.er_nerf.checkpoint import to_released
-from real3d_portrait.er_nerf.config import ErNerfConfig
-from real3d_portrait.er_nerf.model import ErNerf
-from real3d_portrait.er_nerf.recipe import import_avatar, render_avatar, speech_of
-from real3d_portrait.errors import MissingInputError, ParameterChoiceError
-from real3d_portrait.media.audio import Audio
-from real3d_portrait.media.video import read_frames
-from tests.er_nerf.synthetic_head import small_config, synthetic_data
+from real3d_portrait import cli
+from real3d_portrait.er_nerf import recipe
+from real3d_portrait.er_nerf.avatar import Avatar, AvatarUnfinishedError
+from real3d_portrait.er_nerf.pace import TimeLeft, steps_in
+from real3d_portrait.er_nerf.recipe import train_avatar
+from real3d_portrait.er_nerf.speech import KIND
+from real3d_portrait.er_nerf.trainer import STATE_FILE, TrainingSettings, TrainingStateError, short_settings
+from real3d_portrait.er_nerf.training_folder import (
+    AvatarExistsError,
+    AvatarFolderInUseError,
+    TrainingDiffersError,
+    TrainingFolder,
+)
+from real3d_portrait.er_nerf.training_log import CURVE, PREVIEW
+from real3d_portrait.errors import ConflictingInputsError, VideoMissingError
+from real3d_portrait.provenance.verify import Marking, verify
+from tests.er_nerf.synthetic_head import synthetic_data
+from tests.example_inputs import speech
 
-
-@pytest.fixture(scope="module")
-def avatar() -> Avatar:
-    torch.manual_seed(0)
-    return Avatar.of(ErNerf(small_config()), synthetic_data(frames=6), "synthetic")
-
-
-def test_a_video_has_a_frame_for_each_window_and_the_size_asked_for(avatar: Avatar, tmp_path: Path) -> None:
-    speech = synthetic_data(frames=9).speech
-    counted: list[tuple[int, int]] = []
-    clip = render_avatar(
-        avatar, None, tmp_path / "o.mp4", speech=speech, size=35, on_frame=lambda i, n: counted.append((i, n))
-    )
-    assert (clip.frames, clip.width, clip.height, clip.fps) == (9, 34, 34, 25)
-    assert counted[-1] == (9, 9)
+STEPS, SIZE = 20, 128
 
 
-def test_a_picture_may_stand_in_for_the_plate(avatar: Avatar, tmp_path: Path) -> None:
-    red = tmp_path / "red.png"
-    cv2.imwrite(str(red), np.full((20, 30, 3), (0, 0, 255), np.uint8))
-    speech = synthetic_data(frames=2).speech
-    render_avatar(avatar, None, tmp_path / "o.mp4", speech=speech, background=red)
-    # An untrained avatar's grids are empty: all that is seen is the background.
-    first = next(iter(read_frames(tmp_path / "o.mp4"))).pixels
-    assert np.abs(first.astype(int) - [255, 0, 0]).mean() < 12
+@pytest.fixture(autouse=True)
+def _small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Grids and steps that suit pictures of 24²."""
+    small = recipe.AvatarConfig("er_nerf", size=SIZE, rays=256, occupancy=32, max_samples=16, individual_codes=64)
+    monkeypatch.setattr(recipe, "_defaults", lambda: small)
+    monkeypatch.setattr(recipe, "_SHORT_TRIAL", 0.0)
 
 
-def test_what_a_rendering_needs(avatar: Avatar, tmp_path: Path) -> None:
-    with pytest.raises(MissingInputError, match="--audio"):
-        render_avatar(avatar, None, tmp_path / "o.mp4")
-    with pytest.raises(ParameterChoiceError, match="pose"):
-        render_avatar(avatar, None, tmp_path / "o.mp4", speech=np.zeros((1, 16, 6)), pose="wild")  # type: ignore[arg-type]
-    with pytest.raises(ParameterChoiceError, match="synthetic"):
-        speech_of(avatar, Audio(np.zeros(16000, np.float32)))
-    assert not list(tmp_path.iterdir())
+@pytest.fixture
+def video(tmp_path: Path) -> Path:
+    """Stands for a video that has been prepared: only its name and size are looked at."""
+    path = tmp_path / "me.mp4"
+    path.write_bytes(b"prepared before")
+    return path
 
 
-def test_a_released_avatar_comes_with_its_camera_and_poses(tmp_path: Path) -> None:
-    torch.manual_seed(0)
-    model = ErNerf(ErNerfConfig(individual_codes=2))
-    state = {to_released(name): value for name, value in model.state_dict().items()}
-    torch.save({"model": state, "mean_density_torso": 0.0}, tmp_path / "ngp.pth")
-    matrix = np.eye(4)
-    matrix[2, 3] = 0.8
-    frames = [{"img_id": 0, "aud_id": 0, "transform_matrix": matrix.tolist()}]
-    facts = {"focal_len": 120.0, "cx": 20.0, "cy": 16.0, "frames": frames}
-    (tmp_path / "transforms_val.json").write_text(json.dumps(facts))
-    cv2.imwrite(str(tmp_path / "bc.png"), np.full((32, 40, 3), 77, np.uint8))
-    sources = tmp_path / "ngp.pth", tmp_path / "transforms_val.json", tmp_path / "bc.png"
-    import_avatar(*sources, tmp_path / "me")
-    found = Avatar.load(tmp_path / "me")
-    assert (found.camera.height, found.camera.width, found.camera.focal_x) == (32, 40, 120)
-    np.testing.assert_allclose(found.poses[0, :3, 3], [0, 3.2, 0], atol=1e-6)
-    assert found.speech_kind == "deepspeech"
-    frame = next(found.frames(np.zeros((1, 16, 29), np.float32)))
-    assert (frame == 77).all()
-    with pytest.raises(MissingInputError, match="the poses"):
-        import_avatar(sources[0], tmp_path / "none.json", sources[2], tmp_path / "me")
+def prepared(folder: Path, video: Path) -> Path:
+    """What a training of the synthetic head leaves that was stopped after its preparation."""
+    data = synthetic_data(frames=20, size=24, channels=80)
+    asked = {"videos": [[video.name, video.stat().st_size]], "size": SIZE, "steps": STEPS, "minutes": None, "seed": 0}
+    training = TrainingFolder(folder, asked)
+    data.save(training.data)
+    training.keep(prepared=True)
+    return folder
+
+
+def command(video: Path, folder: Path, *more: str) -> list[str]:
+    wanted = ["--output", str(folder), "--steps", str(STEPS), "--size", str(SIZE), "--device", "cpu", "--quiet", *more]
+    return ["avatar", "train", "--video", str(video), *wanted]
+
+
+def test_from_a_killed_training_to_a_signed_video(
+    video: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = prepared(tmp_path / "me", video)
+    with monkeypatch.context() as stopped:
+        run = recipe.Trainer.run
+
+        def impatient(self: recipe.Trainer, told: object, *rest: object) -> bool:
+            def then(progress: object) -> None:
+                told(progress)  # type: ignore[operator]
+                if self.step == 5:
+                    os.kill(os.getpid(), signal.SIGINT)
+
+            return run(self, then, *rest)  # type: ignore[arg-type]
+
+        stopped.setattr(recipe.Trainer, "run", impatient)
+        assert cli.main(command(video, folder)) == 130
+    assert "the same command goes on from there" in capsys.readouterr().err
+    assert (folder / STATE_FILE).is_file()
+    with pytest.raises(AvatarUnfinishedError):
+        Avatar.load(folder)
+    assert cli.main(["avatar", "info", "--avatar", str(folder)]) == 2
+    assert "not finished" in capsys.readouterr().err
+
+    assert cli.main(command(video, folder)) == 0
+    assert "in 20 steps" in capsys.readouterr().out
+    rows = list(csv.DictReader((folder / CURVE).open()))
+    assert [row["stage"] for row in rows if row["psnr"]][-3:] == ["head", "lips", "torso"]
+    assert cv2.imread(str(folder / PREVIEW)).shape == (24, 48, 3)
+    left = {path.name for path in folder.iterdir()}
+    assert left == {"avatar.json", "plate.png", "scene.npz", "weights.safetensors", CURVE, PREVIEW}
+
+    assert cli.main(["avatar", "info", "--avatar", str(folder)]) == 0
+    told = capsys.readouterr().out
+    assert "1 s of video in 20 steps" in told
+    assert f"hears {KIND} (80 channels)" in told
+    assert cli.main(command(video, folder)) == 2
+    assert "finished avatar" in capsys.readouterr().err
+
+    voice, out = speech(tmp_path / "voice.wav", 0.6), tmp_path / "out.mp4"
+    render = ["avatar", "render", "--avatar", str(folder), "--audio", voice, "--output", str(out), "--quiet"]
+    assert cli.main([*render, "--background", "blue", "--pose", "static", "--device", "cpu"]) == 0
+    assert "15 frames of 24x24" in capsys.readouterr().out
+    with av.open(str(out)) as playable:
+        assert sum(1 for _ in playable.decode(video=0)) == 15
+        assert playable.streams.audio[0].codec_context.name == "aac"
+    assert verify(out).marking is Marking.OURS
+
+
+def test_a_resumed_training_ends_as_one_that_was_not_stopped(video: Path, tmp_path: Path) -> None:
+    wanted = {"steps": STEPS, "size": SIZE, "device": "cpu"}
+    whole = train_avatar(video, prepared(tmp_path / "whole", video), **wanted)  # type: ignore[arg-type]
+    parts = prepared(tmp_path / "parts", video)
+
+    def stop(stage: str, done: int, total: int, left: float | None) -> None:
+        if (stage, done) == ("lips", 2):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train_avatar(video, parts, on_progress=stop, **wanted)  # type: ignore[arg-type]
+    again = train_avatar(video, parts, **wanted)  # type: ignore[arg-type]
+    for name, value in again.model.state_dict().items():
+        assert bool((value == whole.model.state_dict()[name]).all()), name
+    assert again.notes == whole.notes
+
+
+def test_the_same_command_is_asked_for(video: Path, tmp_path: Path) -> None:
+    folder = prepared(tmp_path / "me", video)
+    for changes, part in (({"steps": 30}, "steps 20, not 30"), ({"seed": 1}, "seed 0, not 1"), ({"size": 200}, "size")):
+        with pytest.raises(TrainingDiffersError, match=part):
+            train_avatar(video, folder, **{"steps": STEPS, "size": SIZE, "device": "cpu", **changes})  # type: ignore[arg-type]
+    other = tmp_path / "other.mp4"
+    other.write_bytes(b"another")
+    with pytest.raises(TrainingDiffersError, match=r"videos me\.mp4, not me\.mp4, other\.mp4"):
+        train_avatar([video, other], folder, steps=STEPS, size=SIZE)
+
+
+def test_a_folder_of_other_things_is_left_alone(video: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "holiday"
+    folder.mkdir()
+    (folder / "beach.jpg").touch()
+    with pytest.raises(AvatarFolderInUseError, match=r"beach\.jpg"):
+        train_avatar(video, folder, steps=STEPS)
+    (folder / "beach.jpg").rename(folder / "avatar.json")
+    with pytest.raises(AvatarExistsError):
+        train_avatar(video, folder, steps=STEPS)
+
+
+def test_a_video_that_does_not_do_leaves_nothing(
+    video: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(command(video, tmp_path / "me")) == 2
+    assert "me.mp4" in capsys.readouterr().err
+    assert not (tmp_path / "me").exists()
+    with pytest.raises(VideoMissingError):
+        train_avatar(tmp_path / "none.mp4", tmp_path / "me")
+    with pytest.raises(ConflictingInputsError):
+        train_avatar(video, tmp_path / "me", steps=1, minutes=1)
+    assert not (tmp_path / "me").exists()
+
+
+def test_an_interrupted_preparation_begins_again(video: Path, tmp_path: Path) -> None:
+    folder = TrainingFolder(tmp_path / "me", {"videos": [["another.mp4", 3]]})
+    folder.data.mkdir()
+    (folder.data / "frames.npy").write_bytes(b"half of it")
+    # Nothing of worth was lost, so other arguments are welcome; this video then proves to be none.
+    assert cli.main(command(video, folder.folder)) == 2
+    assert not folder.folder.exists()
+
+
+def test_damaged_states_say_what_to_do(video: Path, tmp_path: Path) -> None:
+    folder = prepared(tmp_path / "me", video)
+    whole = (folder / "training.json").read_text()
+    for damaged in (whole[:20], "[]", "{}"):
+        (folder / "training.json").write_text(damaged)
+        with pytest.raises(TrainingStateError, match="delete it"):
+            train_avatar(video, folder, steps=STEPS, size=SIZE)
+    (folder / "training.json").write_text(whole)
+    (folder / STATE_FILE).write_bytes(b"half")
+    with pytest.raises(TrainingStateError, match="delete it"):
+        train_avatar(video, folder, steps=STEPS, size=SIZE, device="cpu")
+
+
+def test_minutes_become_steps_of_the_stages_own_paces() -> None:
+    pace = {"head": 1.0, "lips": 0.5, "torso": 0.1}
+    settings = short_settings(steps_in(1000, pace))
+    seconds = sum(settings.steps(stage) * pace[stage] for stage in pace)
+    assert 900 < seconds <= 1000
+
+
+def test_time_left_knows_that_stages_differ() -> None:
+    settings = TrainingSettings(head_steps=100, lips_steps=10, torso_steps=200)
+    left = TimeLeft(settings, {"head": 2.0, "lips": 1.0, "torso": 0.1})
+    assert left("head", 1, 1000.0) == pytest.approx(99 * 2 + 10 + 20)
+    # Twice as fast as tried out: soon believed, of this stage alone.
+    told = [left("head", step, 1000.0 + step) for step in range(2, 61)]
+    assert told[-1] == pytest.approx(40 + 10 + 20)
+    assert np.all(np.diff(told) < 0)
+    assert left("torso", 1, 2000.0) == pytest.approx(19.9)

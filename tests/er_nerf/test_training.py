@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -29,7 +30,7 @@ from real3d_portrait.er_nerf.trainer import (
     TrainingStateError,
     short_settings,
 )
-from tests.er_nerf.synthetic_head import CHANNELS, small_config, synthetic_data
+from tests.er_nerf.synthetic_head import CHANNELS, SIZE, small_config, synthetic_data
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +49,6 @@ SHORT = TrainingSettings(
     torso_steps=130,
     rays=512,
     lips_share=0.25,
-    grid_part=0.125,
     final_rate=0.1,
     average_every=2,
 )
@@ -76,10 +76,10 @@ def test_held_out_frames_are_met(data: AvatarData, trained: tuple[Avatar, list[P
 def test_the_same_sound_and_pose_give_the_same_frame(data: AvatarData, trained: tuple[Avatar, list[Progress]]) -> None:
     avatar, _ = trained
     still = np.repeat(data.speech[:1], 3, 0)
-    frames = list(avatar.frames(still, pose="static"))
+    frames = list(avatar.frames(still, data.poses[:1]))
     # Eyes blink as in the video; its first frames have them open.
     np.testing.assert_array_equal(frames[1], frames[2])
-    other = list(avatar.frames(still + 1, pose="static"))
+    other = list(avatar.frames(still + 1, data.poses[:1]))
     assert not np.array_equal(frames[1], other[1])
 
 
@@ -117,14 +117,26 @@ def test_other_sizes_backgrounds_and_poses(data: AvatarData, trained: tuple[Avat
     assert large.shape == (72, 72, 3)
     green = np.zeros_like(data.plates[0])
     green[..., 1] = 255
-    frame = next(avatar.frames(data.speech[:1], background=green))
+    frame = next(avatar.frames(data.speech[:1], backgrounds=itertools.repeat(green)))
     assert frame[0, 0, 1] > 180
     assert max(frame[0, 0, 0], frame[0, 0, 2]) < 60
     poses = data.poses[5:7]
-    moved = list(avatar.frames(data.speech[:1].repeat(4, 0), pose=poses))
+    moved = list(avatar.frames(data.speech[:1].repeat(4, 0), poses))
     assert not np.array_equal(moved[1], moved[0])
     with pytest.raises(AvatarSpeechError, match=f"16 x {CHANNELS}"):
         next(avatar.frames(np.zeros((3, 16, 29), np.float32)))
+
+
+def test_a_transparent_frame_composes_to_the_opaque_one(
+    data: AvatarData, trained: tuple[Avatar, list[Progress]]
+) -> None:
+    avatar, _ = trained
+    white = np.full_like(data.plates[0], 255)
+    opaque = next(avatar.frames(data.speech[:1], backgrounds=itertools.repeat(white))).astype(float)
+    alone = next(avatar.frames(data.speech[:1], transparent=True)).astype(float)
+    alpha = alone[..., 3:] / 255
+    assert alpha[0, 0] < 0.6 < 0.9 < alpha[SIZE // 2, SIZE // 2]
+    np.testing.assert_allclose(alone[..., :3] * alpha + 255 * (1 - alpha), opaque, atol=3)
 
 
 def test_to_and_fro() -> None:
@@ -137,7 +149,7 @@ def short_data() -> AvatarData:
 
 
 BRIEF = TrainingSettings(
-    head_steps=12, lips_steps=4, torso_steps=10, rays=64, carve=True, grid_part=0.5, average_every=2, final_rate=0.1
+    head_steps=12, lips_steps=4, torso_steps=10, rays=64, carve=True, average_every=2, final_rate=0.1
 )
 
 
@@ -204,6 +216,10 @@ def test_damaged_and_newer_avatars(trained: tuple[Avatar, list[Progress]], tmp_p
                 Avatar.load(tmp_path)
     avatar.save(tmp_path)
     facts = json.loads((tmp_path / "avatar.json").read_text())
+    for name in ("notes", "speech", "camera", "config"):
+        (tmp_path / "avatar.json").write_text(json.dumps({k: v for k, v in facts.items() if k != name}))
+        with pytest.raises(AvatarCorruptError, match=name):
+            Avatar.load(tmp_path)
     (tmp_path / "avatar.json").write_text(json.dumps({**facts, "format": 99}))
     with pytest.raises(AvatarTooNewError, match="format 99"):
         Avatar.load(tmp_path)

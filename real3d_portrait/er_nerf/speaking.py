@@ -1,0 +1,187 @@
+"""An avatar speaks: sound to what it hears, poses, background, and a signed video."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..background import Background, BackgroundSource
+from ..errors import InputError, MissingInputError, ParameterChoiceError, ParameterRangeError
+from ..media.audio import Audio, read_audio
+from ..media.clip import Clip
+from ..media.writer import VideoWriter, check_output
+from ..motion.audio_features import SAMPLE_RATE
+from . import compact_parts
+from .avatar import Avatar
+from .pose_range import poses_of_video, quiet_pose
+from .speech import KIND, hidden_layer, speech_windows
+
+log = logging.getLogger(__name__)
+
+SIZES = (64, 1024)  # shorter side of the frames, pixels
+_ENLARGED = 1.5  # times the training's size: beyond it there is nothing more to see
+_NAME = "er-nerf"
+
+Frame = NDArray[np.uint8]
+Told = Callable[[str, int, int | None], None]  # stage, done, in all
+
+
+class FeaturesError(InputError):
+    message = (
+        "'{path}' holds no speech features ({reason}); give a .npy file of shape (frames at 25 fps, 16, channels)."
+    )
+
+
+class AvatarHearsOtherError(InputError):
+    message = (
+        "The avatar hears '{kind}' features, which are not computed here; give them ready as a .npy file (--features)."
+    )
+
+
+def read_features(path: str | Path) -> NDArray[np.float32]:
+    """Ready speech features: (T, 16, C), one window for each frame at 25 fps.
+
+    Raises:
+        FeaturesError: the file is absent or holds something else.
+    """
+    try:
+        features = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise FeaturesError(path=path, reason=str(error).splitlines()[0] if str(error) else "it is empty") from error
+    if not isinstance(features, np.ndarray) or features.ndim != 3 or features.shape[1] != 16 or not len(features):
+        raise FeaturesError(path=path, reason=f"its shape is {getattr(features, 'shape', 'none')}")
+    if features.dtype.kind != "f" or not np.isfinite(features).all():
+        raise FeaturesError(path=path, reason="it holds something else than finite numbers")
+    return features.astype(np.float32)
+
+
+def speech_of(avatar: Avatar, audio: Audio) -> NDArray[np.float32]:
+    """Windows of what this avatar hears, (T, 16, C) at 25 fps.
+
+    Raises:
+        AvatarHearsOtherError: it was trained on features that are not computed here.
+    """
+    if avatar.speech_kind != KIND:
+        raise AvatarHearsOtherError(kind=avatar.speech_kind)
+    hidden = hidden_layer(audio.samples, compact_parts.ear())
+    return speech_windows(hidden, len(hidden))
+
+
+@dataclass(frozen=True)
+class Speaking:
+    """A rendering that is ready to run: `total` frames from `frames`."""
+
+    frames: Iterator[Frame]
+    width: int
+    height: int
+    total: int
+    transparent: bool
+    warnings: tuple[str, ...]
+
+
+def speaking(
+    avatar: Avatar,
+    speech: NDArray[np.float32],
+    *,
+    pose: str | Path = "original",
+    background: BackgroundSource = "keep",
+    size: int | None = None,
+    on_progress: Told | None = None,
+) -> Speaking:
+    """An avatar that says something, frame by frame.
+
+    Args:
+        speech: (T, 16, C) windows of the kind that it hears.
+        pose: original (head motion of its video, to and fro), static (a quiet one), or a video to take it from.
+        background: what `Background.parse` takes. size: shorter side of the frames; None for that of the training.
+
+    Raises:
+        ParameterChoiceError, ParameterRangeError: pose, size. What `Background.parse` and `poses_of_video` raise.
+    """
+    tell = on_progress or (lambda stage, done, total: None)
+    if size is not None and not SIZES[0] <= size <= SIZES[1]:
+        raise ParameterRangeError(name="size", value=size, low=SIZES[0], high=SIZES[1])
+    behind = Background.parse(background)
+    poses, warnings = _poses(avatar, pose, tell)
+    seen = avatar if size is None else avatar.sized(size)
+    if size is not None and size > _ENLARGED * min(avatar.camera.height, avatar.camera.width):
+        learned = min(avatar.camera.height, avatar.camera.width)
+        warnings += (f"The avatar was trained at {learned} pixels; {size} shows no more of the person.",)
+    if avatar.model.torso is None:
+        warnings += ("This avatar is a head without a torso.",)
+    warnings += behind.warnings
+    for warning in warnings:
+        log.warning("%s", warning)
+    # Video codecs want even sides.
+    height, width = seen.camera.height // 2 * 2, seen.camera.width // 2 * 2
+    frames = seen.frames(speech, poses, behind.frames(seen.plate), behind.transparent)
+    cut = _counted((frame[:height, :width] for frame in frames), len(speech), tell)
+    return Speaking(cut, width, height, len(speech), behind.transparent, warnings)
+
+
+def render_avatar(
+    avatar: Avatar,
+    audio: str | Path | Audio | None,
+    output: str | Path,
+    *,
+    features: NDArray[np.float32] | None = None,
+    each: Callable[[Frame], Frame] | None = None,
+    on_progress: Told | None = None,
+    **looks: Any,
+) -> Clip:
+    """Let an avatar speak; the video is signed as AI-generated.
+
+    Args:
+        audio: any file with sound; None: the video is silent. features: what the avatar hears, ready; None: computed
+            from the audio.
+        output: .mp4, .webm, .gif, or a folder for single pictures. each: changes each frame before it is written.
+        looks: pose, background and size, as of `speaking`.
+
+    Raises:
+        MissingInputError: neither audio nor features. What `speech_of`, `speaking` and `VideoWriter` raise.
+    """
+    from ..provenance.manifest import marker
+
+    transparent = str(looks.get("background", "")).strip().lower() == "transparent"
+    check_output(output, transparent)
+    if audio is None and features is None:
+        raise MissingInputError(name="the speech", cure="--audio FILE")
+    if on_progress is not None:
+        on_progress("listening", 0, None)
+    sound = audio if isinstance(audio, Audio) or audio is None else Path(audio)
+    if features is None:
+        assert sound is not None
+        heard = sound if isinstance(sound, Audio) else read_audio(sound, SAMPLE_RATE)
+        features = speech_of(avatar, heard)
+    job = speaking(avatar, features, on_progress=on_progress, **looks)
+    writer = VideoWriter(output, job.width, job.height, audio=sound, transparent=job.transparent, sign=marker())
+    with writer, closing(job.frames):  # type: ignore[type-var]
+        for frame in job.frames:
+            writer.write(np.ascontiguousarray(frame if each is None else each(frame)))
+    return writer.clip(model=_NAME, warnings=job.warnings)
+
+
+def _poses(avatar: Avatar, pose: str | Path, tell: Told) -> tuple[NDArray[np.float32], tuple[str, ...]]:
+    if pose == "original":
+        return avatar.poses, ()
+    if pose == "static":
+        return quiet_pose(avatar.poses)[None], ()
+    if not Path(pose).is_file():
+        raise ParameterChoiceError(name="pose", value=pose, choices="original, static, or a video file")
+    found, limited = poses_of_video(pose, avatar.poses, compact_parts.face_model(), lambda i, n: tell("tracking", i, n))
+    kept = "The head moves further than the avatar has seen it move; the motion is kept back." if limited else None
+    return found, (kept,) if kept else ()
+
+
+def _counted(frames: Iterator[Frame], total: int, tell: Told) -> Iterator[Frame]:
+    tell("rendering", 0, total)
+    for count, frame in enumerate(frames, 1):
+        yield frame
+        tell("rendering", count, total)

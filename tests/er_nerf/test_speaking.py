@@ -1,0 +1,148 @@
+"""An avatar's video: its frames, size, background, head motion, mark."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from scipy.spatial.transform import Rotation
+
+from real3d_portrait.er_nerf.avatar import Avatar
+from real3d_portrait.er_nerf.model import ErNerf
+from real3d_portrait.er_nerf.pose_range import quiet_pose, within_range
+from real3d_portrait.er_nerf.speaking import (
+    AvatarHearsOtherError,
+    FeaturesError,
+    read_features,
+    render_avatar,
+    speech_of,
+)
+from real3d_portrait.errors import (
+    MissingInputError,
+    ParameterChoiceError,
+    ParameterRangeError,
+    TransparencyUnsupportedError,
+)
+from real3d_portrait.media.audio import Audio
+from real3d_portrait.media.video import read_frames
+from real3d_portrait.provenance.verify import Marking, verify
+from tests.er_nerf.synthetic_head import small_config, synthetic_data
+
+
+@pytest.fixture(scope="module")
+def avatar() -> Avatar:
+    torch.manual_seed(0)
+    return Avatar.of(ErNerf(small_config()), synthetic_data(frames=6), "synthetic")
+
+
+def test_a_video_has_a_frame_for_each_window_the_size_asked_for_and_a_mark(avatar: Avatar, tmp_path: Path) -> None:
+    features = synthetic_data(frames=9).speech
+    counted: list[tuple[str, int, int | None]] = []
+    clip = render_avatar(
+        avatar, None, tmp_path / "o.mp4", features=features, size=71, on_progress=lambda *now: counted.append(now)
+    )
+    assert (clip.frames, clip.width, clip.height, clip.fps, clip.model) == (9, 70, 70, 25, "er-nerf")
+    assert counted[-1] == ("rendering", 9, 9)
+    assert verify(tmp_path / "o.mp4").marking is Marking.OURS
+
+
+def test_a_picture_may_stand_in_for_the_plate(avatar: Avatar, tmp_path: Path) -> None:
+    red = tmp_path / "red.png"
+    cv2.imwrite(str(red), np.full((20, 30, 3), (0, 0, 255), np.uint8))
+    features = synthetic_data(frames=6).speech[:2]
+    for background in (red, "red"):
+        render_avatar(avatar, None, tmp_path / "o.mp4", features=features, background=background)
+        # An untrained avatar's grids are empty: all that is seen is the background.
+        first = next(iter(read_frames(tmp_path / "o.mp4"))).pixels
+        assert np.abs(first.astype(int) - [255, 0, 0]).mean() < 12
+
+
+def test_nothing_but_the_person_in_a_transparent_video(avatar: Avatar, tmp_path: Path) -> None:
+    features = synthetic_data(frames=6).speech[:2]
+    clip = render_avatar(avatar, None, tmp_path / "frames", features=features, background="transparent")
+    picture = cv2.imread(str(clip.path / "frame_000000.png"), cv2.IMREAD_UNCHANGED)
+    assert (picture[..., 3] == 0).all()
+    with pytest.raises(TransparencyUnsupportedError):
+        render_avatar(avatar, None, tmp_path / "o.mp4", features=features, background="transparent")
+
+
+def test_what_is_done_that_one_may_not_expect_is_told(avatar: Avatar, tmp_path: Path) -> None:
+    features = synthetic_data(frames=6).speech[:1]
+    clip = render_avatar(avatar, None, tmp_path / "o.mp4", features=features, size=96)
+    assert any("trained at 48 pixels" in warning for warning in clip.provenance.warnings)
+
+
+def test_what_a_rendering_needs(avatar: Avatar, tmp_path: Path) -> None:
+    features = synthetic_data(frames=6).speech[:1]
+    with pytest.raises(MissingInputError, match="--audio"):
+        render_avatar(avatar, None, tmp_path / "o.mp4")
+    with pytest.raises(ParameterChoiceError, match="pose"):
+        render_avatar(avatar, None, tmp_path / "o.mp4", features=features, pose="wild")
+    with pytest.raises(ParameterRangeError, match="size"):
+        render_avatar(avatar, None, tmp_path / "o.mp4", features=features, size=5000)
+    with pytest.raises(AvatarHearsOtherError, match="synthetic"):
+        speech_of(avatar, Audio(np.zeros(16000, np.float32)))
+    assert not list(tmp_path.iterdir())
+
+
+def test_ready_features(tmp_path: Path) -> None:
+    path = tmp_path / "aud.npy"
+    np.save(path, np.ones((5, 16, 29)))
+    assert read_features(path).shape == (5, 16, 29)
+    for wrong in (np.ones((5, 29)), np.ones((0, 16, 29)), np.full((5, 16, 2), np.nan), np.array([{}])):
+        np.save(path, wrong)
+        with pytest.raises(FeaturesError, match="aud"):
+            read_features(path)
+    path.write_bytes(b"")
+    with pytest.raises(FeaturesError, match="holds no speech"):
+        read_features(path)
+    with pytest.raises(FeaturesError, match="No such file"):
+        read_features(tmp_path / "none.npy")
+
+
+def turned(poses: np.ndarray, mean: np.ndarray) -> np.ndarray:
+    """Degrees by which heads are turned against a mean one."""
+    away = np.swapaxes(poses[:, :3, :3], 1, 2) @ mean[:3, :3]
+    return np.degrees(Rotation.from_matrix(away).magnitude())
+
+
+def test_the_quiet_pose_is_the_middle_one_not_the_first() -> None:
+    data = synthetic_data(frames=60, size=8)
+    quiet = quiet_pose(data.poses)
+    from_quiet = [turned(data.poses, pose).mean() for pose in data.poses]
+    assert turned(data.poses, quiet).mean() < np.percentile(from_quiet, 15)
+    assert turned(data.poses, quiet).mean() < turned(data.poses, data.poses[10]).mean()
+
+
+def test_small_motion_is_taken_as_it_is_and_large_motion_stays_within_what_was_seen() -> None:
+    own = synthetic_data(frames=200, size=8).poses
+    still, limited = within_range(np.zeros((1, 6)), own)
+    middle = still[0]
+    assert not limited
+    np.testing.assert_allclose(middle, quiet_pose(own), atol=0.1)
+    # The synthetic head's yaw turns about its scene's first axis, the viewer's y.
+    yaw = np.zeros((3, 6))
+    yaw[:, 1] = np.radians([2, 40, -80])
+    small, limited = within_range(yaw[:1], own)
+    assert turned(small, middle)[0] == pytest.approx(2, abs=0.3)
+    assert not limited
+    poses, limited = within_range(yaw, own)
+    assert limited
+    largest = turned(own, middle).max()
+    assert (turned(poses, middle)[1:] < 1.1 * largest).all()
+    assert (turned(poses, middle)[1:] > 0.7 * largest).all()
+    np.testing.assert_allclose(
+        poses[:, :3, :3] @ np.swapaxes(poses[:, :3, :3], 1, 2), np.tile(np.eye(3), (3, 1, 1)), atol=1e-5
+    )
+
+
+def test_a_head_goes_only_where_it_has_been() -> None:
+    own = synthetic_data(frames=200, size=8).poses
+    away = np.zeros((1, 6))
+    away[0, 5] = 3.0  # towards the camera, which this head never was
+    poses, limited = within_range(away, own)
+    assert limited
+    assert np.linalg.norm(poses[0, :3, 3] - quiet_pose(own)[:3, 3]) < 0.1 * np.linalg.norm(own[0, :3, 3])
