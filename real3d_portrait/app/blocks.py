@@ -46,7 +46,7 @@ def build_app(models: ModelSource | None = None, limits: Limits | None = None) -
                     gr.Markdown(RESPONSIBLE)
         results.cancel.click(lambda: None, None, results.draft, cancels=events, queue=False, api_visibility="private")
         _serve_inspection()
-        app.load(inspect_panel.warm_up, queue=False, show_progress="hidden", api_visibility="private")
+        app.load(studio.warm_up, queue=False, show_progress="hidden", api_visibility="private")
     return app.queue(max_size=studio.limits.waiting)
 
 

@@ -20,6 +20,7 @@ from gradio.components import Component
 from gradio.processing_utils import save_file_to_cache
 from gradio.utils import get_upload_folder
 
+from real3d_portrait.app import inspect_panel
 from real3d_portrait.app.checks import problems
 from real3d_portrait.app.controls import pipeline_arguments
 from real3d_portrait.app.draft import Draft
@@ -90,6 +91,12 @@ class Studio:
         self.models = models
         self.limits = limits
         self._slot = Lock()
+
+    def warm_up(self) -> None:
+        """Load what a first job needs while the visitor still reads the page; where that is cheap."""
+        inspect_panel.warm_up()
+        if self.models.compact:
+            self.models.load()
 
     def connect_video(self, button: gr.Button, endpoint: Endpoint, results: Results) -> Any:
         """Let the button make a video and show its draft meanwhile; serve the same without a draft as an endpoint.
