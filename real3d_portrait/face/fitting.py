@@ -6,7 +6,7 @@ takes milliseconds and a clip is fitted as one batch with one identity.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,8 @@ Array = NDArray[np.float64]
 DEPTH_WEIGHT = 0.3  # the tracker's z is a guess: it counts less than x and y
 SOFT_RIGID = 0.15  # weight of the moving parts of the face in the pose, against 1 for the RIGID points
 ROUNDS = 6
+_CHUNK = 1000  # frames fitted at once
+_SAMPLE = 400  # frames that tell a shape
 
 
 @dataclass(frozen=True)
@@ -108,6 +110,27 @@ def fit_clip(
     rotation_vector = rotation_angles(rotation)
     translation = np.concatenate([shift[:, :2] / scale[:, None], DISTANCE * np.log(scale)[:, None]], 1)
     return ClipFit(identity, expression, rotation_vector, translation, offset)
+
+
+def fit_long_clip(
+    model: FaceModel,
+    landmarks: NDArray[np.floating],  # (T, 478, 3) pixels, no gaps
+    size: tuple[int, int],  # width, height of the frames
+) -> ClipFit:
+    """`fit_clip` over any length in bounded memory: the person's shape from a sample, then frames in chunks."""
+    count = len(landmarks)
+    if count <= _CHUNK:
+        return fit_clip(model, landmarks, size)
+    sample = np.linspace(0, count - 1, _SAMPLE).round().astype(int)
+    person = fit_clip(model, landmarks[sample], size)
+    known = replace(model, mean=model.shape(person.identity, person.offset), identity=np.zeros_like(model.identity[:1]))
+    parts = [
+        fit_clip(known, landmarks[start : start + _CHUNK], size, with_offset=False) for start in range(0, count, _CHUNK)
+    ]
+    expression, rotation, translation = (
+        np.concatenate([getattr(part, name) for part in parts]) for name in ("expression", "rotation", "translation")
+    )
+    return ClipFit(person.identity, expression, rotation, translation, person.offset)
 
 
 def fit_still(

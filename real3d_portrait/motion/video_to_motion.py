@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from real3d_portrait.errors import FaceLostError, VideoWithoutFaceError
 from real3d_portrait.face.face_model import FaceModel
-from real3d_portrait.face.fitting import ClipFit, fit_clip
+from real3d_portrait.face.fitting import fit_long_clip
 from real3d_portrait.face.tracking import FaceTracker, Landmarks
 from real3d_portrait.media.video import probe, read_frames
 from real3d_portrait.motion.motion import FPS, Motion
@@ -23,8 +23,6 @@ from real3d_portrait.motion.smoothing import smooth_expression, smooth_pose
 log = logging.getLogger(__name__)
 
 LONGEST_GAP = 1.0  # seconds without a face that are bridged
-_CHUNK = 1000  # frames fitted at once
-_SAMPLE = 400  # frames that tell the driver's shape
 
 Progress = Callable[[int, int | None], None]
 
@@ -86,28 +84,9 @@ def _check_gaps(times: Iterable[float], end: float, path: str | Path) -> None:
         raise FaceLostError(start=start, end=stop, path=path, limit=LONGEST_GAP)
 
 
-def _fit(track: FaceTrack, model: FaceModel) -> ClipFit:
-    """`fit_clip` over any length in bounded memory: the person's shape from a sample, then frames in
-    chunks."""
-    count = len(track.times)
-    if count <= _CHUNK:
-        return fit_clip(model, track.landmarks, track.size)
-    sample = np.linspace(0, count - 1, _SAMPLE).round().astype(int)
-    person = fit_clip(model, track.landmarks[sample], track.size)
-    known = replace(model, mean=model.shape(person.identity, person.offset), identity=np.zeros_like(model.identity[:1]))
-    parts = [
-        fit_clip(known, track.landmarks[start : start + _CHUNK], track.size, with_offset=False)
-        for start in range(0, count, _CHUNK)
-    ]
-    expression, rotation, translation = (
-        np.concatenate([getattr(part, name) for part in parts]) for name in ("expression", "rotation", "translation")
-    )
-    return ClipFit(person.identity, expression, rotation, translation, person.offset)
-
-
 def track_to_motion(track: FaceTrack, face_model: FaceModel) -> Motion:
     """Fit, take the driver's own neutral out, resample to 25 fps and smooth."""
-    fit = _fit(track, face_model)
+    fit = fit_long_clip(face_model, track.landmarks, track.size)
     at = frame_times(track.seconds, FPS)
     expression = resample(track.times, fit.expression - neutral_expression(fit.expression, face_model), at)
     rotation = resample_rotation(track.times, fit.rotation, at)
