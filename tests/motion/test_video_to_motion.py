@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from real3d_portrait.errors import FaceLostError, VideoWithoutFaceError
+from real3d_portrait.face import fitting
 from real3d_portrait.face.camera import project
 from real3d_portrait.face.face_model import FaceModel
 from real3d_portrait.media.video import VideoWriter
-from real3d_portrait.motion import video_to_motion as module
 from real3d_portrait.motion.neutral import closed_mouth, mouth_direction, neutral_expression
 from real3d_portrait.motion.video_to_motion import FaceTrack, track_to_motion, video_to_motion
 
@@ -69,7 +69,7 @@ def test_the_drivers_face_shape_stays_behind(face_model, somebody) -> None:
 def test_long_clips_are_fitted_in_chunks_with_the_same_result(face_model, somebody, monkeypatch) -> None:
     track = filmed(face_model, np.arange(120) / 25, somebody, 4.8)
     whole = track_to_motion(track, face_model)
-    monkeypatch.setattr(module, "_CHUNK", 50)
+    monkeypatch.setattr(fitting, "_CHUNK", 50)
     chunked = track_to_motion(track, face_model)
     np.testing.assert_allclose(chunked.rotation, whole.rotation, atol=0.02)
     np.testing.assert_allclose(talk(chunked, face_model), talk(whole, face_model), atol=0.015)
