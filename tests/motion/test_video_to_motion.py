@@ -10,6 +10,7 @@ from real3d_portrait.face import fitting
 from real3d_portrait.face.camera import project
 from real3d_portrait.face.face_model import FaceModel
 from real3d_portrait.media.video import VideoWriter
+from real3d_portrait.motion import video_to_motion as module
 from real3d_portrait.motion.neutral import closed_mouth, mouth_direction, neutral_expression
 from real3d_portrait.motion.video_to_motion import FaceTrack, track_to_motion, video_to_motion
 
