@@ -24,7 +24,7 @@ def build(studio: Studio, results: Results) -> list[Any]:
             speech = controls.speech(limits)
     inspected = gr.Column()
     background = controls.background(limits)
-    settings = controls.settings(limits, studio.models.temperature)
+    settings = controls.settings(studio.models)
     with inspected:
         inspect_panel.build(photo, settings["face"])
     consent = controls.consent()

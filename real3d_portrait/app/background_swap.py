@@ -28,7 +28,7 @@ def build(studio: Studio, results: Results) -> list[Any]:
         inspected = gr.Column()
         driving = controls.video(limits, "Driving video", "Instead of speech.")
         motion = controls.motion_file()
-    settings = controls.settings(limits, studio.models.temperature)
+    settings = controls.settings(studio.models)
     with inspected:
         inspect_panel.build(photo, settings["face"])
     consent = controls.consent()

@@ -25,6 +25,7 @@ from real3d_portrait.errors import (
     TooLongError,
     VideoTooLargeError,
 )
+from real3d_portrait.prompt import paintable
 
 _MOTION_BYTES = 64_000_000  # unpacked: more than an hour of motion
 _AT_ONCE = Semaphore(2)  # a checked picture is decoded: so many hold memory at a time
@@ -42,6 +43,11 @@ def problems(values: Mapping[str, Any], required: tuple[str, ...], limits: Limit
     for name in required:
         if values[name] is None:
             yield name, MissingInputError(name=name, cure="a file")
+    if (values.get("background_prompt") or "").strip():
+        try:
+            paintable(values["background_prompt"])
+        except InputError as error:
+            yield "background_prompt", error
     for name, check in _CHECKS.items():
         if values.get(name):
             try:

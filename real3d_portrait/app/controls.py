@@ -8,9 +8,11 @@ import gradio as gr
 from gradio.components import Component
 from PIL import ImageColor
 
+from real3d_portrait import prompt
 from real3d_portrait.app.limits import Limits
+from real3d_portrait.app.model_source import ModelSource, lends_gpus
 from real3d_portrait.app.uploads import FileUpload, PhotoUpload
-from real3d_portrait.errors import UnknownBackgroundError
+from real3d_portrait.errors import ConflictingInputsError, UnknownBackgroundError
 
 BACKGROUND_KINDS = ("keep", "blur", "transparent")
 
@@ -57,7 +59,7 @@ def motion_file() -> FileUpload:
 
 
 def background(limits: Limits, default: str = "keep") -> dict[str, Component]:
-    """Choice of what stands behind the person; an uploaded file wins over the choice."""
+    """Choice of what stands behind the person; an uploaded file wins over the choice, and so do words."""
     choice = gr.Dropdown(
         label="Background",
         info="Choose one, or type a colour such as teal or #1e90ff.",
@@ -71,65 +73,123 @@ def background(limits: Limits, default: str = "keep") -> dict[str, Component]:
         value=default,
         allow_custom_value=True,
     )
+    words = gr.Textbox(
+        label="… or a scene in words",
+        info=f"Painted once for the whole video; another seed paints another one. Up to {prompt.LONGEST} characters.",
+        value="",
+        max_length=prompt.LONGEST,
+        max_lines=2,
+        visible=prompt.obstacle() is None and not lends_gpus(),
+    )
     file = FileUpload(label="… or your own picture or video", file_types=["image", "video"], height=150)
     hint(f"Fills the frame; a video is looped. Up to {limits.megabytes} MB.")
-    return {"background": choice, "background_file": file}
+    return {"background": choice, "background_file": file, "background_prompt": words}
 
 
-def settings(limits: Limits, temperature: float) -> dict[str, Component]:
-    """The remaining settings, folded away; names and defaults are the pipeline's, one line each.
+def settings(models: ModelSource) -> dict[str, Component]:
+    """The remaining settings, folded away; names and defaults are the pipeline's, one line each."""
+    with gr.Accordion("Advanced: head and face", open=False):
+        motion = _motion(models)
+    with gr.Accordion("Advanced: camera", open=False):
+        camera = _camera()
+    with gr.Accordion("Advanced: picture and file", open=False):
+        output = _output()
+    return {**motion, **camera, **output}
 
-    Args:
-        temperature: the model's own.
-    """
-    with gr.Accordion("Advanced: motion, camera and size", open=False):
-        motion: dict[str, Component] = {
-            "pose": gr.Radio(
-                ["natural", "static"], value="natural", label="Head motion", info="Natural moves the head along."
-            ),
-            "pose_video": FileUpload(label="Head motion from a video instead", file_types=["video"], height=150),
-            "pose_mode": gr.Radio(
-                ["relative", "absolute"], value="relative", label="Head pose", info="Relative starts at the photo's."
-            ),
+
+def _motion(models: ModelSource) -> dict[str, Component]:
+    pose: dict[str, Component] = {
+        "pose": gr.Radio(
+            ["natural", "static", "calm", "presenter", "lively"],
+            value="natural",
+            label="Head motion",
+            info="Calm moves less than natural, presenter nods with the words, lively does more of everything.",
+        ),
+        "pose_video": FileUpload(label="Head motion from a video instead", file_types=["video"], height=150),
+        "pose_mode": gr.Radio(
+            ["relative", "absolute"], value="relative", label="Head pose", info="Relative starts at the photo's."
+        ),
+    }
+    with gr.Row():
+        face: dict[str, Component] = {
             "mouth_amplitude": _slider("Mouth amplitude", "How wide it opens; 1 is as learned.", 0, 2, 1.0, 0.05),
             "expression_scale": _slider("Expression scale", "How strong expressions are.", 0, 2, 1.0, 0.05),
-            "blink": gr.Radio(["natural", "none"], value="natural", label="Blinks", info="None keeps the eyes open."),
         }
-        with gr.Row():
-            camera: dict[str, Component] = {
-                "yaw": _slider("Yaw", "Degrees; above 0 the nose goes to the right.", -45, 45, 0.0, 1),
-                "pitch": _slider("Pitch", "Degrees; above 0 the nose goes up.", -45, 45, 0.0, 1),
-                "roll": _slider("Roll", "Degrees; above 0 the head leans to the right.", -45, 45, 0.0, 1),
-            }
-        output: dict[str, Component] = {
-            "temperature": _slider("Variety", "Of the motion made from speech; 0 is steady.", 0, 2, temperature, 0.05),
-            "seed": gr.Number(
-                label="Seed", info="The same seed gives the same frames.", value=0, precision=0, minimum=0
-            ),
-            "size": gr.Radio(
-                [("256", 256), ("512", 512), ("Whole photo", "source")],
-                value=512,
-                label="Size",
-                info="Pixels; 256 is fastest. Whole photo needs the photo's own background.",
-            ),
-            "face": gr.Number(
-                label="Face", info="From 1, the largest; 0 takes the largest.", value=None, precision=0, minimum=0
-            ),
-            "badge": gr.Checkbox(
-                value=False, label="Visible label", info="Writes “AI-generated” into a corner of the picture."
-            ),
+    blink = gr.Radio(["natural", "none"], value="natural", label="Blinks", info="None keeps the eyes open.")
+    with gr.Row():
+        eyes: dict[str, Component] = {
+            "brow": _slider("Brows", "How far they rise; 1 is as learned.", 0, 2, 1.0, 0.05, models.compact),
+            "gaze": _slider("Gaze", "How far the eyes wander; 0 holds the viewer.", 0, 2, 1.0, 0.05, models.compact),
         }
-    return {**motion, **camera, **output}
+    with gr.Row():
+        calm: dict[str, Component] = {
+            "smoothing": _slider("Smoothing", "Takes quick motion out; 0 leaves it.", 0, 1, 0.0, 0.05),
+            "temperature": _slider("Variety", "Of motion from speech; 0 is steady.", 0, 2, models.temperature, 0.05),
+        }
+    return {**pose, **face, "blink": blink, **eyes, **calm}
+
+
+def _camera() -> dict[str, Component]:
+    with gr.Row():
+        turn: dict[str, Component] = {
+            "yaw": _slider("Yaw", "Degrees; above 0 the nose goes to the right.", -45, 45, 0.0, 1),
+            "pitch": _slider("Pitch", "Degrees; above 0 the nose goes up.", -45, 45, 0.0, 1),
+            "roll": _slider("Roll", "Degrees; above 0 the head leans to the right.", -45, 45, 0.0, 1),
+        }
+    return {
+        **turn,
+        "camera": gr.Radio(
+            ["static", "orbit", "push-in"],
+            value="static",
+            label="Camera path",
+            info="Orbit goes round the front, push-in comes slowly nearer.",
+        ),
+        "zoom": _slider("Zoom", "About the face; not with the whole photo.", 1, 2, 1.0, 0.05),
+    }
+
+
+def _output() -> dict[str, Component]:
+    return {
+        "background_fit": gr.Radio(
+            ["cover", "contain"],
+            value="cover",
+            label="Background of another shape",
+            info="Cover fills the frame and cuts it, contain shows it whole.",
+        ),
+        "size": gr.Radio(
+            [("256", 256), ("512", 512), ("Whole photo", "source")],
+            value=512,
+            label="Size",
+            info="Pixels; 256 is fastest. Whole photo needs the photo's own background.",
+        ),
+        "format": gr.Radio(
+            [("MP4", "mp4"), ("GIF", "gif")],
+            value="mp4",
+            label="File",
+            info="A GIF has no sound. A transparent background always gives WebM.",
+        ),
+        "face": gr.Number(
+            label="Face", info="From 1, the largest; 0 takes the largest.", value=None, precision=0, minimum=0
+        ),
+        "seed": gr.Number(label="Seed", info="The same seed gives the same frames.", value=0, precision=0, minimum=0),
+        "badge": gr.Checkbox(
+            value=False, label="Visible label", info="Writes “AI-generated” into a corner of the picture."
+        ),
+    }
 
 
 def still(settings: dict[str, Component]) -> dict[str, Component]:
     """Those of the settings that a single frame can show."""
-    moving = ("pose", "pose_video", "pose_mode", "blink", "temperature", "seed")
+    moving = (
+        "pose", "pose_video", "pose_mode", "blink", "brow", "gaze", "smoothing", "temperature", "camera", "format",
+    )  # fmt: skip
     return {name: component for name, component in settings.items() if name not in moving}
 
 
-def _slider(label: str, info: str, low: float, high: float, value: float, step: float) -> gr.Slider:
-    return gr.Slider(low, high, value=value, step=step, label=label, info=info)
+def _slider(
+    label: str, info: str, low: float, high: float, value: float, step: float, visible: bool = True
+) -> gr.Slider:
+    return gr.Slider(low, high, value=value, step=step, label=label, info=info, visible=visible)
 
 
 def pipeline_arguments(values: dict[str, Any]) -> dict[str, Any]:
@@ -138,13 +198,17 @@ def pipeline_arguments(values: dict[str, Any]) -> dict[str, Any]:
     Text never names a file on the server: only uploads do.
 
     Raises:
-        UnknownBackgroundError: the background is neither a kind nor a colour.
+        UnknownBackgroundError: the background is neither a kind nor a colour, nor given in words.
+        ConflictingInputsError: both a file and words are given for it.
     """
     arguments = dict(values)
     uploaded = arguments.pop("background_file", None)
+    words = (arguments.pop("background_prompt", None) or "").strip()
     motion = arguments.pop("motion", None)
     pose = arguments.pop("pose_video", None)
-    arguments["background"] = uploaded or _kind_or_colour(arguments["background"])
+    if uploaded and words:
+        raise ConflictingInputsError(first="background_file", second="background_prompt")
+    arguments["background"] = uploaded or (f"{prompt.PREFIX}{words}" if words else _named(arguments["background"]))
     if "pose" in arguments:
         arguments["pose"] = pose or arguments["pose"]
     arguments["face"] = arguments["face"] or None  # a browser sends 0 for a number left empty
@@ -153,9 +217,18 @@ def pipeline_arguments(values: dict[str, Any]) -> dict[str, Any]:
     return arguments
 
 
-def _kind_or_colour(text: str | None) -> str:
-    if text in BACKGROUND_KINDS:
-        return text
+def suffix(background: str, format: str) -> str:
+    """Of the file that a video goes into. Raises ConflictingInputsError: a GIF with a transparent background."""
+    if background != "transparent":
+        return f".{format}"
+    if format == "gif":
+        raise ConflictingInputsError(first="format 'gif'", second="a transparent background")
+    return ".webm"
+
+
+def _named(text: str | None) -> str:
+    if text in BACKGROUND_KINDS or (text or "").startswith(prompt.PREFIX):
+        return str(text)
     try:
         return "#{:02x}{:02x}{:02x}".format(*ImageColor.getrgb(text or "")[:3])
     except ValueError:

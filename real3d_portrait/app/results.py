@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import gradio as gr
 
 from real3d_portrait.app.draft_player import draft_player
+from real3d_portrait.app.uploads import FinishedVideo
 
 
 @dataclass(frozen=True)
@@ -16,13 +18,15 @@ class Results:
     Attributes:
         draft: plays the video in small while it is made.
         video, facts, manifest: of a finished job; the manifest is a file for WebM only, which cannot hold it.
+        gif: stands in the video's place where that is a GIF, which no video player shows.
         frame: a single frame to look at first.
         cancel: stops what runs.
         stages, mesh: what the model holds between photo and frame, and the head at rest.
     """
 
     draft: gr.HTML
-    video: gr.Video
+    video: FinishedVideo
+    gif: gr.Image
     facts: gr.JSON
     manifest: gr.File
     frame: gr.Image
@@ -35,13 +39,21 @@ class Results:
         """The components, not yet on the page."""
         return cls(
             draft=draft_player("result"),
-            video=gr.Video(
+            video=FinishedVideo(
                 label="Result",
                 interactive=False,
                 height=360,
                 autoplay=True,
                 buttons=["download"],
                 elem_id="result",
+                render=False,
+            ),
+            gif=gr.Image(
+                label="Result (GIF)",
+                interactive=False,
+                height=360,
+                buttons=["download"],
+                visible="hidden",
                 render=False,
             ),
             facts=gr.JSON(label="Facts", render=False),
@@ -58,6 +70,15 @@ class Results:
         """Lay them out inside the current Blocks."""
         self.draft.render()
         self.video.render()
+        self.gif.render()
+        self.video.change(
+            _in_its_place,
+            self.video,
+            [self.video, self.gif],
+            queue=False,
+            show_progress="hidden",
+            api_visibility="private",
+        )
         self.cancel.render()
         gr.Markdown("Rendered here and deleted within two hours: download what you want to keep.", elem_classes="hint")
         self.frame.render()
@@ -69,3 +90,10 @@ class Results:
             self.facts.render()
             self.manifest.render()
             gr.Markdown("A WebM's credentials are a file of their own; keep the two together.", elem_classes="hint")
+
+
+def _in_its_place(made: str | None) -> tuple[Any, Any]:
+    """Updates of video and picture: the one is seen, the other is not."""
+    if made and made.endswith(".gif"):
+        return gr.update(visible="hidden"), gr.update(visible=True, value=made)
+    return gr.update(visible=True), gr.update(visible="hidden", value=None)

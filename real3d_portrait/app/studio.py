@@ -20,9 +20,8 @@ from gradio.components import Component
 from gradio.processing_utils import save_file_to_cache
 from gradio.utils import get_upload_folder
 
-from real3d_portrait.app import inspect_panel
+from real3d_portrait.app import controls, inspect_panel
 from real3d_portrait.app.checks import problems
-from real3d_portrait.app.controls import pipeline_arguments
 from real3d_portrait.app.draft import Draft
 from real3d_portrait.app.limits import Limits
 from real3d_portrait.app.model_source import ModelSource
@@ -105,7 +104,7 @@ class Studio:
         """
         made: list[Component] = [results.video, results.facts, results.manifest]
         self._connect(gr.Button(visible=False), endpoint, made, self._make_video)
-        event = self._connect(button, endpoint, made, self._make_video, public=False, draft=results.draft)
+        event = self._connect(button, endpoint, made, self._make_video, False, results.draft, (results.gif,))
         event.failure(lambda: None, None, results.draft, queue=False, show_progress="hidden", api_visibility="private")
         return event
 
@@ -125,6 +124,7 @@ class Studio:
         work: Work,
         public: bool = True,
         draft: gr.HTML | None = None,
+        busy: tuple[Component, ...] = (),
     ) -> Any:
         def call(*values: Any) -> Generator[Outputs, None, None]:
             *given, progress = values
@@ -155,7 +155,7 @@ class Studio:
             concurrency_id="render",
             validator=check,
             scroll_to_output=True,
-            show_progress_on=outputs,
+            show_progress_on=[*outputs, *busy],
         )
 
     def _run(
@@ -201,7 +201,7 @@ class Studio:
         from real3d_portrait.provenance.manifest import sidecar
 
         rendering = self._rendering(task)
-        suffix = ".webm" if task.arguments["background"] == "transparent" else ".mp4"
+        suffix = controls.suffix(task.arguments["background"], task.arguments.pop("format"))
         # Nobody can guess the name of somebody else's result.
         output = task.folder / f"{task.name}-{secrets.token_hex(16)}{suffix}"
         began = time.monotonic()
@@ -249,7 +249,7 @@ def _standing(draft: Draft | None, over: bool) -> Any:
 
 
 def _arguments(values: dict[str, Any]) -> dict[str, Any]:
-    arguments = pipeline_arguments(values)
+    arguments = controls.pipeline_arguments(values)
     del arguments["consent"]  # it was checked
     return arguments
 

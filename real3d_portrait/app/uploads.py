@@ -1,4 +1,5 @@
-"""Inputs that hand an uploaded file on untouched, so that what is wrong with it is said in our words."""
+"""Inputs that hand an uploaded file on untouched, so that what is wrong with it is said in our words, and an output
+that hands a finished one out untouched, with its mark."""
 
 from __future__ import annotations
 
@@ -38,6 +39,20 @@ class FileUpload(gr.File, metaclass=_WithoutStub):
     def preprocess(self, payload: FileData | None) -> str | None:  # type: ignore[override]
         """The path of the uploaded file."""
         return None if payload is None else payload.path
+
+
+class FinishedVideo(gr.Video, metaclass=_WithoutStub):
+    """A result; Gradio would turn a GIF into an MP4 without the marks that it carries."""
+
+    is_template = True
+
+    def preprocess(self, payload: FileData | None) -> str | None:
+        """The path of what is shown."""
+        return None if payload is None else payload.path
+
+    def postprocess(self, value: str | Path | None) -> FileData | None:
+        """The file as it is."""
+        return None if value is None else FileData(path=str(value), orig_name=Path(value).name)
 
 
 def plain(error: Exception, *values: Any) -> str:

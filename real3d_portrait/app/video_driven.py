@@ -25,7 +25,7 @@ def build(studio: Studio, results: Results) -> list[Any]:
     inspected = gr.Column()
     motion = controls.motion_file()
     background = controls.background(limits)
-    settings = controls.settings(limits, studio.models.temperature)
+    settings = controls.settings(studio.models)
     with inspected:
         inspect_panel.build(photo, settings["face"])
     consent = controls.consent()

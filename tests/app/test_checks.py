@@ -19,6 +19,7 @@ from real3d_portrait.app.watch import Watch
 from real3d_portrait.controls import Progress
 from real3d_portrait.errors import ParameterTypeError
 from real3d_portrait.media.writer import VideoWriter
+from real3d_portrait.prompt import MODEL_VARIABLE
 from tests.example_inputs import PORTRAIT
 
 LIMITS = Limits(seconds=2, megabytes=1)
@@ -102,6 +103,13 @@ def test_what_is_no_picture_and_no_video_is_refused(tmp_path: Path, name: str, c
         "video": "VideoCorruptError",
         "audio": "AudioCorruptError",
     }
+
+
+def test_words_that_nothing_can_be_painted_from_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(MODEL_VARIABLE, raising=False)
+    assert found(background_prompt="  ") == {}
+    assert found(background_prompt="a beach") == {"background_prompt": "PromptModelUnsetError"}
+    assert found(background_prompt="x" * 301) == {"background_prompt": "ParameterRangeError"}
 
 
 def test_a_file_over_the_limit_is_refused(tmp_path: Path) -> None:

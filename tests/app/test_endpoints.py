@@ -83,7 +83,7 @@ def test_progress_tells_the_speed_and_the_time_that_is_left(client: Client, voic
 
 def test_one_frame_shows_what_the_video_will(client: Client, voice: Any) -> None:
     shown = {}
-    for name, changes in {"plain": {}, "turned": {"yaw": 20}, "labelled": {"badge": True}}.items():
+    for name, changes in {"plain": {}, "turned": {"yaw": 20}, "near": {"zoom": 2}, "labelled": {"badge": True}}.items():
         path, facts = client.predict(
             portrait=handle_file(PORTRAIT), audio=voice, consent=True, size=256, background="white", **changes,
             api_name="/preview_frame",
@@ -93,6 +93,8 @@ def test_one_frame_shows_what_the_video_will(client: Client, voice: Any) -> None
     assert shown["plain"].shape == (256, 256, 3)
     assert np.abs(shown["plain"][2, 2] - 255).max() <= 1
     assert np.abs(shown["plain"] - shown["turned"]).mean() > 2
+    part = Image.fromarray(shown["plain"].astype(np.uint8)).crop((64, 59, 192, 187)).resize((256, 256))
+    assert np.abs(shown["near"] - np.asarray(part)).mean() < 3
     differs = np.abs(shown["plain"] - shown["labelled"]).max(-1) > 8
     assert differs[230:, :100].any()
     assert not differs[:200].any()
@@ -134,6 +136,39 @@ def test_a_finished_video_gets_another_background(client: Client, talking: tuple
         video=handle_file(talking[0]), background="lime", consent=True, api_name="/background_swap"
     )
     assert np.abs(frames(video)[0, 2, 2].astype(int) - (0, 255, 0)).max() < 12
+
+
+def test_a_gif_is_handed_out_with_its_mark(
+    client: Client, server: Server, talking: tuple[str, dict[str, Any], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(KEY_FOLDER, str(server.log.with_name("keys")))
+    asked = {
+        "portrait": handle_file(PORTRAIT), "driving": handle_file(talking[0]), "consent": True, "size": 256,
+        "format": "gif", "api_name": "/video_driven",
+    }  # fmt: skip
+    path, facts, manifest = client.predict(**asked)
+    assert path.endswith(".gif")
+    assert len(frames(path)) == facts["frames"] == 15
+    assert "no sound" in facts["warnings"][0]
+    assert manifest is None
+    assert verify(path).marking is Marking.OURS
+    with pytest.raises(AppError, match="format 'gif' and a transparent background"):
+        client.predict(**asked, background="transparent")
+
+
+def test_words_are_refused_before_the_queue_where_nothing_paints_or_they_are_too_many(client: Client) -> None:
+    asked = {"portrait": handle_file(PORTRAIT), "consent": True, "api_name": "/preview_frame"}
+    with pytest.raises(ValidationError, match="REAL3D_PROMPT_MODEL is not set"):
+        client.predict(**asked, background_prompt="a beach")
+    with pytest.raises(ValidationError, match="length of the prompt is 301"):
+        client.predict(**asked, background_prompt="x" * 301)
+
+
+def test_what_a_finished_video_cannot_follow_is_said(client: Client, talking: tuple[str, dict[str, Any], Any]) -> None:
+    with pytest.raises(AppError, match="video and zoom exclude each other"):
+        client.predict(
+            video=handle_file(talking[0]), background="lime", zoom=1.5, consent=True, api_name="/background_swap"
+        )
 
 
 def test_missing_inputs_are_named(client: Client) -> None:

@@ -55,6 +55,24 @@ def test_a_draft_plays_without_a_halt_until_the_video_takes_over(server: Server,
         assert dict(happened)["seeking"] >= reached  # the result goes on where the draft stood
 
 
+def test_a_gif_is_seen_in_the_videos_place_and_downloads_as_it_was_made(server: Server, tmp_path: Path) -> None:
+    with page(server.url) as opened:
+        choose(opened, "Photo", PORTRAIT)
+        choose(opened, "Speech", speech(tmp_path / "voice.wav", 0.3))
+        opened.get_by_role("button", name="Advanced: picture and file").locator("visible=true").click()
+        opened.get_by_role("radio", name="256", exact=True).locator("visible=true").check()
+        opened.get_by_role("radio", name="GIF").locator("visible=true").check()
+        opened.get_by_label("The person shown agreed", exact=False).first.check()
+        opened.get_by_role("button", name="Make it talk").click()
+        opened.locator("img[src*='audio_driven-']").wait_for(timeout=300_000)
+        opened.locator("#result").wait_for(state="hidden")
+        with opened.expect_download() as download:
+            block(opened, "Result (GIF)").get_by_label("Download").first.click()
+        download.value.save_as(tmp_path / "kept.gif")
+    assert (tmp_path / "kept.gif").read_bytes()[:6] == b"GIF89a"
+    assert frames(str(tmp_path / "kept.gif")).shape[1:] == (256, 256, 3)
+
+
 def test_video_driven_and_background_swap(server: Server, talking: tuple[str, dict[str, Any], Any]) -> None:
     with page(server.url) as opened:
         opened.get_by_role("tab", name="Video-driven").click()
@@ -114,7 +132,10 @@ def test_a_phone_shows_everything_in_one_column(server: Server, tab: str) -> Non
 
 def test_every_control_has_a_name_and_an_explanation(server: Server) -> None:
     with page(server.url) as opened:
-        opened.get_by_role("button", name="Advanced", exact=False).locator("visible=true").click()
+        folded = opened.get_by_role("button", name="Advanced", exact=False).locator("visible=true").all()
+        assert len(folded) == 3
+        for part in folded:
+            part.click()
         opened.wait_for_timeout(500)
         assert opened.evaluate(NAMELESS) == []
         assert opened.evaluate(UNEXPLAINED) == []
