@@ -97,6 +97,7 @@ class HeadOccupancy(nn.Module):
         if size & (size - 1):
             raise ValueError(f"the grid's size is {size}, not a power of two")
         self.size, self.threshold = size, threshold
+        self.carved = False  # to a hull, beside which cells tell nothing of how dense a head is
         self.register_buffer("density", torch.zeros(1, size**3))
         self.register_buffer("bits", torch.zeros(size**3 // 8, dtype=torch.uint8))
 
@@ -111,7 +112,7 @@ class HeadOccupancy(nn.Module):
     def store(self, grid: Tensor) -> float:
         """Keep a (R, R, R) density and mark what exceeds its mean or the threshold; returns the mean."""
         self.density[0, _morton_order(self.size).to(grid.device)] = grid.flatten()
-        mean = float(self.density.clamp_min(0).mean())
+        mean = float((self.density[self.density >= 0] if self.carved else self.density.clamp_min(0)).mean())
         self.bits.copy_(pack_bits(self.density[0] > min(mean, self.threshold)))
         return mean
 
@@ -150,20 +151,15 @@ class HeadOccupancy(nn.Module):
         shown = (z > 0) & (row >= 0) & (row < camera.height) & (column >= 0) & (column < camera.width)
         beside = shown & ~matte[row.clamp(0, camera.height - 1), column.clamp(0, camera.width - 1)]
         grid[rest[beside]] = UNSEEN
+        self.carved = True
         self.density[0, _morton_order(self.size).to(grid.device)] = grid
 
     @torch.no_grad()
-    def update(
-        self,
-        density_at: Callable[[Tensor], Tensor],
-        noise: Callable[[int], Tensor] | None = None,
-        part: Tensor | None = None,
-    ) -> float:
+    def update(self, density_at: Callable[[Tensor], Tensor], noise: Callable[[int], Tensor] | None = None) -> float:
         """Look again at what the field holds.
 
         Args:
             density_at: (N, 3) points -> (N,) density. noise: N -> (N, 3) in [-1, 1], moves the points in their cells.
-            part: numbers of the cells to look at, in (x, y, z) order; the others keep what they have. None for all.
 
         Returns:
             The mean density.
@@ -171,15 +167,12 @@ class HeadOccupancy(nn.Module):
         old = self.by_position().flatten()
         found = torch.zeros_like(old)
         # An unseen cell beside a seen one is asked too: the seen one takes the larger density of both.
-        useful = dilate((old >= 0).float().view((self.size,) * 3)).flatten() > 0
-        wanted = useful.nonzero()[:, 0] if part is None else part[useful[part]]
-        for some in wanted.split(_CHUNK):
+        useful = dilate((old >= 0).float().view((self.size,) * 3)).flatten().nonzero()[:, 0]
+        for some in useful.split(_CHUNK):
             points = cell_points(self.size, 3, some)
             found[some] = density_at(points if noise is None else points + noise(len(some)) / self.size)
         found = dilate(found.view((self.size,) * 3)).flatten()
-        decay = torch.ones_like(old)
-        decay[wanted] = DECAY
-        return self.store(torch.where(old >= 0, torch.maximum(decay * old, found), old).view((self.size,) * 3))
+        return self.store(torch.where(old >= 0, torch.maximum(DECAY * old, found), old).view((self.size,) * 3))
 
 
 class TorsoOccupancy(nn.Module):

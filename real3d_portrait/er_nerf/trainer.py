@@ -55,7 +55,6 @@ class TrainingSettings:
     frames: int = 1  # that they come from
     lips_share: float = 0.0  # of a step's pixels that are drawn in the lips' square
     carve: bool = False  # begin with the visual hull of the head's mattes instead of all that cameras see
-    grid_part: float = 1.0  # of the cells looked at in each refresh but the first
     final_rate: float = 0.5  # learning rate of head and torso at their end
     frame_codes: bool = True  # a code for each frame; without, the first for all, as at test
     average_every: int = 1000
@@ -80,7 +79,6 @@ def short_settings(steps: int, rays: int = 4096, seed: int = 0) -> TrainingSetti
         frames=8,
         lips_share=0.25,
         carve=True,
-        grid_part=0.125,
         final_rate=0.1,
         frame_codes=False,
         average_every=max(1, steps // 800),
@@ -299,15 +297,11 @@ class Trainer:
             occupancy.update(lambda points: torso(points, self.poses[frame], code).alpha[:, 0], noise)
             return
         conditions = self._conditions(frame)
-        cells = model.config.occupancy**3
-        part = None
-        if self.settings.grid_part < 1 and (self.step or stage == "lips"):
-            part = self._random(int(self.settings.grid_part * cells), cells).unique().to(self.device)
 
         def density(points: Tensor) -> Tensor:
             return model.head.density_at(points, conditions.audio, conditions.eye)
 
-        model.occupancy.update(density, lambda count: 2 * self._uniform(count, 3) - 1, part)
+        model.occupancy.update(density, lambda count: 2 * self._uniform(count, 3) - 1)
         self._occupied = model.occupancy.cells()
 
     def run(

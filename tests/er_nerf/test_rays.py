@@ -179,13 +179,20 @@ def test_carving_leaves_the_visual_hull() -> None:
     assert float(side) == pytest.approx(10 * 3.2 / 60, abs=0.07)
 
 
-def test_a_partial_update_leaves_other_cells_alone() -> None:
-    occupancy = HeadOccupancy(8, 10.0)
-    occupancy.update(lambda points: torch.full_like(points[:, 0], 4.0))
-    occupancy.update(lambda points: torch.zeros_like(points[:, 0]), part=torch.tensor([0, 7]))
-    grid = occupancy.by_position().flatten()
-    assert grid[0] == grid[7] == pytest.approx(0.95 * 4)
-    assert grid[1] == 4
+def test_a_hull_is_measured_by_what_is_in_it() -> None:
+    occupancy = HeadOccupancy(16, 10.0)
+    matte = torch.zeros(20, 20, dtype=torch.bool)
+    matte[8:12, 8:12] = True
+
+    def density(points: torch.Tensor) -> torch.Tensor:
+        return 1.0 + 3.0 * (points[:, 1] > 0)
+
+    whole = occupancy.update(density)
+    occupancy.carve(frontal_pose(0.8), Intrinsics(20, 20, 30, 30, 10, 10), matte)
+    assert occupancy.update(density) == pytest.approx(whole, abs=1)  # not thinned by the empty cells beside it
+    kept = occupancy.cells().cells
+    assert kept[:, 9:].any()
+    assert not kept[:, :7].any()  # thinner than the hull's mean
 
 
 def test_torso_occupancy_is_row_first() -> None:
