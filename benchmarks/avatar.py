@@ -1,0 +1,139 @@
+"""Trains an avatar on clips of one person and measures it on the last tenth, which it never saw.
+
+    python -m benchmarks.avatar CLIP [CLIP ...] --output FOLDER (--minutes M | --steps N) [--size 256]
+                                [--variant full|no-attention|hash-3d|no-pose-encoding] [--yardstick FOLDER]
+
+Prints, against the head's training steps, PSNR of the whole frame over the true torso and background (as the
+published head figures are taken) and inside the head's matte; at the end also with the learned torso. With the
+FOLDER that holds `score.py` (--out, --gt, --audio, --json), the test part is rendered as the product does and scored
+against the recording. Prepared data and videos stay in the output folder.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from benchmarks.avatar_variants import VARIANTS, build
+from benchmarks.yardstick import flat
+from real3d_portrait.config import read_config
+from real3d_portrait.er_nerf.config import ErNerfConfig
+from real3d_portrait.er_nerf.dataset import TRACK_FILE, AvatarData
+from real3d_portrait.er_nerf.evaluate import evaluate, pictures
+from real3d_portrait.er_nerf.model import ErNerf
+from real3d_portrait.er_nerf.pace import steps_in, tried_pace
+from real3d_portrait.er_nerf.prepare import prepare_video
+from real3d_portrait.er_nerf.recipe import AvatarConfig
+from real3d_portrait.er_nerf.trainer import Progress, Trainer, short_settings
+from real3d_portrait.face.face_model import FaceModel
+from real3d_portrait.media.writer import VideoWriter
+from real3d_portrait.motion.audio_to_motion import load_a2m
+from real3d_portrait.resources import resource
+
+MEASURES = (
+    "psnr", "psnr_face", "ssim", "lmd_px256", "lmd_mouth_iod", "mouth_gt_r", "mouth_gt_gain", "sharpness_vs_source",
+    "jitter_head",
+)  # fmt: skip
+_SHARES = (1 / 32, 1 / 16, 1 / 8, 1 / 4, 1 / 2, 1)  # of the head's steps, where it is looked at
+_LOOKED_AT = 12  # frames
+
+
+def prepared(clips: list[Path], folder: Path, size: int) -> AvatarData:
+    if (folder / TRACK_FILE).is_file():
+        return AvatarData.load(folder)
+    weights = resource("assets", "weights", "compact")
+    face_model, network = FaceModel.load(weights / "face_model.safetensors"), load_a2m(weights).network
+    began = time.monotonic()
+    data = prepare_video(clips, folder, size, face_model, network)
+    print(f"prepared {len(data)} frames of {len(data.cameras)} shots in {time.monotonic() - began:.0f} s")
+    return data
+
+
+def some(data: AvatarData, count: int) -> list[int]:
+    """Test frames, evenly spread."""
+    return np.unique(np.linspace(data.testing, len(data) - 1, count).astype(int)).tolist()
+
+
+def score(model: ErNerf, data: AvatarData, folder: Path, yardstick: Path) -> dict[str, Any]:
+    """Videos of the test part, recorded and rendered as the product does, compared by the yardstick."""
+    test = list(range(data.testing, len(data)))
+    made = (np.rint(255 * picture).astype(np.uint8) for picture in pictures(model, data, test, true_torso=False))
+    side = data.frames.shape[1]
+    for name, frames in {"truth": (data.frames[i] for i in test), "made": made}.items():
+        with VideoWriter(folder / f"{name}.mp4", side, side) as writer:
+            for frame in frames:
+                writer.write(np.ascontiguousarray(frame))
+    report = folder / "report.json"
+    command = [sys.executable, yardstick / "score.py", "--out", folder / "made.mp4", "--gt", folder / "truth.mp4"]
+    subprocess.run([str(part) for part in [*command, "--json", report]], check=True, capture_output=True)
+    return flat(json.loads(report.read_text()))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("clips", nargs="+", type=Path)
+    parser.add_argument("--output", type=Path, required=True)
+    length = parser.add_mutually_exclusive_group(required=True)
+    length.add_argument("--minutes", type=float)
+    length.add_argument("--steps", type=int)
+    parser.add_argument("--size", type=int, default=256)
+    parser.add_argument("--variant", choices=VARIANTS, default="full")
+    parser.add_argument("--yardstick", type=Path)
+    args = parser.parse_args()
+    logging.disable(logging.WARNING)
+    data = prepared(args.clips, args.output / "data", args.size)
+    defaults = read_config(resource("configs", "er_nerf.yaml"), AvatarConfig)
+    torch.manual_seed(0)
+    model = build(
+        args.variant,
+        ErNerfConfig(
+            audio_channels=data.speech.shape[2],
+            individual_codes=defaults.individual_codes,
+            occupancy=defaults.occupancy,
+            max_samples=defaults.max_samples,
+        ),
+    )
+    steps = args.steps
+    if steps is None:
+        pace = tried_pace(model, data, short_settings(10_000, defaults.rays), "cpu", 60.0, lambda done: None)
+        steps = steps_in(60 * args.minutes, pace)
+    settings = short_settings(steps, defaults.rays)
+    print(f"{args.variant}: {steps} steps of {settings.rays} pixels, {torch.get_num_threads()} threads")
+    print("stage    step  minutes  core-minutes  PSNR  PSNR in the head")
+    trainer = Trainer(model, data, settings)
+    looked_at, began, used, beside = some(data, _LOOKED_AT), time.monotonic(), time.process_time(), np.zeros(2)
+    stops = {max(1, round(share * settings.head_steps)) for share in _SHARES}
+
+    def spent() -> str:
+        wall, cores = np.array([time.monotonic() - began, time.process_time() - used]) - beside
+        return f"{wall / 60:8.1f} {cores / 60:13.1f}"
+
+    def look(progress: Progress) -> None:
+        if (progress.stage == "head" and progress.step in stops) or progress.step == progress.steps:
+            line = f"{progress.stage:6s} {progress.step:6d} {spent()}"
+            start = np.array([time.monotonic(), time.process_time()])
+            found = evaluate(model, data, looked_at, true_torso=progress.stage != "torso")
+            print(f"{line} {found.psnr:6.2f} {found.psnr_head:6.2f}", flush=True)
+            beside[:] += np.array([time.monotonic(), time.process_time()]) - start
+
+    trainer.run(look, args.output / args.variant)
+    test = list(range(data.testing, len(data)))
+    for name, true_torso in (("true torso", True), ("learned torso", False)):
+        found = evaluate(model, data, test, true_torso)
+        print(f"{len(test)} test frames, {name}: PSNR {found.psnr:.2f}, in the head {found.psnr_head:.2f}")
+    if args.yardstick:
+        report = score(model, data, args.output / args.variant, args.yardstick)
+        print(", ".join(f"{name} {report[name]}" for name in MEASURES if name in report))
+
+
+if __name__ == "__main__":
+    main()
