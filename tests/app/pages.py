@@ -18,11 +18,12 @@ DESKTOP, PHONE = (1280, 900), (390, 844)
 
 
 @contextmanager
-def page(url: str, size: tuple[int, int] = DESKTOP, dark: bool = False) -> Iterator[Any]:
+def page(url: str, size: tuple[int, int] = DESKTOP, dark: bool = False, flags: tuple[str, ...] = ()) -> Iterator[Any]:
     """The app's page, ready for use; a script error on it fails the test.
 
     Args:
         size: width and height of the viewport in CSS pixels.
+        flags: of Chromium, further ones.
     """
     playwright = pytest.importorskip("playwright.sync_api")
     program = shutil.which("chromium")
@@ -30,7 +31,7 @@ def page(url: str, size: tuple[int, int] = DESKTOP, dark: bool = False) -> Itera
         pytest.skip("no chromium")
     errors: list[str] = []
     with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=program, args=FLAGS)
+        browser = driver.chromium.launch(executable_path=program, args=[*FLAGS, *flags])
         context = browser.new_context(
             viewport={"width": size[0], "height": size[1]},
             color_scheme="dark" if dark else "light",
