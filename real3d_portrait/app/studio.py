@@ -129,6 +129,8 @@ class Studio:
         def call(*values: Any) -> Generator[Outputs, None, None]:
             *given, progress = values
             named = dict(zip(endpoint.inputs, given, strict=True))
+            # What is cancelled before its first yield Gradio forgets to close: so nothing may run by then.
+            yield (gr.skip(),) * (len(outputs) + (draft is not None))
             with _drafting(draft is not None) as copy, closing(self._run(endpoint, named, progress, work, copy)) as run:
                 for made in run:
                     shown = made or (gr.skip(),) * len(outputs)

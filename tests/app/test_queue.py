@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from gradio_client import handle_file
+from gradio_client import Client, handle_file
+from gradio_client.client import Job
+from gradio_client.utils import QueueError
 
 from tests.app.server import Server, frames, serving
 from tests.example_inputs import PORTRAIT, speech
@@ -21,7 +23,7 @@ from tests.example_inputs import PORTRAIT, speech
 @pytest.fixture(scope="module")
 def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """An app that this file may stop."""
-    with serving(tmp_path_factory.mktemp("own")) as running:
+    with serving(tmp_path_factory.mktemp("own"), REAL3D_MAX_WAITING="3") as running:
         yield running
 
 
@@ -83,6 +85,27 @@ def test_a_visitor_who_leaves_or_cancels_frees_the_slot(own: Server, tmp_path: P
     assert len(frames(video)) == 10
     assert time.monotonic() - began < 60
     assert own.files() == []
+
+
+def test_who_finds_the_queue_full_is_told_so_at_once(own: Server, tmp_path: Path) -> None:
+    voice = handle_file(speech(tmp_path / "long.wav", 40))
+    visitors = [own.client() for _ in range(2)]
+
+    def ask(visitor: Client) -> Job:
+        return visitor.submit(
+            portrait=handle_file(PORTRAIT), audio=voice, consent=True, size=256, api_name="/audio_driven"
+        )
+
+    jobs = [ask(visitors[0])]
+    _wait_until(lambda: own.files() != [])
+    for waiting in range(3):
+        jobs.append(ask(visitors[waiting % 2]))
+        _wait_until(lambda: jobs[-1].status().code.name == "IN_QUEUE" and jobs[-1].status().rank is not None)
+    with pytest.raises(QueueError, match="Queue is full"):
+        ask(visitors[1]).result(timeout=60)
+    for job in reversed(jobs):
+        job.cancel()  # each but the first has begun for a moment, when the one before it ended
+    _wait_until(lambda: own.files() == [], 30)
 
 
 def test_stopping_the_app_empties_its_cache(own: Server, tmp_path: Path) -> None:
