@@ -6,7 +6,7 @@ from typing import Any
 
 import gradio as gr
 
-from real3d_portrait.app import controls, inspect_panel
+from real3d_portrait.app import avatars, controls, inspect_panel
 from real3d_portrait.app.examples import examples
 from real3d_portrait.app.results import Results
 from real3d_portrait.app.studio import Endpoint, Studio
@@ -17,6 +17,7 @@ EXAMPLES = [("portrait_1.jpg", "speech_1.wav", "talking_1.mp4")]
 def build(studio: Studio, results: Results) -> list[Any]:
     """Lay the tab out inside the current Blocks and return its events."""
     limits = studio.limits
+    avatar = avatars.choice(studio.models.avatars)
     with gr.Row():
         with gr.Column(min_width=240):
             photo = controls.photo(limits)
@@ -33,13 +34,14 @@ def build(studio: Studio, results: Results) -> list[Any]:
         start = gr.Button("Make it talk", variant="primary")
     anatomy = gr.Button("Show how it is made", size="sm")
     examples(EXAMPLES, [photo, speech, results.video])
-    inputs = {"portrait": photo, "audio": speech, "consent": consent, **background, **settings}
+    inputs = {"portrait": photo, "audio": speech, "consent": consent, **background, **settings, "avatar": avatar}
     frame = {"portrait": photo, "audio": speech, "consent": consent, **background, **controls.still(settings)}
-    description = "Make a photo speak. Gives the video, its facts, and for WebM the file with its signed manifest."
+    seen = {**frame, "avatar": avatar}
+    description = "Make a photo, or an avatar, speak. Gives the video, its facts, and for WebM the signed manifest."
     shown = "One frame as the video will look, its mouth open: the picture and its facts."
     return [
         studio.connect_video(start, Endpoint("audio_driven", description, inputs, ("portrait", "audio")), results),
-        studio.connect_preview(preview, Endpoint("preview_frame", shown, frame, ("portrait",)), results, public=True),
+        studio.connect_preview(preview, Endpoint("preview_frame", shown, seen, ("portrait",)), results, public=True),
         studio.connect_anatomy(
             anatomy, Endpoint("anatomy", "Inner stages of one frame.", frame, ("portrait",)), results
         ),

@@ -6,7 +6,7 @@ from typing import Any
 
 import gradio as gr
 
-from real3d_portrait.app import controls, inspect_panel
+from real3d_portrait.app import avatars, controls, inspect_panel
 from real3d_portrait.app.examples import examples
 from real3d_portrait.app.results import Results
 from real3d_portrait.app.studio import Endpoint, Studio
@@ -20,6 +20,7 @@ def build(studio: Studio, results: Results) -> list[Any]:
     video = controls.video(limits, "A finished talking-head video", "One person in front of any background.")
     background = controls.background(limits, "blur")
     with gr.Accordion("… or a photo, with speech or a driving video", open=False):
+        avatar = avatars.choice(studio.models.avatars)
         with gr.Row():
             with gr.Column(min_width=240):
                 photo = controls.photo(limits)
@@ -36,7 +37,7 @@ def build(studio: Studio, results: Results) -> list[Any]:
     examples(EXAMPLES, [video, results.video])
     inputs = {
         "video": video, "portrait": photo, "audio": speech, "driving": driving, "consent": consent,
-        "motion": motion, **background, **settings,
+        "motion": motion, **background, **settings, "avatar": avatar,
     }  # fmt: skip
     description = "Another background behind a finished video or an animated photo; gives what audio_driven gives."
     return [studio.connect_video(start, Endpoint("background_swap", description, inputs), results)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gradio as gr
 
-from real3d_portrait.app import audio_driven, background_swap, inspect_panel, verify_panel, video_driven
+from real3d_portrait.app import audio_driven, avatars, background_swap, inspect_panel, verify_panel, video_driven
 from real3d_portrait.app.limits import Limits
 from real3d_portrait.app.model_source import ModelSource
 from real3d_portrait.app.results import Results
@@ -39,6 +39,8 @@ def build_app(models: ModelSource | None = None, limits: Limits | None = None) -
                 for name, build in TABS.items():
                     with gr.Tab(name):
                         events += build(studio, results)
+                with gr.Accordion("A personal avatar", open=False):
+                    gr.Markdown(avatars.HOW_TO)
             with gr.Column(scale=5, min_width=320, elem_classes="results"):
                 results.build()
                 verify_panel.build(studio.limits)

@@ -36,12 +36,12 @@ def problems(values: Mapping[str, Any], required: tuple[str, ...], limits: Limit
 
     Args:
         values: of an endpoint's inputs, by name; uploads as paths.
-        required: names that need a value.
+        required: names that need a value; where an avatar speaks, no portrait is needed.
     """
     if not values.get("consent", True):
         yield "consent", ConsentMissingError()
     for name in required:
-        if values[name] is None:
+        if values[name] is None and not (name == "portrait" and values.get("avatar")):
             yield name, MissingInputError(name=name, cure="a file")
     if (values.get("background_prompt") or "").strip():
         try:

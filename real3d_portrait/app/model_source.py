@@ -7,6 +7,7 @@ import os
 from threading import Lock
 from typing import TYPE_CHECKING
 
+from real3d_portrait.app.avatars import Avatars
 from real3d_portrait.config import CompactConfig, FullConfig, read_config
 from real3d_portrait.errors import Real3DError
 from real3d_portrait.hub import COMPACT, FULL, WEIGHTS_VARIABLE, resolve
@@ -28,12 +29,14 @@ def lends_gpus() -> bool:
 class ModelSource:
     """The model that REAL3D_MODEL names, without it the one in REAL3D_WEIGHTS, without that the bundled one.
 
-    Where the one that was asked for is not to be had, it is the bundled one, and `notice` says so.
+    Where the one that was asked for is not to be had, it is the bundled one, and `notice` says so. `avatars` are the
+    personal ones of the folder that REAL3D_AVATARS names.
     """
 
     def __init__(self) -> None:
         self.name = os.environ.get("REAL3D_MODEL") or (FULL if os.environ.get(WEIGHTS_VARIABLE) else COMPACT)
         self.notice = ""
+        self.avatars = Avatars.from_environment()
         self._lock = Lock()
         self._loaded: Real3DPortrait | None = None
         if self.name != COMPACT:

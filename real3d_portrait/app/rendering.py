@@ -82,13 +82,14 @@ class Rendering(Real3DPortrait):
 
     def _write(self, job: Any, output: Any, settings: Any) -> Clip:
         if self._badge:
-            job = replace(job, frames=_labelled(job.frames))
+            job = replace(job, frames=labelled(job.frames))
         if self._draft:
             job = replace(job, frames=self._draft.follow(job.frames, job.total, job.audio))
         return super()._write(job, output, settings)
 
 
-def _labelled(frames: Iterator[Frame]) -> Iterator[Frame]:
+def labelled(frames: Iterator[Frame]) -> Iterator[Frame]:
+    """The same frames with a visible label."""
     with closing(frames):  # type: ignore[type-var]
         for frame in frames:
             yield add_badge(frame)

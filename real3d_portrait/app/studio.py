@@ -13,7 +13,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import gradio as gr
 from gradio.components import Component
@@ -21,6 +21,7 @@ from gradio.processing_utils import save_file_to_cache
 from gradio.utils import get_upload_folder
 
 from real3d_portrait.app import controls, inspect_panel
+from real3d_portrait.app.avatars import AvatarRendering
 from real3d_portrait.app.checks import problems
 from real3d_portrait.app.draft import Draft
 from real3d_portrait.app.limits import Limits
@@ -29,9 +30,6 @@ from real3d_portrait.app.results import Results
 from real3d_portrait.app.uploads import plain
 from real3d_portrait.app.watch import AbandonedError, Standing, Watch
 from real3d_portrait.errors import OutOfMemoryError, Real3DError, UnexpectedError, is_out_of_memory
-
-if TYPE_CHECKING:
-    from real3d_portrait.app.rendering import Rendering
 
 _LOGGER = logging.getLogger(__name__)
 _BREATH = 1.5  # seconds
@@ -224,8 +222,11 @@ class Studio:
         stages = self._rendering(task).anatomy(mesh=mesh, **task.arguments, progress=task.report)
         return stages, _kept(mesh)
 
-    def _rendering(self, task: _Task) -> Rendering:
-        pipeline, badge = self.models.load(), task.arguments.pop("badge")
+    def _rendering(self, task: _Task) -> Any:
+        badge, avatar = task.arguments.pop("badge"), task.arguments.pop("avatar", None)
+        if avatar:
+            return AvatarRendering(self.models.avatars.load(avatar), badge, task.draft)
+        pipeline = self.models.load()
         if self.models.lent:
             from real3d_portrait.app.lent_gpu import LentRendering
 

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -91,7 +90,7 @@ def speaking(
     speech: NDArray[np.float32],
     *,
     pose: str | Path = "original",
-    background: BackgroundSource = "keep",
+    background: Background | BackgroundSource = "keep",
     size: int | None = None,
     on_progress: Told | None = None,
 ) -> Speaking:
@@ -100,7 +99,8 @@ def speaking(
     Args:
         speech: (T, 16, C) windows of the kind that it hears.
         pose: original (head motion of its video, to and fro), static (a quiet one), or a video to take it from.
-        background: what `Background.parse` takes. size: shorter side of the frames; None for that of the training.
+        background: one, or what `Background.parse` takes. size: shorter side of the frames; None for that of the
+            training.
 
     Raises:
         ParameterChoiceError, ParameterRangeError: pose, size. What `Background.parse` and `poses_of_video` raise.
@@ -108,7 +108,7 @@ def speaking(
     tell = on_progress or (lambda stage, done, total: None)
     if size is not None and not SIZES[0] <= size <= SIZES[1]:
         raise ParameterRangeError(name="size", value=size, low=SIZES[0], high=SIZES[1])
-    behind = Background.parse(background)
+    behind = _parsed(background)
     poses, warnings = _poses(avatar, pose, tell)
     seen = avatar if size is None else avatar.sized(size)
     if size is not None and size > _ENLARGED * min(avatar.camera.height, avatar.camera.width):
@@ -121,7 +121,11 @@ def speaking(
         log.warning("%s", warning)
     # Video codecs want even sides.
     height, width = seen.camera.height // 2 * 2, seen.camera.width // 2 * 2
-    frames = seen.frames(speech, poses, behind.frames(seen.plate), behind.transparent)
+    plate = seen.plate
+    behind = behind.painted(
+        plate.shape[1], plate.shape[0], progress=lambda done, total: tell("painting the background", done, total)
+    )
+    frames = seen.frames(speech, poses, behind.frames(plate), behind.transparent)
     cut = _counted((frame[:height, :width] for frame in frames), len(speech), tell)
     return Speaking(cut, width, height, len(speech), behind.transparent, warnings)
 
@@ -132,25 +136,27 @@ def render_avatar(
     output: str | Path,
     *,
     features: NDArray[np.float32] | None = None,
-    each: Callable[[Frame], Frame] | None = None,
+    pose: str | Path = "original",
+    background: Background | BackgroundSource = "keep",
+    size: int | None = None,
+    through: Callable[[Iterator[Frame], int], Iterator[Frame]] | None = None,
     on_progress: Told | None = None,
-    **looks: Any,
 ) -> Clip:
     """Let an avatar speak; the video is signed as AI-generated.
 
     Args:
         audio: any file with sound; None: the video is silent. features: what the avatar hears, ready; None: computed
             from the audio.
-        output: .mp4, .webm, .gif, or a folder for single pictures. each: changes each frame before it is written.
-        looks: pose, background and size, as of `speaking`.
+        output: .mp4, .webm, .gif, or a folder for single pictures. pose, background, size: as of `speaking`.
+        through: what the frames, so many, go through before they are written.
 
     Raises:
         MissingInputError: neither audio nor features. What `speech_of`, `speaking` and `VideoWriter` raise.
     """
     from ..provenance.manifest import marker
 
-    transparent = str(looks.get("background", "")).strip().lower() == "transparent"
-    check_output(output, transparent)
+    behind = _parsed(background)
+    check_output(output, behind.transparent)
     if audio is None and features is None:
         raise MissingInputError(name="the speech", cure="--audio FILE")
     if on_progress is not None:
@@ -160,12 +166,17 @@ def render_avatar(
         assert sound is not None
         heard = sound if isinstance(sound, Audio) else read_audio(sound, SAMPLE_RATE)
         features = speech_of(avatar, heard)
-    job = speaking(avatar, features, on_progress=on_progress, **looks)
+    job = speaking(avatar, features, pose=pose, background=behind, size=size, on_progress=on_progress)
+    frames = job.frames if through is None else through(job.frames, job.total)
     writer = VideoWriter(output, job.width, job.height, audio=sound, transparent=job.transparent, sign=marker())
-    with writer, closing(job.frames):  # type: ignore[type-var]
-        for frame in job.frames:
-            writer.write(np.ascontiguousarray(frame if each is None else each(frame)))
+    with writer, closing(frames):  # type: ignore[type-var]
+        for frame in frames:
+            writer.write(np.ascontiguousarray(frame))
     return writer.clip(model=_NAME, warnings=job.warnings)
+
+
+def _parsed(background: Background | BackgroundSource) -> Background:
+    return background if isinstance(background, Background) else Background.parse(background)
 
 
 def _poses(avatar: Avatar, pose: str | Path, tell: Told) -> tuple[NDArray[np.float32], tuple[str, ...]]:
