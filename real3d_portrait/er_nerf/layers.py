@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..face.topology import BROW_LEFT, BROW_RIGHT, LIPS_OUTER
-from ..inpaint import background_plate
+from ..inpaint import push_pull
 
 Image = NDArray[np.uint8]
 Plane = NDArray[np.float32]
@@ -17,6 +17,7 @@ Landmarks = NDArray[np.floating]
 _JAW = [234, 93, 132, 58, 172, 136, 150, 149, 176, 148, 152, 377, 400, 378, 379, 365, 397, 288, 361, 323, 454]
 _UPPER_LIDS, _LOWER_LIDS = [159, 158, 160, 386, 385, 387], [145, 153, 144, 374, 380, 373]
 _FOREHEAD, _CHIN, _MOUTH = 10, 152, 13
+_FAINT = 0.1  # matte under which there is nobody
 _CLEAR = 5.0  # pixels from the person, of 512: nearer ones are not taken for the plate
 _UNDER_HEAD = 0.1  # of the side: how far the torso goes on under the head
 _DARKER = 0.98  # a row
@@ -29,13 +30,18 @@ def person_alpha(probability: Plane) -> Plane:
 
 
 def head_matte(alpha: Plane, landmarks: Landmarks) -> Plane:
-    """The part of the person above the jaw, and all that is above the mouth: ears end there."""
+    """The part of the person above the jaw, and all that is above the mouth: ears end there, and what hangs lower
+    without a tie to the torso."""
     size = len(alpha)
     jaw = landmarks[_JAW, :2]
     order = np.argsort(jaw[:, 0], kind="stable")
     mouth = float(landmarks[_MOUTH, 1])
     line = np.interp(np.arange(size) + 0.5, jaw[order, 0], jaw[order, 1], left=mouth, right=mouth)
     above = np.clip(np.maximum(line, mouth) - np.arange(size)[:, None], 0, 1)
+    below = (alpha > _FAINT) & (above < 1)
+    labels = cv2.connectedComponents(below.astype(np.uint8), connectivity=4)[1]
+    if labels[-1].any():
+        above[below & ~np.isin(labels, labels[-1])] = 1
     return (alpha * above).astype(np.float32)
 
 
@@ -54,7 +60,7 @@ def torso_picture(frame: Image, alpha: Plane, head: Plane) -> Image:
     rim = np.minimum(top + mixed, size - 1)
     colour = frame.astype(np.float32)
     colour[hidden] = colour[rim[columns[hidden]], columns[hidden]] * (_DARKER ** above[hidden].clip(0))[:, None]
-    matte = np.where(hidden & (above > 0), 1.0, np.clip(alpha - head, 0, 1) * (above <= 0))
+    matte = np.where(hidden, np.where(above > 0, 1, alpha), np.clip(alpha - head, 0, 1) * (above <= 0))
     soft = cv2.GaussianBlur(colour, (5, 5), 0)
     colour[hidden] = soft[hidden]
     return np.dstack([colour, 255 * matte]).round().clip(0, 255).astype(np.uint8)
@@ -69,19 +75,20 @@ class PlateBuilder:
         self._known = np.zeros((size, size), bool)
 
     def add(self, frame: Image, alpha: Plane) -> None:
-        far = cv2.distanceTransform((alpha < 0.1).astype(np.uint8), cv2.DIST_L2, 3)
+        far = cv2.distanceTransform((alpha < _FAINT).astype(np.uint8), cv2.DIST_L2, 3)
         better = far > self._best
         self._plate[better] = frame[better]
         self._best[better] = far[better]
         self._known |= better
 
     def plate(self) -> Image:
-        """What was never seen is filled in from its surroundings."""
+        """What was never seen, and hardly ever will be, is filled in smoothly from its surroundings."""
         if self._known.all():
             return self._plate
         if not self._known.any():
             return np.full_like(self._plate, 128)
-        return background_plate(self._plate, (~self._known).astype(np.float32))
+        filled = push_pull(self._plate.astype(np.float32), self._known.astype(np.float32))
+        return filled.round().clip(0, 255).astype(np.uint8)
 
 
 def eye_closure(landmarks: Landmarks) -> NDArray[np.float32]:

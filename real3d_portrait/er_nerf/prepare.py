@@ -1,8 +1,9 @@
-"""A raw video of one person -> what an avatar is trained on."""
+"""Raw videos of one person -> what an avatar is trained on."""
 
 from __future__ import annotations
 
 import logging
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,74 +13,44 @@ import numpy as np
 from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
-from ..errors import FaceLostError, InputError, VideoWithoutFaceError
+from ..errors import NoAudioStreamError, output_error
+from ..face.camera import DISTANCE, scale_of
 from ..face.face_model import FaceModel
-from ..face.fitting import ClipFit, fit_clip
+from ..face.fitting import ClipFit, fit_long_clip
 from ..face.segmentation import FrameSegmenter
-from ..face.tracking import FaceFinder, FaceTracker
 from ..media.audio import read_audio
-from ..media.video import probe, read_frames
 from ..models.a2m import A2M
 from ..motion.audio_features import SAMPLE_RATE
 from .dataset import AvatarData
-from .head_pose import camera_of, head_path
+from .framing import Crop, frame_alike
+from .head_pose import HeadPath, camera_of, head_paths, scene_frame
 from .layers import PlateBuilder, eye_closure, face_boxes, head_matte, lip_squares, person_alpha, torso_picture
-from .speech import hidden_layer, speech_windows
+from .shots import FPS, Shot, find_shots, frames_at_25_fps, look_into, named
+from .speech import hidden_layer, speech_windows, why_no_speech
+from .video_errors import AvatarNoSpeechError
 
 log = logging.getLogger(__name__)
 
-FPS = 25
-SHORTEST = 5.0  # seconds of one shot
-SMALLEST_FACE = 64  # pixels from forehead to chin
-LONGEST_GAP = 1.0  # seconds without a face that are bridged
-TEST_SHARE = 0.1  # of the frames, the last ones
-_PROBES = 8  # frames that are searched for further people
-_SECOND_FACE = 0.5  # of the first one's height: a person, not a picture on the wall
-_CUT = 0.12  # mean change of a thumbnail from one frame to the next that is no motion
-_THUMBNAIL = 16
-_CROP = 2.4  # face heights
-_FACE_ROW = 0.47  # where the face's middle stands in the crop
-_OTHER = 0.045  # face heights by which the shapes of two shots of one person do not differ
-_CHUNK = 1000  # frames fitted at once
-_QUIET = 1e-3  # of full scale: softer sound holds no speech
+TEST_SHARE, _MOST_OF_MAIN = 0.1, 0.25  # of all frames, and at most of the main shot's: its last ones test
+_HEARD = 4  # windows before and after its own that a frame's attention hears
+_APART = 8  # frames between training and test: as far as a window of speech and that attention reach
+_UNIT = 2.4  # face heights across the picture in which a shot is first fitted
+_PLATE_EVERY = 0.5  # seconds
+_SCRATCH = "alpha.npy"
+_MOTION = ("expression", "rotation", "translation")  # of a fit, frame by frame
 
 Progress = Callable[[str, int, int], None]
 
 
-class AvatarVideoTooShortError(InputError):
-    message = (
-        "The video '{path}' shows the person for {seconds} s without a cut, at least {minimum} s are needed; "
-        "one to five minutes make a good avatar."
-    )
-
-
-class AvatarFaceTooSmallError(InputError):
-    message = "The face in '{path}' is {pixels} pixels high, at least {minimum} are needed; film from closer."
-
-
-class AvatarSeveralPeopleError(InputError):
-    message = "The video '{path}' shows several people (at {seconds} s); cut it to one person."
-
-
-class AvatarOtherPersonError(InputError):
-    message = "The video '{path}' cuts to another person (at {seconds} s); keep one person's part."
-
-
-class AvatarNoSpeechError(InputError):
-    message = "The video '{path}' holds no speech; an avatar learns its lips from the voice, so record it with sound."
-
-
-class AvatarFaceLeavesError(InputError):
-    message = "The face leaves the picture of '{path}' (at {seconds} s); cut that part out or film from further away."
-
-
 @dataclass(frozen=True)
-class _Shot:
-    """Frames [first, last) at 25 fps."""
+class _Take:
+    """A shot, its crop, what is seen and heard in it."""
 
-    first: int
-    last: int
-    landmarks: NDArray[np.float32]  # (T, 478, 3) pixels of the video
+    shot: Shot
+    crop: Crop
+    landmarks: NDArray[np.float32]  # (T, 478, 3) pixels of the crop at the training's size
+    path: HeadPath
+    speech: NDArray[np.float32]  # (_HEARD + T + _HEARD, 16, C)
 
 
 def prepare_video(
@@ -90,195 +61,178 @@ def prepare_video(
     network: A2M,
     on_progress: Progress | None = None,
 ) -> AvatarData:
-    """Track, crop, part and measure a video; what comes out is kept in `folder` and read from there.
+    """Track, crop, part and measure videos of one person; what comes out is kept in `folder` and read from there.
+
+    Each shot has its own crop, plate and camera; all show the head as large and in the same place. The longest comes
+    last, and its end tests: a tenth of all frames, at most a quarter of that shot. Where it fails nothing is left.
 
     Args:
-        size: side of the square training pictures.
+        paths: files of one person, with sound. size: side of the square training pictures.
         face_model: of the compact model. network: its audio-to-motion network, whose hidden layer is heard.
         on_progress: called with the step's name, frames done and frames in all.
 
     Raises:
-        AvatarVideoTooShortError, AvatarFaceTooSmallError, AvatarSeveralPeopleError, AvatarOtherPersonError,
-        AvatarNoSpeechError, AvatarFaceLeavesError, FaceLostError, VideoWithoutFaceError: the video does not do.
-        What `media.video.read_frames` and `media.audio.read_audio` raise.
+        AvatarNoSpeechError. What `shots.look_into` and `shots.find_shots` raise. What `media.audio.read_audio` raises.
+        DiskFullError, OutputNotWritableError: the folder cannot be written.
     """
-    path = Path(paths[0])
+    files = [Path(path) for path in paths]
     tell = on_progress or (lambda step, done, total: None)
-    info = probe(path)
-    if info.seconds < SHORTEST:
-        raise AvatarVideoTooShortError(path=path, seconds=round(info.seconds, 1), minimum=SHORTEST)
-    samples = read_audio(path, SAMPLE_RATE).samples
-    if float(np.sqrt(np.mean(np.square(samples)))) < _QUIET:
-        raise AvatarNoSpeechError(path=path)
-    shots = _shots(path, round(info.seconds * FPS), tell)
-    shot = max(shots, key=lambda s: s.last - s.first)
-    seconds = (shot.last - shot.first) / FPS
-    if seconds < SHORTEST:
-        raise AvatarVideoTooShortError(path=path, seconds=round(seconds, 1), minimum=SHORTEST)
-    _check_one_person(path, shots, shot, face_model, (info.width, info.height))
-    if len(shots) > 1:
-        log.warning("The video has %d shots; the longest, of %.1f s, is used.", len(shots), seconds)
+    infos = look_into(files)
+    sounds = {path: _sound(path) for path in files}
+    _check_speech(files, list(sounds.values()))
+    shots = find_shots(files, infos, face_model, lambda done, total: tell("tracking", done, total))
+    _check_speech(files, [_during(shot, sounds[shot.path]) for shot in shots])
+    takes = _takes(shots, sounds, size, face_model, network)
+    new = not folder.exists()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        return _write(takes, folder, size, tell)
+    except BaseException as error:
+        if new:
+            shutil.rmtree(folder, ignore_errors=True)
+        if isinstance(error, OSError):
+            raise output_error(error, folder) from error
+        raise
 
-    left, top, side = _crop(path, shot, info.width, info.height)
-    landmarks = (shot.landmarks - np.array([left, top, 0], np.float32)) * np.float32(size / side)
-    fit = _fit(face_model, landmarks, size)
-    poses = head_path(face_model, fit, landmarks, size)
-    log.info("Focal length %.2f picture sides, landmarks met within %.2f pixels.", poses.focal, poses.error)
 
-    count = shot.last - shot.first
-    folder.mkdir(parents=True, exist_ok=True)
-    frames = open_memmap(folder / "frames.npy", "w+", np.uint8, (count, size, size, 3))
-    torso = open_memmap(folder / "torso.npy", "w+", np.uint8, (count, size, size, 4))
-    heads = open_memmap(folder / "head.npy", "w+", np.uint8, (count, size, size))
-    plates = PlateBuilder(size)
-    alphas = np.empty((count, size, size), np.uint8)
+def _sound(path: Path) -> NDArray[np.float32]:
+    """(N,) at 16 kHz."""
+    try:
+        return read_audio(path, SAMPLE_RATE).samples
+    except NoAudioStreamError as error:
+        raise AvatarNoSpeechError(what=named([path]), reason="it has no sound") from error
+
+
+def _check_speech(files: Sequence[Path], sounds: Sequence[NDArray[np.float32]]) -> None:
+    reason = why_no_speech(np.concatenate(sounds))
+    if reason:
+        raise AvatarNoSpeechError(what=named(files), reason=reason)
+
+
+def _during(shot: Shot, samples: NDArray[np.float32]) -> NDArray[np.float32]:
+    return samples[shot.first * SAMPLE_RATE // FPS : shot.last * SAMPLE_RATE // FPS]
+
+
+def _takes(
+    shots: list[Shot], sounds: dict[Path, NDArray[np.float32]], size: int, model: FaceModel, network: A2M
+) -> list[_Take]:
+    """The shots that can be framed alike, the longest last."""
+    shots = sorted(shots, key=len)
+    # Fitted as if each face filled the same part of the picture; one shape for all.
+    squares = [_square(shot) for shot in shots]
+    units = [square.points(shot.landmarks, size) for square, shot in zip(squares, shots, strict=True)]
+    whole = fit_long_clip(model, np.concatenate(units), (size, size))
+    ends = np.cumsum([len(shot) for shot in shots])
+    fits = [
+        replace(whole, **{name: getattr(whole, name)[end - len(shot) : end] for name in _MOTION})
+        for shot, end in zip(shots, ends, strict=True)
+    ]
+    height = 1 / scene_frame(model.shape(whole.identity, whole.offset).astype(np.float64))[1]
+    heights = [
+        height * float(np.median(scale_of(fit.translation, square.side)))
+        for fit, square in zip(fits, squares, strict=True)
+    ]
+    crops = frame_alike(shots, heights)
+    kept = [i for i, crop in enumerate(crops) if crop is not None]
+    landmarks = [crops[i].points(shots[i].landmarks, size) for i in kept]
+    moved = [_moved(fits[i], squares[i], crops[i]) for i in kept]
+    hidden = {path: hidden_layer(samples, network) for path, samples in sounds.items()}
+    takes = []
+    for i, seen, path in zip(kept, landmarks, head_paths(model, landmarks, moved, size), strict=True):
+        shot = shots[i]
+        heard = speech_windows(hidden[shot.path], len(shot) + 2 * _HEARD, shot.first - _HEARD)
+        takes.append(_Take(shot, crops[i], seen, path, heard))
+        log.info(
+            "'%s' from %.1f s: %.1f s, focal length %.2f picture sides, landmarks met within %.2f pixels.",
+            *(shot.path, shot.seconds_at(0), len(shot) / FPS, path.focal, path.error),
+        )
+    return takes
+
+
+def _square(shot: Shot) -> Crop:
+    """About the face, of a size with it; may reach beyond the picture."""
+    points = shot.landmarks[..., :2]
+    side = _UNIT * float(np.median(np.ptp(points[..., 1], axis=1)))
+    left, top = np.median(points.mean(1), axis=0) - side / 2
+    return Crop(round(left), round(top), round(side))
+
+
+def _moved(fit: ClipFit, before: Crop, after: Crop) -> ClipFit:
+    """A fit to landmarks in one crop, for those in another."""
+    translation = fit.translation.copy()
+    # The crops' middles lie apart; head units are measured in pixels of the video.
+    apart = np.array([before.left - after.left, before.top - after.top]) + (before.side - after.side) / 2
+    translation[:, :2] += apart * [1, -1] / scale_of(fit.translation, before.side)[:, None]
+    translation[:, 2] += DISTANCE * np.log(before.side / after.side)
+    return replace(fit, translation=translation)
+
+
+def _pictures(takes: list[_Take]) -> Iterator[tuple[int, int, NDArray[np.uint8]]]:
+    """Number of the take, of its frame, and the video's picture; each file is read once."""
+    for path in dict.fromkeys(take.shot.path for take in takes):
+        of_file = [i for i, take in enumerate(takes) if take.shot.path == path]
+        place = {
+            frame: (i, frame - takes[i].shot.first)
+            for i in of_file
+            for frame in range(takes[i].shot.first, takes[i].shot.last)
+        }
+        first, last = min(place), max(place) + 1
+        for frame, pixels in enumerate(frames_at_25_fps(path, first, last), first):
+            if frame in place:
+                yield *place[frame], pixels
+
+
+def _write(takes: list[_Take], folder: Path, size: int, tell: Progress) -> AvatarData:
+    """Part every frame into head, torso and plate, and keep all in the folder."""
+    lengths = [len(take.shot) for take in takes]
+    starts = np.cumsum([0, *lengths])
+    count = int(starts[-1])
+
+    def pictures(name: str, *channels: int) -> np.memmap:
+        return open_memmap(folder / name, "w+", np.uint8, (count, size, size, *channels))
+
+    frames, torso, heads = pictures("frames.npy", 3), pictures("torso.npy", 4), pictures("head.npy")
+    alphas = pictures(_SCRATCH)
+    builders = [PlateBuilder(size) for _ in takes]
     with FrameSegmenter() as segmenter:
-        for i, pixels in enumerate(_at_25_fps(path, shot.first, shot.last)):
-            crop = pixels[top : top + side, left : left + side]
-            shrink = cv2.INTER_AREA if side > size else cv2.INTER_CUBIC
-            picture = cv2.resize(crop, (size, size), interpolation=shrink).astype(np.uint8)
+        for done, (which, frame, pixels) in enumerate(_pictures(takes)):
+            take, i = takes[which], int(starts[which]) + frame
+            shrink = cv2.INTER_AREA if take.crop.side > size else cv2.INTER_CUBIC
+            picture = cv2.resize(take.crop.cut(pixels), (size, size), interpolation=shrink).astype(np.uint8)
             alpha = person_alpha(segmenter.probability(picture))
-            head = head_matte(alpha, landmarks[i])
+            head = head_matte(alpha, take.landmarks[frame])
             frames[i], alphas[i] = picture, np.rint(255 * alpha)
             torso[i], heads[i] = torso_picture(picture, alpha, head), np.rint(255 * head)
-            if i % (FPS // 2) == 0:
-                plates.add(picture, alpha)
-            tell("frames", i + 1, count)
-    plate = plates.plate()
+            if frame % round(_PLATE_EVERY * FPS) == 0:
+                builders[which].add(picture, alpha)
+            tell("frames", done + 1, count)
+    plates = np.stack([builder.plate() for builder in builders])
+    shot = np.repeat(np.arange(len(takes)), lengths)
     for i in range(count):
         alpha = alphas[i, ..., None].astype(np.float32) / 255
-        frames[i] = np.rint(frames[i] * alpha + plate * (1 - alpha)).astype(np.uint8)
+        frames[i] = np.rint(frames[i] * alpha + plates[shot[i]] * (1 - alpha)).astype(np.uint8)
+    del alphas
+    (folder / _SCRATCH).unlink()
 
-    hidden = hidden_layer(samples, network)
-    windows = speech_windows(hidden, max(shot.last, len(hidden)))[shot.first : shot.last]
+    landmarks = np.concatenate([take.landmarks for take in takes])
+    tested = max(1, round(min(TEST_SHARE * count, _MOST_OF_MAIN * lengths[-1])))
     data = AvatarData(
         frames=frames,
         torso=torso,
-        plates=plate[None],
-        poses=poses.poses,
-        cameras=(camera_of(poses, size),),
-        shot=np.zeros(count, np.int64),
+        plates=plates,
+        poses=np.concatenate([take.path.poses for take in takes]),
+        cameras=tuple(camera_of(take.path.focal, size) for take in takes),
+        shot=shot,
         eyes=eye_closure(landmarks),
         face=face_boxes(landmarks, size),
         lips=lip_squares(landmarks, size),
-        speech=windows,
-        heard=np.arange(count),
-        training=count - round(TEST_SHARE * count),
-        testing=count - round(TEST_SHARE * count),
+        speech=np.concatenate([take.speech for take in takes]),
+        heard=np.arange(count) + (2 * shot + 1) * _HEARD,
+        training=count - tested - _APART,
+        testing=count - tested,
         head=heads,
     )
     for array in (frames, torso, heads):
         array.flush()
     data.save(folder, pictures=False)
     return data
-
-
-def _at_25_fps(path: Path, first: int, last: int) -> Iterator[NDArray[np.uint8]]:
-    """Frames number first … last - 1 at 25 fps: of each moment the picture that is shown then."""
-    wanted, shown = first, None
-    for frame in read_frames(path):
-        while shown is not None and wanted < last and frame.time > (wanted + 0.5) / FPS:
-            yield shown
-            wanted += 1
-        if wanted >= last:
-            return
-        shown = frame.pixels
-    while shown is not None and wanted < last:
-        yield shown
-        wanted += 1
-
-
-def _shots(path: Path, frames: int, tell: Progress) -> list[_Shot]:
-    """Parts between cuts, with the face followed through each; short gaps are bridged."""
-    found: list[NDArray[np.float32] | None] = []
-    cuts = [0]
-    before: NDArray[np.float32] | None = None
-    probes = set(np.linspace(0, frames - 1, _PROBES).astype(int).tolist())
-    with FaceTracker() as tracker, FaceFinder(max_faces=2) as finder:
-        for i, pixels in enumerate(_at_25_fps(path, 0, frames)):
-            thumbnail = cv2.resize(pixels, (_THUMBNAIL, _THUMBNAIL), interpolation=cv2.INTER_AREA) / np.float32(255)
-            if before is not None and float(np.abs(thumbnail - before).mean()) > _CUT:
-                cuts.append(i)
-            before = thumbnail
-            found.append(tracker.track(pixels))
-            if i in probes:
-                heights = [float(np.ptp(face[:, 1])) for face in finder.find(pixels)]
-                if len(heights) > 1 and heights[1] > _SECOND_FACE * heights[0]:
-                    raise AvatarSeveralPeopleError(path=path, seconds=round(i / FPS, 1))
-            tell("tracking", i + 1, frames)
-    if all(face is None for face in found):
-        raise VideoWithoutFaceError(path=path)
-    cuts.append(len(found))
-    shots = []
-    for first, last in zip(cuts, cuts[1:], strict=False):
-        # Titles and black at either end are no part of the shot.
-        known = [i for i in range(first, last) if found[i] is not None]
-        if known:
-            shots.append(_Shot(known[0], known[-1] + 1, _bridged(path, known[0], found[known[0] : known[-1] + 1])))
-    return shots
-
-
-def _bridged(path: Path, first: int, faces: list[NDArray[np.float32] | None]) -> NDArray[np.float32]:
-    """Landmarks of every frame, straight lines across gaps of at most a second; the ends are known."""
-    known = np.array([i for i, face in enumerate(faces) if face is not None])
-    widest = int(np.argmax(np.diff(known, append=len(faces))))
-    gap = np.diff(known, append=len(faces))[widest] - 1
-    if gap > LONGEST_GAP * FPS:
-        start = (first + known[widest] + 1) / FPS
-        end = start + gap / FPS
-        raise FaceLostError(start=round(start, 1), end=round(end, 1), path=path, limit=LONGEST_GAP)
-    points = np.stack([face for face in faces if face is not None]).reshape(len(known), -1)
-    at = np.arange(len(faces))
-    lines = [np.interp(at, known, column) for column in points.T]
-    return np.stack(lines, -1).reshape(len(faces), -1, 3).astype(np.float32)
-
-
-def _check_one_person(path: Path, shots: list[_Shot], main: _Shot, model: FaceModel, size: tuple[int, int]) -> None:
-    """Shapes of the face, fitted shot by shot, must be those of the main shot."""
-
-    def shape(shot: _Shot) -> NDArray[np.float32]:
-        every = max(1, len(shot.landmarks) // 50)
-        fit = fit_clip(model, shot.landmarks[::every], size)
-        return model.shape(fit.identity, fit.offset)[:468]
-
-    own = shape(main)
-    height = float(np.ptp(own[:, 1]))
-    for shot in shots:
-        if shot is main or len(shot.landmarks) < FPS:
-            continue
-        off = float(np.linalg.norm(shape(shot) - own, axis=1).mean()) / height
-        if off > _OTHER:
-            raise AvatarOtherPersonError(path=path, seconds=round(shot.first / FPS, 1))
-
-
-def _crop(path: Path, shot: _Shot, width: int, height: int) -> tuple[int, int, int]:
-    """Left, top and side of a square that holds the head throughout."""
-    points = shot.landmarks[..., :2]
-    heights = np.ptp(points[..., 1], axis=1)
-    face = float(np.median(heights))
-    if face < SMALLEST_FACE:
-        raise AvatarFaceTooSmallError(path=path, pixels=round(face), minimum=SMALLEST_FACE)
-    middles = points.mean(1)
-    outside = (middles < 0) | (middles > [width, height])
-    if outside.any():
-        raise AvatarFaceLeavesError(path=path, seconds=round((shot.first + int(outside.any(1).argmax())) / FPS, 1))
-    low, high = points.min((0, 1)), points.max((0, 1))
-    side = int(min(width, height, max(_CROP * face, 1.3 * float((high - low).max()))))
-    centre = (low + high) / 2
-    left, top = np.clip(centre - [side / 2, _FACE_ROW * side], 0, [width - side, height - side]).astype(int)
-    return int(left), int(top), side
-
-
-def _fit(model: FaceModel, landmarks: NDArray[np.float32], size: int) -> ClipFit:
-    """The whole clip with one identity, a part of the frames at a time."""
-    every = max(1, len(landmarks) // 400)
-    person = fit_clip(model, landmarks[::every], (size, size))
-    known = replace(model, mean=model.shape(person.identity, person.offset), identity=np.zeros_like(model.identity[:1]))
-    parts = [
-        fit_clip(known, landmarks[start : start + _CHUNK], (size, size), with_offset=False)
-        for start in range(0, len(landmarks), _CHUNK)
-    ]
-    expression, rotation, translation = (
-        np.concatenate([getattr(part, name) for part in parts]) for name in ("expression", "rotation", "translation")
-    )
-    return ClipFit(person.identity, expression, rotation, translation, person.offset)

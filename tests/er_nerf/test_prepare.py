@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from scipy.io import wavfile
 
-from real3d_portrait.er_nerf.head_pose import camera_of, head_path, scene_points
 from real3d_portrait.er_nerf.layers import (
     PlateBuilder,
     eye_closure,
@@ -19,14 +18,12 @@ from real3d_portrait.er_nerf.layers import (
     person_alpha,
     torso_picture,
 )
-from real3d_portrait.er_nerf.prepare import AvatarNoSpeechError, AvatarVideoTooShortError, prepare_video
+from real3d_portrait.er_nerf.prepare import prepare_video
 from real3d_portrait.er_nerf.recipe import train_avatar
 from real3d_portrait.er_nerf.speech import hidden_layer, speech_windows
-from real3d_portrait.errors import NoAudioStreamError, ParameterRangeError
-from real3d_portrait.face.camera import rotation_matrix
+from real3d_portrait.er_nerf.video_errors import AvatarNoSpeechError, AvatarVideoTooShortError
+from real3d_portrait.errors import ParameterRangeError
 from real3d_portrait.face.face_model import FaceModel
-from real3d_portrait.face.fitting import ClipFit
-from real3d_portrait.face.topology import RIGID
 from real3d_portrait.media.writer import VideoWriter
 from real3d_portrait.models.a2m import A2M
 from real3d_portrait.motion.audio_features import SAMPLE_RATE
@@ -44,49 +41,6 @@ def face_model() -> FaceModel:
 @pytest.fixture(scope="module")
 def network() -> A2M:
     return load_a2m(WEIGHTS).network
-
-
-def seen_by(model: FaceModel, focal: float, size: int) -> tuple[ClipFit, np.ndarray]:
-    """A turning head: what weak perspective would fit, and what a true camera sees, (T, 478, 3) pixels."""
-    count = 60
-    turn = 0.1 * np.arange(count)
-    rotation = np.stack([0.3 * np.sin(turn), 0.15 * np.cos(turn), np.full(count, 0.05)], 1)
-    fit = ClipFit(
-        np.zeros(model.n_identity),
-        np.zeros((count, model.n_expression)),
-        rotation,
-        np.zeros((count, 3)),
-        np.zeros_like(model.mean, dtype=np.float64),
-    )
-    points = scene_points(model, fit)
-    flip = np.array([1, -1, -1])  # a camera's y is down, and it looks along +z
-    turned = np.einsum("tij,tnj->tni", rotation_matrix(rotation) * flip[:, None], points)
-    turned += np.array([0.02, -0.03, 2.0])
-    landmarks = np.zeros((count, 478, 3))
-    landmarks[:, RIGID, :2] = turned[..., :2] / turned[..., 2:] * focal * size + size / 2
-    return fit, landmarks
-
-
-def test_poses_and_focal_length_are_found_again(face_model: FaceModel) -> None:
-    fit, landmarks = seen_by(face_model, 2.0, 256)
-    path = head_path(face_model, fit, landmarks, 256)
-    assert path.focal == 2.0
-    assert path.error < 0.01
-    # The pose says where the scene's points are seen: scene axes are the head's y, z and x.
-    camera = camera_of(path, 256)
-    points = scene_points(face_model, fit)[..., [1, 2, 0]]
-    for pose, at, expected in zip(path.poses, points, landmarks[:, RIGID, :2], strict=True):
-        x, y, z = ((at - pose[:3, 3]) @ pose[:3, :3]).T
-        found = np.stack([x / z * camera.focal_x + camera.centre_x, y / z * camera.focal_y + camera.centre_y], 1)
-        np.testing.assert_allclose(found, expected, atol=0.05)
-        np.testing.assert_allclose(pose[:3, :3] @ pose[:3, :3].T, np.eye(3), atol=1e-5)
-
-
-def test_the_head_fits_into_the_scene(face_model: FaceModel) -> None:
-    fit, _ = seen_by(face_model, 2.0, 256)
-    points = scene_points(face_model, fit)[0]
-    assert np.abs(points).max() < 0.5
-    assert points[:, 2].max() > 0.1  # the face's front lies before the middle
 
 
 def test_windows_of_speech_are_centred_and_end_with_what_is_there() -> None:
@@ -189,7 +143,7 @@ def test_clips_that_cannot_be_learned_from(tmp_path: Path, face_model: FaceModel
     with pytest.raises(AvatarNoSpeechError, match="no speech"):
         prepare_video([silent], tmp_path / "data", 128, face_model, network)
     mute = clip(tmp_path / "mute.mp4", 5.2, None)
-    with pytest.raises(NoAudioStreamError):
+    with pytest.raises(AvatarNoSpeechError, match="no sound"):
         prepare_video([mute], tmp_path / "data", 128, face_model, network)
     assert not (tmp_path / "data").exists()
 
