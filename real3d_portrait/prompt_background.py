@@ -98,6 +98,7 @@ class PromptPainter:
         if not self._model:
             raise PromptModelUnsetError(variable=MODEL_VARIABLE)
         try:
+            _silence()
             from diffusers import AutoPipelineForText2Image
         except ImportError as error:
             raise PromptExtraMissingError(package=error.name or "diffusers") from error
@@ -116,3 +117,13 @@ class PromptPainter:
             raise PromptModelError(model=self._model, reason=reason) from error
         pipeline.set_progress_bar_config(disable=True)
         return pipeline.to("cuda" if cuda else "cpu")
+
+
+def _silence() -> None:
+    """Advice and bars of the libraries would run into the caller's own."""
+    from diffusers.utils import logging as painting
+    from transformers.utils import logging as reading
+
+    for library in (painting, reading):
+        library.set_verbosity_error()
+        library.disable_progress_bar()

@@ -175,8 +175,6 @@ def _key_points(model: FullModel, fit: object, expression: np.ndarray) -> torch.
         {"blink": "none"},
         {"pose": "static"},
         {"pose": "lively"},
-        {"camera": "orbit"},
-        {"zoom": 1.2},
         {"background": "#00ff00"},
         {"background": "blur"},
     ],
