@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import os
 import time
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -66,6 +65,13 @@ class _TensorBoardCurve:
         self._writer.close()
 
 
+def _curve(folder: Path) -> _Curve:
+    try:
+        return _TensorBoardCurve(folder)
+    except ImportError:  # not there, or of a version that does not get on with other packages
+        return _CsvCurve(folder)
+
+
 class TrainingLog:
     """Writes a row every ten seconds and a preview every minute; use as a context manager.
 
@@ -76,7 +82,7 @@ class TrainingLog:
     def __init__(self, folder: Path, model: ErNerf, data: AvatarData) -> None:
         self._folder, self._model, self._data = folder, model, data
         self._frame = (data.testing + len(data)) // 2
-        self._curve: _Curve = _TensorBoardCurve(folder) if find_spec("tensorboard") else _CsvCurve(folder)
+        self._curve = _curve(folder)
         self._start = self._row = time.monotonic()
         self._shown: float | None = None  # when the last preview was made; the first comes at once
         self._pause = _PREVIEW_EVERY

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import os
 import signal
+import sys
 from pathlib import Path
 
 import av
@@ -15,20 +16,21 @@ import pytest
 from real3d_portrait import cli
 from real3d_portrait.er_nerf import recipe
 from real3d_portrait.er_nerf.avatar import Avatar, AvatarUnfinishedError
+from real3d_portrait.er_nerf.model import ErNerf
 from real3d_portrait.er_nerf.pace import TimeLeft, steps_in
 from real3d_portrait.er_nerf.recipe import train_avatar
 from real3d_portrait.er_nerf.speech import KIND
-from real3d_portrait.er_nerf.trainer import STATE_FILE, TrainingSettings, TrainingStateError, short_settings
+from real3d_portrait.er_nerf.trainer import STATE_FILE, Progress, TrainingSettings, TrainingStateError, short_settings
 from real3d_portrait.er_nerf.training_folder import (
     AvatarExistsError,
     AvatarFolderInUseError,
     TrainingDiffersError,
     TrainingFolder,
 )
-from real3d_portrait.er_nerf.training_log import CURVE, PREVIEW
+from real3d_portrait.er_nerf.training_log import CURVE, EVENTS, PREVIEW, TrainingLog
 from real3d_portrait.errors import ConflictingInputsError, VideoMissingError
 from real3d_portrait.provenance.verify import Marking, verify
-from tests.er_nerf.synthetic_head import synthetic_data
+from tests.er_nerf.synthetic_head import small_config, synthetic_data
 from tests.example_inputs import speech
 
 STEPS, SIZE = 20, 128
@@ -40,6 +42,7 @@ def _small(monkeypatch: pytest.MonkeyPatch) -> None:
     small = recipe.AvatarConfig("er_nerf", size=SIZE, rays=256, occupancy=32, max_samples=16, individual_codes=64)
     monkeypatch.setattr(recipe, "_defaults", lambda: small)
     monkeypatch.setattr(recipe, "_SHORT_TRIAL", 0.0)
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
 
 
 @pytest.fixture
@@ -186,6 +189,22 @@ def test_damaged_states_say_what_to_do(video: Path, tmp_path: Path) -> None:
     (folder / STATE_FILE).write_bytes(b"half")
     with pytest.raises(TrainingStateError, match="delete it"):
         train_avatar(video, folder, steps=STEPS, size=SIZE, device="cpu")
+
+
+def test_tensorboard_shows_the_curve_where_it_is_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "torch.utils.tensorboard")
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    with TrainingLog(tmp_path, ErNerf(small_config()), synthetic_data(frames=20, size=24)) as log:
+        log.step(Progress("head", 1, 2, 0.5, 0))
+        log.step(Progress("head", 2, 2, 0.3, 0))
+    events = EventAccumulator(str(tmp_path / EVENTS))
+    events.Reload()
+    assert [scalar.step for scalar in events.Scalars("loss/head")] == [1, 2]
+    assert [round(scalar.value, 3) for scalar in events.Scalars("loss/head")] == [0.5, 0.3]
+    assert "truth and rendering/head" in events.Tags()["images"]
+    assert not (tmp_path / CURVE).exists()
 
 
 def test_minutes_become_steps_of_the_stages_own_paces() -> None:
