@@ -18,7 +18,7 @@ from real3d_portrait.motion.motion import FPS, Motion
 PathName = Literal["static", "orbit", "push-in"]
 Frame = NDArray[np.uint8]
 
-ORBIT = (12.0, 4.0)  # degrees of yaw to each side and of pitch, well within every model's limits
+ORBIT = (8.0, 3.0)  # degrees of yaw to each side and of pitch: the speaker's own turns come on top
 ORBIT_SECONDS = 8.0
 PUSH_IN = 1.25  # zoom reached at the end
 LARGEST_ZOOM = 2.0
