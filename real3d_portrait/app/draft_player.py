@@ -11,6 +11,8 @@ const [figure, video, words] = ['figure', 'video', 'figcaption'].map(name => ele
 const Source = window.ManagedMediaSource || window.MediaSource;
 let run = null;
 
+const show = thing => thing.scrollIntoView({block: 'nearest', behavior: 'smooth'});
+
 function begin(at) {
     end();
     const source = new Source();
@@ -23,7 +25,6 @@ function begin(at) {
         feed(run);
     }, {once: true});
     figure.hidden = false;
-    figure.scrollIntoView({block: 'nearest', behavior: 'smooth'});
 }
 
 function end() {
@@ -77,10 +78,15 @@ video.addEventListener('waiting', () => {
     release();
 });
 
+video.addEventListener('loadeddata', () => show(figure));
+
 document.addEventListener('loadeddata', event => {
-    if (!run || !event.target.closest('#SUCCESSOR')) return;
+    const successor = event.target.closest('#SUCCESSOR');
+    if (!run || !successor) return;
     const {currentTime, paused, volume, muted} = video;
+    const {top, bottom} = figure.getBoundingClientRect();
     end();
+    if (bottom > 0 && top < window.innerHeight) show(successor);
     if (!paused) {
         Object.assign(event.target, {currentTime, volume, muted});
         event.target.play().catch(() => {});
@@ -113,6 +119,7 @@ def draft_player(successor: str) -> gr.HTML:
             video { width: 256px; max-width: 100%; margin: 0 auto; display: block; border-radius: var(--radius-lg); }
             figcaption { text-align: center; }
         """,
+        elem_classes="draft",
         js_on_load=_SCRIPT.replace("SUCCESSOR", successor),
         render=False,
     )

@@ -27,6 +27,8 @@ CSS = """
 .hint ul { list-style: none; padding: 0; margin: 0; }
 .wrap:has(> .validation-error) { position: static !important; padding: 0 !important; pointer-events: auto !important; }
 .wrap > .validation-error { position: static !important; width: 100%; margin-bottom: 6px; }
+.draft:has(figure[hidden]) { display: none !important; }
+.row > button { align-self: stretch; }
 .answer p { font-size: var(--text-md); }
 button[role=tab][aria-selected=true] { color: var(--primary-700) !important; }
 .dark button[role=tab][aria-selected=true] { color: var(--primary-300) !important; }
