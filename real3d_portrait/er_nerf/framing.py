@@ -39,43 +39,39 @@ class Crop:
         return picture[self.top : self.top + self.side, self.left : self.left + self.side]
 
 
-def frame_alike(shots: Sequence[Shot], heights: Sequence[float]) -> list[Crop | None]:
-    """A crop for each shot; None for those that cannot show the head as large and in the same place as the longest.
+def frame_alike(shots: Sequence[Shot]) -> list[tuple[Shot, Crop]]:
+    """A crop for each shot, without those that cannot show the head as large and in the same place as the last.
 
     A somewhat tighter crop of all is taken where it wins more footage than it loses room.
 
     Args:
-        heights: of the face in pixels, from a fit of the same shape to all shots.
+        shots: the longer the later.
     """
-    order = sorted(range(len(shots)), key=lambda i: -len(shots[i]))
-    main = order[0]
-    wanted = max(_CROP * heights[main], _ROOM * _extent(shots[main]))
-    largest = min(wanted, shots[main].width, shots[main].height) / heights[main]
-    best: tuple[float, float, Array, list[int]] | None = None
-    for tighter in _TIGHTER:
-        sides = [tighter * largest * height for height in heights]
-        low, high = _places(shots[main], sides[main], 0.0)
+    main, others = shots[-1], shots[-2::-1]
+    largest = min(max(_CROP * main.face, _ROOM * _extent(main)), main.width, main.height) / main.face
+    best: tuple[float, float, Array, list[Shot]] | None = None
+    for ratio in largest * _TIGHTER:
+        low, high = _places(main, ratio * main.face, 0.0)
         kept = [main]
-        for i in order[1:]:
-            lowest, highest = _places(shots[i], sides[i], _SHIFT)
+        for shot in others:
+            lowest, highest = _places(shot, ratio * shot.face, _SHIFT)
             lowest, highest = np.maximum(low, lowest), np.minimum(high, highest)
-            if _extent(shots[i]) * _LEAST_ROOM <= sides[i] and (lowest <= highest).all():
+            if _extent(shot) * _LEAST_ROOM <= ratio * shot.face and (lowest <= highest).all():
                 low, high = lowest, highest
-                kept.append(i)
-        worth = tighter * sum(len(shots[i]) for i in kept)
+                kept.append(shot)
+        worth = ratio * sum(len(shot) for shot in kept)
         if best is None or worth > best[0]:
-            best = worth, tighter, np.clip([0.5, _FACE_ROW], low, high), kept
+            best = worth, ratio, np.clip([0.5, _FACE_ROW], low, high), kept
     assert best is not None
-    _, tighter, place, kept = best
-    crops: list[Crop | None] = []
-    for i, (shot, height) in enumerate(zip(shots, heights, strict=True)):
-        if i not in kept:
+    _, ratio, place, kept = best
+    crops = []
+    for shot in shots:
+        if shot not in kept:
             log.warning("'%s' at %.1f s is framed too differently and left out.", shot.path, shot.seconds_at(0))
-            crops.append(None)
             continue
-        side = int(min(tighter * largest * height, shot.width, shot.height))
+        side = int(min(ratio * shot.face, shot.width, shot.height))
         corner = np.clip(_middle(shot) - place * side, 0, [shot.width - side, shot.height - side]).round().astype(int)
-        crops.append(Crop(int(corner[0]), int(corner[1]), side))
+        crops.append((shot, Crop(int(corner[0]), int(corner[1]), side)))
     return crops
 
 

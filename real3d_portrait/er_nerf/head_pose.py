@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,40 +40,28 @@ def scene_frame(neutral: Array) -> tuple[Array, float]:
 
 
 def head_paths(
-    model: FaceModel, shots: Sequence[NDArray[np.floating]], fits: Sequence[ClipFit], size: int
+    model: FaceModel, landmarks: NDArray[np.floating], shot: NDArray[np.int64], fit: ClipFit, size: int
 ) -> list[HeadPath]:
-    """Poses of one person in several shots.
+    """Poses of one person, shot by shot.
 
     Args:
-        shots: landmarks (T, 478, 3) each, in pixels of square pictures. fits: of these, with one identity.
+        landmarks: (T, 478, 3) pixels of square pictures. shot: (T,) to which of S each frame belongs, rising.
+        fit: of these frames.
     """
-    count = sum(len(landmarks) for landmarks in shots)
-    probes = []
-    for landmarks in shots:
-        share = min(len(landmarks), max(_LEAST, round(_PROBES * len(landmarks) / count)))
-        probes.append(np.linspace(0, len(landmarks) - 1, share).round().astype(int))
-    neutral, focals = adjust(
-        model,
-        np.concatenate([landmarks[at] for landmarks, at in zip(shots, probes, strict=True)]),
-        np.repeat(np.arange(len(shots)), [len(at) for at in probes]),
-        _joined([_some(fit, at) for fit, at in zip(fits, probes, strict=True)]),
-        size,
+    parts = np.split(np.arange(len(shot)), np.flatnonzero(np.diff(shot)) + 1)
+    shares = [min(len(part), max(_LEAST, round(_PROBES * len(part) / len(shot)))) for part in parts]
+    probes = np.concatenate(
+        [
+            part[np.linspace(0, len(part) - 1, share).round().astype(int)]
+            for part, share in zip(parts, shares, strict=True)
+        ]
     )
+    neutral, focals = adjust(model, landmarks[probes], shot[probes], fit[probes], size)
     paths = []
-    for landmarks, fit, focal in zip(shots, fits, focals, strict=True):
-        heads, error = follow(model, neutral, float(focal), landmarks, fit, size)
+    for part, focal in zip(parts, focals, strict=True):
+        heads, error = follow(model, neutral, float(focal), landmarks[part], fit[part], size)
         paths.append(HeadPath(_camera_to_scene(heads, neutral), float(focal), error))
     return paths
-
-
-def _some(fit: ClipFit, frames: NDArray[np.int64]) -> ClipFit:
-    motion = fit.expression[frames], fit.rotation[frames], fit.translation[frames]
-    return ClipFit(fit.identity, *motion, fit.offset)
-
-
-def _joined(fits: Sequence[ClipFit]) -> ClipFit:
-    motion = (np.concatenate([getattr(f, name) for f in fits]) for name in ("expression", "rotation", "translation"))
-    return ClipFit(fits[0].identity, *motion, fits[0].offset)
 
 
 def _camera_to_scene(heads: Heads, neutral: Array) -> NDArray[np.float32]:

@@ -16,7 +16,7 @@ Landmarks = NDArray[np.floating]
 # The outline's lower part from ear to ear.
 _JAW = [234, 93, 132, 58, 172, 136, 150, 149, 176, 148, 152, 377, 400, 378, 379, 365, 397, 288, 361, 323, 454]
 _UPPER_LIDS, _LOWER_LIDS = [159, 158, 160, 386, 385, 387], [145, 153, 144, 374, 380, 373]
-_FOREHEAD, _CHIN, _MOUTH = 10, 152, 13
+_FOREHEAD, _CHIN, _MOUTH, _JAW_CORNERS = 10, 152, 13, (58, 288)  # of the picture's left and right
 _FAINT = 0.1  # matte under which there is nobody
 _CLEAR = 5.0  # pixels from the person, of 512: nearer ones are not taken for the plate
 _UNDER_HEAD = 0.1  # of the side: how far the torso goes on under the head
@@ -30,13 +30,15 @@ def person_alpha(probability: Plane) -> Plane:
 
 
 def head_matte(alpha: Plane, landmarks: Landmarks) -> Plane:
-    """The part of the person above the jaw, and all that is above the mouth: ears end there, and what hangs lower
-    without a tie to the torso."""
+    """The part of the person above the jaw and all that is above the mouth, so that ears are whole; also what hangs
+    lower without a tie to the torso."""
     size = len(alpha)
     jaw = landmarks[_JAW, :2]
     order = np.argsort(jaw[:, 0], kind="stable")
     mouth = float(landmarks[_MOUTH, 1])
-    line = np.interp(np.arange(size) + 0.5, jaw[order, 0], jaw[order, 1], left=mouth, right=mouth)
+    # Ears go down with the corners of the jaw when a head leans back or to the side.
+    left, right = (max(mouth, float(landmarks[corner, 1])) for corner in _JAW_CORNERS)
+    line = np.interp(np.arange(size) + 0.5, jaw[order, 0], jaw[order, 1], left=left, right=right)
     above = np.clip(np.maximum(line, mouth) - np.arange(size)[:, None], 0, 1)
     below = (alpha > _FAINT) & (above < 1)
     labels = cv2.connectedComponents(below.astype(np.uint8), connectivity=4)[1]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -14,16 +14,15 @@ from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
 from ..errors import NoAudioStreamError, output_error
-from ..face.camera import DISTANCE, scale_of
 from ..face.face_model import FaceModel
-from ..face.fitting import ClipFit, fit_long_clip
+from ..face.fitting import fit_long_clip
 from ..face.segmentation import FrameSegmenter
 from ..media.audio import read_audio
 from ..models.a2m import A2M
 from ..motion.audio_features import SAMPLE_RATE
 from .dataset import AvatarData
 from .framing import Crop, frame_alike
-from .head_pose import HeadPath, camera_of, head_paths, scene_frame
+from .head_pose import HeadPath, camera_of, head_paths
 from .layers import PlateBuilder, eye_closure, face_boxes, head_matte, lip_squares, person_alpha, torso_picture
 from .shots import FPS, Shot, find_shots, frames_at_25_fps, look_into, named
 from .speech import hidden_layer, speech_windows, why_no_speech
@@ -34,10 +33,8 @@ log = logging.getLogger(__name__)
 TEST_SHARE, _MOST_OF_MAIN = 0.1, 0.25  # of all frames, and at most of the main shot's: its last ones test
 _HEARD = 4  # windows before and after its own that a frame's attention hears
 _APART = 8  # frames between training and test: as far as a window of speech and that attention reach
-_UNIT = 2.4  # face heights across the picture in which a shot is first fitted
 _PLATE_EVERY = 0.5  # seconds
 _SCRATCH = "alpha.npy"
-_MOTION = ("expression", "rotation", "translation")  # of a fit, frame by frame
 
 Progress = Callable[[str, int, int], None]
 
@@ -75,7 +72,7 @@ def prepare_video(
         AvatarNoSpeechError. What `shots.look_into` and `shots.find_shots` raise. What `media.audio.read_audio` raises.
         DiskFullError, OutputNotWritableError: the folder cannot be written.
     """
-    files = [Path(path) for path in paths]
+    files = list(dict.fromkeys(Path(path) for path in paths))
     tell = on_progress or (lambda step, done, total: None)
     infos = look_into(files)
     sounds = {path: _sound(path) for path in files}
@@ -117,54 +114,21 @@ def _takes(
     shots: list[Shot], sounds: dict[Path, NDArray[np.float32]], size: int, model: FaceModel, network: A2M
 ) -> list[_Take]:
     """The shots that can be framed alike, the longest last."""
-    shots = sorted(shots, key=len)
-    # Fitted as if each face filled the same part of the picture; one shape for all.
-    squares = [_square(shot) for shot in shots]
-    units = [square.points(shot.landmarks, size) for square, shot in zip(squares, shots, strict=True)]
-    whole = fit_long_clip(model, np.concatenate(units), (size, size))
-    ends = np.cumsum([len(shot) for shot in shots])
-    fits = [
-        replace(whole, **{name: getattr(whole, name)[end - len(shot) : end] for name in _MOTION})
-        for shot, end in zip(shots, ends, strict=True)
-    ]
-    height = 1 / scene_frame(model.shape(whole.identity, whole.offset).astype(np.float64))[1]
-    heights = [
-        height * float(np.median(scale_of(fit.translation, square.side)))
-        for fit, square in zip(fits, squares, strict=True)
-    ]
-    crops = frame_alike(shots, heights)
-    kept = [i for i, crop in enumerate(crops) if crop is not None]
-    landmarks = [crops[i].points(shots[i].landmarks, size) for i in kept]
-    moved = [_moved(fits[i], squares[i], crops[i]) for i in kept]
+    crops = frame_alike(sorted(shots, key=len))
+    landmarks = [crop.points(shot.landmarks, size) for shot, crop in crops]
+    whole = np.concatenate(landmarks)
+    number = np.repeat(np.arange(len(crops)), [len(shot) for shot, _ in crops])
+    paths = head_paths(model, whole, number, fit_long_clip(model, whole, (size, size)), size)
     hidden = {path: hidden_layer(samples, network) for path, samples in sounds.items()}
     takes = []
-    for i, seen, path in zip(kept, landmarks, head_paths(model, landmarks, moved, size), strict=True):
-        shot = shots[i]
+    for (shot, crop), seen, path in zip(crops, landmarks, paths, strict=True):
         heard = speech_windows(hidden[shot.path], len(shot) + 2 * _HEARD, shot.first - _HEARD)
-        takes.append(_Take(shot, crops[i], seen, path, heard))
+        takes.append(_Take(shot, crop, seen, path, heard))
         log.info(
             "'%s' from %.1f s: %.1f s, focal length %.2f picture sides, landmarks met within %.2f pixels.",
             *(shot.path, shot.seconds_at(0), len(shot) / FPS, path.focal, path.error),
         )
     return takes
-
-
-def _square(shot: Shot) -> Crop:
-    """About the face, of a size with it; may reach beyond the picture."""
-    points = shot.landmarks[..., :2]
-    side = _UNIT * float(np.median(np.ptp(points[..., 1], axis=1)))
-    left, top = np.median(points.mean(1), axis=0) - side / 2
-    return Crop(round(left), round(top), round(side))
-
-
-def _moved(fit: ClipFit, before: Crop, after: Crop) -> ClipFit:
-    """A fit to landmarks in one crop, for those in another."""
-    translation = fit.translation.copy()
-    # The crops' middles lie apart; head units are measured in pixels of the video.
-    apart = np.array([before.left - after.left, before.top - after.top]) + (before.side - after.side) / 2
-    translation[:, :2] += apart * [1, -1] / scale_of(fit.translation, before.side)[:, None]
-    translation[:, 2] += DISTANCE * np.log(before.side / after.side)
-    return replace(fit, translation=translation)
 
 
 def _pictures(takes: list[_Take]) -> Iterator[tuple[int, int, NDArray[np.uint8]]]:

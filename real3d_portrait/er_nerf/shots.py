@@ -45,7 +45,7 @@ _OUTSIDE = 0.15  # share of the landmarks that may lie beyond the picture's bord
 Tell = Callable[[int, int], None]  # frames done, and in all
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Shot:
     """Frames [first, last) of a video at 25 fps, with the face in each."""
 
@@ -58,6 +58,11 @@ class Shot:
 
     def __len__(self) -> int:
         return self.last - self.first
+
+    @property
+    def face(self) -> float:
+        """Its height in pixels."""
+        return float(np.median(np.ptp(self.landmarks[..., 1], axis=1)))
 
     def seconds_at(self, frame: int) -> float:
         """Where in the video a frame of the shot stands."""
@@ -85,8 +90,11 @@ def find_shots(paths: Sequence[Path], infos: Sequence[VideoInfo], model: FaceMod
     lengths = [max(1, round(info.seconds * FPS)) for info in infos]
     shots: list[Shot] = []
     for i, (path, frames, info) in enumerate(zip(paths, lengths, infos, strict=True)):
-        before = sum(lengths[:i])
-        for first, faces in _parts(path, frames, lambda done, before=before: tell(before + done, sum(lengths))):
+
+        def told(done: int, before: int = sum(lengths[:i])) -> None:
+            tell(before + done, sum(lengths))
+
+        for first, faces in _parts(path, frames, told):
             shots.append(Shot(path, info.width, info.height, first, first + len(faces), _bridged(path, first, faces)))
     if not shots:
         raise VideoWithoutFaceError(path=paths[0])
@@ -176,9 +184,8 @@ def _bridged(path: Path, first: int, faces: list[NDArray[np.float32] | None]) ->
 
 
 def _check_face(shot: Shot) -> None:
-    height = float(np.median(np.ptp(shot.landmarks[..., 1], axis=1)))
-    if height < SMALLEST_FACE:
-        raise AvatarFaceTooSmallError(path=shot.path, pixels=round(height), minimum=SMALLEST_FACE)
+    if shot.face < SMALLEST_FACE:
+        raise AvatarFaceTooSmallError(path=shot.path, pixels=round(shot.face), minimum=SMALLEST_FACE)
     points = shot.landmarks[..., :2]
     outside = ((points < 0) | (points > [shot.width, shot.height])).any(2).mean(1) > _OUTSIDE
     if outside.any():

@@ -45,6 +45,10 @@ class ClipFit:
     translation: Array  # (T, 3)
     offset: Array  # (478, 3) the person's shape beyond the identity basis
 
+    def __getitem__(self, frames: slice | NDArray[np.integer]) -> ClipFit:
+        moving = self.expression[frames], self.rotation[frames], self.translation[frames]
+        return ClipFit(self.identity, *moving, offset=self.offset)
+
 
 def camera_points(landmarks: NDArray[np.floating], size: tuple[int, int]) -> Array:
     """(…, 478, 3) pixels of a (width, height) picture → y up, z towards the viewer, longer half side = 1."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
@@ -44,7 +42,7 @@ def test_the_focal_length_and_every_pose_are_found_again(face_model: FaceModel, 
     identity = 0.8 * rng.normal(size=face_model.n_identity)
     landmarks = talking(face_model, identity, focal, rng)
     fit = fit_clip(face_model, landmarks, (SIZE, SIZE))
-    (path,) = head_paths(face_model, [landmarks], [fit], SIZE)
+    (path,) = head_paths(face_model, landmarks, np.zeros(FRAMES, np.int64), fit, SIZE)
     assert abs(np.log(path.focal / focal)) < 0.15
     assert path.error < 0.4
     # A pose says where the scene's points are seen: scene axes are the head's y, z and x.
@@ -62,11 +60,9 @@ def test_the_focal_length_and_every_pose_are_found_again(face_model: FaceModel, 
 def test_shots_share_a_shape_and_keep_their_own_cameras(face_model: FaceModel) -> None:
     rng = np.random.default_rng(4)
     identity = 0.8 * rng.normal(size=face_model.n_identity)
-    shots = [talking(face_model, identity, focal, rng) for focal in (1.6, 3.2)]
-    whole = fit_clip(face_model, np.concatenate(shots), (SIZE, SIZE))
-    names = ("expression", "rotation", "translation")
-    fits = [replace(whole, **{name: np.split(getattr(whole, name), 2)[i] for name in names}) for i in (0, 1)]
-    near, far = head_paths(face_model, shots, fits, SIZE)
+    landmarks = np.concatenate([talking(face_model, identity, focal, rng) for focal in (1.6, 3.2)])
+    fit = fit_clip(face_model, landmarks, (SIZE, SIZE))
+    near, far = head_paths(face_model, landmarks, np.repeat([0, 1], FRAMES), fit, SIZE)
     assert near.focal < 0.85 * far.focal
     # The head keeps its size, so that a camera of twice the focal length stands twice as far away.
     distances = [np.linalg.norm(path.poses[:, :3, 3], axis=1).mean() / path.focal for path in (near, far)]
