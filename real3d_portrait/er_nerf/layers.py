@@ -57,7 +57,9 @@ def torso_picture(frame: Image, alpha: Plane, head: Plane) -> Image:
     above = top[None] - rows  # rows above the rim
     # The rim itself is mixed with the chin: the colour of a little below stands there too.
     mixed = max(1, size // 128)
-    hidden = (above > -mixed) & (above <= reach) & ((head > 0.02) | (above <= 0)) & (top[None] < size)
+    # Where background shows between head and torso, as over a shoulder, nothing goes on.
+    met = alpha[np.maximum(top - mixed, 1) - 1, np.arange(size)] > 0.5
+    hidden = (above > -mixed) & (above <= reach) & (met & (head > 0.02) | (above <= 0)) & (top[None] < size)
     columns = np.broadcast_to(np.arange(size), (size, size))
     rim = np.minimum(top + mixed, size - 1)
     colour = frame.astype(np.float32)
