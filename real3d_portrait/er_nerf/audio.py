@@ -69,9 +69,9 @@ class AudioSmoothing(nn.Module):
         self.linear = nn.Linear(config.audio_windows, config.audio_windows)
 
     def weights(self, codes: Tensor) -> Tensor:
-        """codes: (8, code) -> (1, 8), which sum to 1."""
-        return torch.softmax(self.linear(self.convolutions(codes.T[None])[:, 0]), -1)
+        """codes: (F, 8, code) -> (F, 8), each row of which sums to 1."""
+        return torch.softmax(self.linear(self.convolutions(codes.transpose(1, 2))[:, 0]), -1)
 
     def forward(self, codes: Tensor) -> Tensor:
-        """codes: (8, code) -> (1, code)."""
-        return self.weights(codes) @ codes
+        """codes: (F, 8, code) -> (F, code)."""
+        return (self.weights(codes)[:, None] @ codes)[:, 0]

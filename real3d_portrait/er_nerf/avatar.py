@@ -195,7 +195,7 @@ class Avatar:
         occupied = self.model.occupancy.cells()
         for frame, background in zip(range(len(speech)), behind, strict=False):
             eye = float(self.eyes[to_and_fro(frame, len(self.eyes))])
-            conditions = self.model.conditions(heard, frame + before, eye)
+            conditions = self.model.conditions(heard, [frame + before], [eye])
             at = seen[to_and_fro(frame, len(seen))]
             if transparent:
                 yield self._alone(at, conditions, occupied)

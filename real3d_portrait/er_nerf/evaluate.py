@@ -57,7 +57,7 @@ def pictures(model: ErNerf, data: AvatarData, frames: Sequence[int], true_torso:
     try:
         for frame in frames:
             camera = data.camera(frame)
-            conditions = model.conditions(speech, int(data.heard[frame]) + windows // 2, float(data.eyes[frame]))
+            conditions = model.conditions(speech, [int(data.heard[frame]) + windows // 2], [float(data.eyes[frame])])
             backdrop = data.torso_backdrop(frame) if true_torso else data.plate(frame).astype(np.float32) / 255
             behind = torch.from_numpy(backdrop.reshape(-1, 3)).to(device)
             if true_torso:

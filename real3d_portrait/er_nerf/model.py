@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -68,19 +69,24 @@ class ErNerf(nn.Module):
     def step(self) -> float:
         return step_length(self.config.occupancy)
 
-    def audio_code(self, features: Tensor, frame: int) -> Tensor:
-        """features: (T, 16, C), one window a frame -> (1, code); frames beyond the ends hear silence."""
-        windows = audio_windows(features, frame, self.config.audio_windows)
-        return self.audio_smoothing(self.audio(windows))
+    def audio_code(self, features: Tensor, frames: Sequence[int]) -> Tensor:
+        """features: (T, 16, C), one window a frame -> (F, code); frames beyond the ends hear silence."""
+        count = self.config.audio_windows
+        windows = torch.cat([audio_windows(features, frame, count) for frame in frames])
+        return self.audio_smoothing(self.audio(windows).view(len(frames), count, -1))
 
-    def conditions(self, features: Tensor, frame: int, eye: Tensor | float, row: int = 0) -> Conditions:
-        """What frame `frame` of the speech looks like.
+    def conditions(
+        self, features: Tensor, frames: Sequence[int], eyes: Tensor | Sequence[float], rows: Sequence[int] | None = None
+    ) -> Conditions:
+        """What frames of the speech look like.
 
         Args:
-            features: (T, 16, C), one window a frame. eye: 0 open … 1 closed. row: of the individual codes, 0 at test.
+            features: (T, 16, C), one window a frame. eyes: (F,) 0 open … 1 closed.
+            rows: (F,) of the individual codes; None for the first, as at test.
         """
-        closed = torch.as_tensor(eye, dtype=torch.float32, device=features.device).view(1, 1)
-        return Conditions(self.audio_code(features, frame), closed, self.head.codes[row])
+        closed = torch.as_tensor(eyes, dtype=torch.float32, device=features.device).view(-1, 1)
+        codes = self.head.codes[list(rows) if rows is not None else [0] * len(frames)]
+        return Conditions(self.audio_code(features, frames), closed, codes)
 
     @torch.no_grad()
     def render_head(

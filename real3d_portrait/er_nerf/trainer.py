@@ -89,10 +89,10 @@ def short_settings(steps: int, rays: int = 4096, seed: int = 0) -> TrainingSetti
 class _Batch(NamedTuple):
     """N rays of F frames."""
 
-    conditions: list[Conditions]  # one a frame
+    frames: list[int]  # F
     origin: Tensor  # (N, 3)
     directions: Tensor  # (N, 3)
-    frame: Tensor  # (N,) place in `conditions`
+    place: Tensor  # (N,) in `frames`
     background: Tensor  # (N, 3)
     target: Tensor  # (N, 3)
     face: Tensor  # (N,) bool
@@ -223,7 +223,7 @@ class Trainer:
             origin, directions = pixel_rays(self.poses[frame], data.camera(frame), pixels.to(self.device))
             parts.append(
                 _Batch(
-                    [self._conditions(frame, self._row(frame))],
+                    [frame],
                     origin.expand_as(directions),
                     directions,
                     torch.full((len(pixels),), len(parts), device=self.device),
@@ -245,20 +245,18 @@ class Trainer:
         torso, plate = self._colours(self.data.torso[frame], pixels), self._colours(self.data.plate(frame), pixels)
         return torso[:, :3] * torso[:, 3:] + plate * (1 - torso[:, 3:])
 
-    def _eye(self, frame: int) -> Tensor:
-        closed = torch.tensor([[float(self.data.eyes[frame])]], device=self.device)
-        return closed + _EYE_NOISE * (2 * self._uniform(1, 1) - 1)
-
-    def _conditions(self, frame: int, row: int = 0) -> Conditions:
-        at = int(self.data.heard[frame]) + self._windows // 2
-        return self.model.conditions(self.speech, at, self._eye(frame), row)
+    def _conditions(self, frames: list[int]) -> Conditions:
+        at = [int(self.data.heard[frame]) + self._windows // 2 for frame in frames]
+        eyes = torch.from_numpy(self.data.eyes[frames]).to(self.device)
+        eyes = eyes + _EYE_NOISE * (2 * self._uniform(len(frames)) - 1)
+        return self.model.conditions(self.speech, at, eyes, [self._row(frame) for frame in frames])
 
     def _head(self, progress: float, lips: bool) -> Tensor:
         model = self.model
         batch = self._batch("lips" if lips else "head")
-        conditions = Conditions(*(torch.stack(part).flatten(1, -1) for part in zip(*batch.conditions, strict=True)))
-        occupied, noise = self._occupied or model.occupancy.cells(), self._uniform(len(batch.frame))
-        sums, samples = model.train_rays(batch.origin, batch.directions, conditions, occupied, noise, batch.frame)
+        conditions = self._conditions(batch.frames)
+        occupied, noise = self._occupied or model.occupancy.cells(), self._uniform(len(batch.place))
+        sums, samples = model.train_rays(batch.origin, batch.directions, conditions, occupied, noise, batch.place)
         colour = (sums.colour + (1 - sums.weight[:, None]) * batch.background).clamp(0, 1)
         # The lips' stage goes on where the head's ended: its terms count fully.
         loss = head_loss(colour, batch.target, sums, batch.face, 1.0 if lips else progress, lips)
@@ -270,7 +268,7 @@ class Trainer:
                 loss = loss + _EDGE_WEIGHT * count / len(colour) * edge_loss(picture, goal)
         if not lips and self.step % _GRID_EVERY == 0 and len(samples.points):
             shift = _SHIFT * (2 * self._uniform(len(samples.points), 3) - 1)
-            audio, eye, _ = conditions.rows(batch.frame[samples.ray])
+            audio, eye, _ = conditions.rows(batch.place[samples.ray])
             alike = smoothness(model.head, samples.points, shift, audio, eye)
             loss = loss + progress * LossWeights().smoothness * alike
         return loss
@@ -296,7 +294,7 @@ class Trainer:
             code = torso.codes[self._row(frame)]
             occupancy.update(lambda points: torso(points, self.poses[frame], code).alpha[:, 0], noise)
             return
-        conditions = self._conditions(frame)
+        conditions = self._conditions([frame])
 
         def density(points: Tensor) -> Tensor:
             return model.head.density_at(points, conditions.audio, conditions.eye)

@@ -82,7 +82,7 @@ def test_frames(model: ErNerf, name: str, pose: int, frame: int, eye: float) -> 
     if not name.startswith("head"):
         points = picture_points(camera.height, camera.width)
         background = model.render_torso(points, seen, background).picture
-    rendered = model.render_head(seen, camera, model.conditions(known["aud_npy"], frame, eye))
+    rendered = model.render_head(seen, camera, model.conditions(known["aud_npy"], [frame], [eye]))
     known.assert_equal(f"{name}_trace", np.array(rendered.strides))
     sums = rendered.sums
     for key, value in {
@@ -130,7 +130,7 @@ def test_one_training_step_of_the_head(grid: str) -> None:
     model = released_like("head").train()
     fill_grid(model, grid)
     camera = camera_of(known)
-    conditions = model.conditions(known["aud_npy"], int(known["frame_index"]), known["eye"], int(known["index"]))
+    conditions = model.conditions(known["aud_npy"], [int(known["frame_index"])], known["eye"], [int(known["index"])])
     origin, directions = pixel_rays(known["pose"], camera, known["pick"])
     sums, samples = model.train_rays(origin, directions, conditions, model.occupancy.cells(), None)
     colour = (sums.colour + (1 - sums.weight[:, None]) * known["bg"]).clamp(0, 1)
@@ -177,7 +177,7 @@ def test_upkeep_of_the_grids(model: ErNerf) -> None:
     known.assert_equal("mark_untrained_bits", pack_bits(model.occupancy.density[0] < 0))
 
     frame = int(known["frame_index"])
-    audio = model.audio_code(known["aud_npy"], frame)
+    audio = model.audio_code(known["aud_npy"], [frame])
     eye = known["eye"].view(1, 1)
     mean = model.occupancy.update(lambda points: model.head.density_at(points, audio, eye))
     known.assert_close("mean_density", mean)

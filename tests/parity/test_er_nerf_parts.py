@@ -94,10 +94,10 @@ def test_audio_code(model: ErNerf) -> None:
         torch.testing.assert_close(model.audio.convolutions(windows)[..., 0], known["conv"][i], rtol=1e-4, atol=2e-5)
         codes = model.audio(windows)
         torch.testing.assert_close(codes, known["per_window"][i], rtol=1e-4, atol=3e-5)
-        weights = model.audio_smoothing.weights(codes)
+        weights = model.audio_smoothing.weights(codes[None])
         torch.testing.assert_close(weights[0], known["att_softmax"][i], rtol=1e-4, atol=1e-5)
         torch.testing.assert_close(
-            model.audio_code(known["aud_npy"], frame)[0], known["enc_a"][i], rtol=1e-4, atol=3e-5
+            model.audio_code(known["aud_npy"], [frame])[0], known["enc_a"][i], rtol=1e-4, atol=3e-5
         )
 
 
