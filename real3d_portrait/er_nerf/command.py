@@ -56,7 +56,11 @@ def add_avatar_command(commands: Any) -> None:
     render.add_argument("--pose", default="original", metavar="original|static|VIDEO",
                         help="head motion of its own video, none, or another video's (default: original)")
     render.add_argument("--background", default="keep", metavar="KIND_OR_FILE",
-                        help="keep, blur, transparent, a colour, or a picture or video file (default: keep)")
+                        help="keep, blur, transparent, a colour, a picture or video file, or 'prompt:' with words "
+                        "(default: keep)")
+    render.add_argument("--background-fit", default="cover", choices=("cover", "contain"),
+                        help="a picture of another shape fills the frame, or is shown whole (default: cover)")
+    render.add_argument("--seed", type=int, default=0, metavar="N", help="of a background from words (default: 0)")
     render.add_argument("--size", type=int, metavar="PIXELS", help="shorter side (default: as it was trained)")
     _add_device(render)
 
@@ -172,6 +176,7 @@ def _train(arguments: argparse.Namespace) -> None:
 
 
 def _render(arguments: argparse.Namespace) -> None:
+    from real3d_portrait.background import Background
     from real3d_portrait.controls import Progress
     from real3d_portrait.er_nerf.avatar import Avatar
     from real3d_portrait.er_nerf.speaking import read_features, render_avatar
@@ -187,7 +192,7 @@ def _render(arguments: argparse.Namespace) -> None:
             arguments.output,
             features=features,
             pose=arguments.pose,
-            background=arguments.background,
+            background=Background.parse(arguments.background, arguments.background_fit, arguments.seed),
             size=arguments.size,
             on_progress=lambda stage, done, total: bar(Progress(stage, done, total)),
         )

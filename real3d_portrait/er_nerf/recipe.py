@@ -164,11 +164,14 @@ def _decide(folder: TrainingFolder, model: ErNerf, data: AvatarData, device: str
     settings = short_settings(steps or 1, rays, seed) if steps or minutes else TrainingSettings(seed=seed)
     trial = 60 * minutes * _TRIAL if minutes else _SHORT_TRIAL
     tried = settings if not minutes else short_settings(10_000, rays, seed)
-    pace = tried_pace(
-        model, data, tried, device, trial, lambda share: tell("measuring the pace", round(100 * share), 100, None)
-    )
+
+    def told(share: float) -> None:
+        tell("measuring the pace", round(100 * share), 100, None)
+
+    begun = time.monotonic()
+    pace = tried_pace(model, data, tried, device, trial, told)
     if minutes:
-        settings = short_settings(steps_in(60 * minutes - trial, pace), rays, seed)
+        settings = short_settings(steps_in(60 * minutes - (time.monotonic() - begun), pace), rays, seed)
     folder.keep(settings=asdict(settings), pace=pace)
 
 
