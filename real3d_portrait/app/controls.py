@@ -31,7 +31,7 @@ def photo(limits: Limits, label: str = "Photo") -> PhotoUpload:
 
 
 def speech(limits: Limits, label: str = "Speech") -> gr.Audio:
-    component = gr.Audio(label=label, type="filepath", sources=["upload", "microphone"])
+    component = gr.Audio(label=label, type="filepath", sources=["upload", "microphone"], buttons=["download"])
     hint(f"A voice memo, or record it here. Up to {limits.length} and {limits.megabytes} MB.")
     return component
 

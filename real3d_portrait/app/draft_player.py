@@ -117,7 +117,7 @@ def draft_player(successor: str) -> gr.HTML:
             figure { margin: 0; }
             figure[hidden] { display: none; }
             video { width: 256px; max-width: 100%; margin: 0 auto; display: block; border-radius: var(--radius-lg); }
-            figcaption { text-align: center; }
+            figcaption { text-align: center; margin-top: 6px; }
         """,
         elem_classes="draft",
         js_on_load=_SCRIPT.replace("SUCCESSOR", successor),

@@ -61,4 +61,6 @@ def theme() -> gr.themes.Base:
         block_label_background_fill_dark="*primary_800",
         block_title_background_fill_dark="*primary_800",
         checkbox_border_color="*neutral_500",
+        checkbox_label_background_fill_selected="*primary_700",
+        checkbox_label_background_fill_selected_dark="*primary_700",
     )
