@@ -26,17 +26,18 @@ import torch
 from benchmarks.avatar_variants import VARIANTS, build
 from benchmarks.yardstick import flat
 from real3d_portrait.config import read_config
+from real3d_portrait.er_nerf.compact_parts import face_model
 from real3d_portrait.er_nerf.config import ErNerfConfig
 from real3d_portrait.er_nerf.dataset import TRACK_FILE, AvatarData
 from real3d_portrait.er_nerf.evaluate import evaluate, pictures
+from real3d_portrait.er_nerf.hearing import hearing_of
 from real3d_portrait.er_nerf.model import ErNerf
 from real3d_portrait.er_nerf.pace import steps_in, tried_pace
 from real3d_portrait.er_nerf.prepare import prepare_video
 from real3d_portrait.er_nerf.recipe import AvatarConfig
+from real3d_portrait.er_nerf.speech import KIND
 from real3d_portrait.er_nerf.trainer import Progress, Trainer, short_settings
-from real3d_portrait.face.face_model import FaceModel
 from real3d_portrait.media.writer import VideoWriter
-from real3d_portrait.motion.audio_to_motion import load_a2m
 from real3d_portrait.resources import resource
 
 MEASURES = (
@@ -50,10 +51,8 @@ _LOOKED_AT = 12  # frames
 def prepared(clips: list[Path], folder: Path, size: int) -> AvatarData:
     if (folder / TRACK_FILE).is_file():
         return AvatarData.load(folder)
-    weights = resource("assets", "weights", "compact")
-    face_model, network = FaceModel.load(weights / "face_model.safetensors"), load_a2m(weights).network
     began = time.monotonic()
-    data = prepare_video(clips, folder, size, face_model, network)
+    data = prepare_video(clips, folder, size, face_model(), hearing_of(KIND))
     print(f"prepared {len(data)} frames of {len(data.cameras)} shots in {time.monotonic() - began:.0f} s")
     return data
 

@@ -38,6 +38,9 @@ def add_avatar_command(commands: Any) -> None:
     train.add_argument("--video", required=True, nargs="+", metavar="FILE",
                        help="one to five minutes of one person who speaks, in one or several files")
     train.add_argument("--output", required=True, metavar="DIR", help="the avatar's folder, new or empty")
+    train.add_argument("--features", nargs="+", metavar="hubert|FILE.npy",
+                       help="what it hears: HuBERT where that is on this machine, or ready features, a file for each "
+                       "video (default: the bundled encoder's)")
     length = train.add_mutually_exclusive_group()
     length.add_argument("--minutes", type=float, metavar="N", help="train as long as that (default: 30 on a CPU)")
     length.add_argument("--steps", type=int, metavar="N",
@@ -164,11 +167,12 @@ def _train(arguments: argparse.Namespace) -> None:
 
     names = ("size", "steps", "minutes", "device", "seed")
     wanted = {name: getattr(arguments, name) for name in names}
+    features = "hubert" if arguments.features == ["hubert"] else arguments.features
     output = Path(arguments.output)
     start = time.monotonic()
     try:
         with TrainingBar(visible=not arguments.quiet) as bar:
-            avatar = train_avatar(arguments.video, output, **wanted, on_progress=bar)
+            avatar = train_avatar(arguments.video, output, features=features, **wanted, on_progress=bar)
     except KeyboardInterrupt:
         raise TrainingStoppedError(folder=output) from None
     spent = (time.monotonic() - start) / 60
@@ -179,7 +183,8 @@ def _render(arguments: argparse.Namespace) -> None:
     from real3d_portrait.background import Background
     from real3d_portrait.controls import Progress
     from real3d_portrait.er_nerf.avatar import Avatar
-    from real3d_portrait.er_nerf.speaking import read_features, render_avatar
+    from real3d_portrait.er_nerf.hearing import read_features
+    from real3d_portrait.er_nerf.speaking import render_avatar
     from real3d_portrait.models.compute import Compute
 
     avatar = Avatar.load(arguments.avatar, Compute.on(arguments.device).device)

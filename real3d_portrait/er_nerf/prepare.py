@@ -18,14 +18,14 @@ from ..face.face_model import FaceModel
 from ..face.fitting import fit_long_clip
 from ..face.segmentation import FrameSegmenter
 from ..media.audio import read_audio
-from ..models.a2m import A2M
 from ..motion.audio_features import SAMPLE_RATE
 from .dataset import AvatarData
 from .framing import Crop, frame_alike
 from .head_pose import HeadPath, camera_of, head_paths
+from .hearing import Hearing
 from .layers import PlateBuilder, eye_closure, face_boxes, head_matte, lip_squares, person_alpha, torso_picture
 from .shots import FPS, Shot, find_shots, frames_at_25_fps, look_into, named
-from .speech import hidden_layer, speech_windows, why_no_speech
+from .speech import why_no_speech
 from .video_errors import AvatarNoSpeechError
 
 log = logging.getLogger(__name__)
@@ -55,7 +55,7 @@ def prepare_video(
     folder: Path,
     size: int,
     face_model: FaceModel,
-    network: A2M,
+    hearing: Hearing,
     on_progress: Progress | None = None,
 ) -> AvatarData:
     """Track, crop, part and measure videos of one person; what comes out is kept in `folder` and read from there.
@@ -65,7 +65,7 @@ def prepare_video(
 
     Args:
         paths: files of one person, with sound. size: side of the square training pictures.
-        face_model: of the compact model. network: its audio-to-motion network, whose hidden layer is heard.
+        face_model: of the compact model. hearing: what the avatar shall hear.
         on_progress: called with the step's name, frames done and frames in all.
 
     Raises:
@@ -79,7 +79,7 @@ def prepare_video(
     _check_speech(files, list(sounds.values()))
     shots = find_shots(files, infos, face_model, lambda done, total: tell("tracking", done, total))
     _check_speech(files, [_during(shot, sounds[shot.path]) for shot in shots])
-    takes = _takes(shots, sounds, size, face_model, network)
+    takes = _takes(shots, sounds, size, face_model, hearing)
     new = not folder.exists()
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -111,7 +111,7 @@ def _during(shot: Shot, samples: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _takes(
-    shots: list[Shot], sounds: dict[Path, NDArray[np.float32]], size: int, model: FaceModel, network: A2M
+    shots: list[Shot], sounds: dict[Path, NDArray[np.float32]], size: int, model: FaceModel, hearing: Hearing
 ) -> list[_Take]:
     """The shots that can be framed alike, the longest last."""
     crops = frame_alike(sorted(shots, key=len))
@@ -119,10 +119,10 @@ def _takes(
     whole = np.concatenate(landmarks)
     number = np.repeat(np.arange(len(crops)), [len(shot) for shot, _ in crops])
     paths = head_paths(model, whole, number, fit_long_clip(model, whole, (size, size)), size)
-    hidden = {path: hidden_layer(samples, network) for path, samples in sounds.items()}
+    heard_in = {path: hearing.listen(path, samples) for path, samples in sounds.items()}
     takes = []
     for (shot, crop), seen, path in zip(crops, landmarks, paths, strict=True):
-        heard = speech_windows(hidden[shot.path], len(shot) + 2 * _HEARD, shot.first - _HEARD)
+        heard = heard_in[shot.path](len(shot) + 2 * _HEARD, shot.first - _HEARD)
         takes.append(_Take(shot, crop, seen, path, heard))
         log.info(
             "'%s' from %.1f s: %.1f s, focal length %.2f picture sides, landmarks met within %.2f pixels.",

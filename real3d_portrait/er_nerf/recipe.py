@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from ..config import read_config
-from ..errors import ConflictingInputsError, ParameterRangeError, VideoMissingError
+from ..errors import ConflictingInputsError, ParameterChoiceError, ParameterRangeError, VideoMissingError
 from ..models.compute import Compute
 from ..resources import resource
 from . import compact_parts
@@ -21,6 +21,7 @@ from .avatar import FPS, Avatar
 from .config import ErNerfConfig
 from .dataset import AvatarData, AvatarDataError
 from .evaluate import evaluate
+from .hearing import HUBERT_KIND, Hearing, ReadyHearing, hearing_of
 from .model import ErNerf
 from .pace import TimeLeft, steps_in, tried_pace
 from .prepare import prepare_video
@@ -60,6 +61,7 @@ def train_avatar(
     size: int | None = None,
     steps: int | None = None,
     minutes: float | None = None,
+    features: str | Sequence[str | Path] | None = None,
     device: str = "auto",
     seed: int = 0,
     keep_data: bool = False,
@@ -75,14 +77,16 @@ def train_avatar(
         size: side of the training pictures, 128…512; None for that of the configuration.
         steps: in all. minutes: as many steps as fit into this time, which begins after the preparation. With neither:
             the published number on a GPU, 30 minutes on a CPU.
+        features: what it hears: "hubert", where that is on this machine; ready ones, a .npy file for each video (see
+            `hearing.read_features`); None: the hidden layer of the bundled encoder.
         device: auto, cpu or cuda.
         keep_data: leave the prepared data in the folder.
         on_progress: called after each step. What it raises stops the training, with its state kept.
 
     Raises:
         ParameterRangeError, ConflictingInputsError: size, steps or minutes do not do. VideoMissingError.
-        DeviceUnavailableError. What `prepare.prepare_video` raises. What `TrainingFolder` raises.
-        TrainingStateError: the state in the folder is damaged.
+        FeaturesError, HubertMissingError, DeviceUnavailableError. What `prepare.prepare_video` and `TrainingFolder`
+        raise. TrainingStateError: the state in the folder is damaged.
     """
     paths = [Path(video) for video in ([videos] if isinstance(videos, str | Path) else videos)]
     defaults = _defaults()
@@ -91,10 +95,11 @@ def train_avatar(
     device = Compute.on(device).device.type
     if steps is None and minutes is None and device == "cpu":
         minutes = CPU_MINUTES
+    hearing = _hearing(paths, features, device)
     asked = {"videos": [_identity(path) for path in paths], "size": size, "steps": steps, "minutes": minutes}
-    folder = TrainingFolder(Path(output), {**asked, "seed": seed})
+    folder = TrainingFolder(Path(output), {**asked, "seed": seed, "hearing": hearing.kind})
     tell = on_progress or (lambda stage, done, total, left: None)
-    data = _prepared(paths, folder, size, tell)
+    data = _prepared(paths, folder, size, hearing, tell)
     torch.manual_seed(seed)
     model = ErNerf(
         ErNerfConfig(
@@ -114,7 +119,7 @@ def train_avatar(
     if folder.state.is_file():
         trainer.resume(folder.state)
     _run(trainer, folder, tell)
-    avatar = Avatar.of(model, data, KIND, _notes(trainer, tell))
+    avatar = Avatar.of(model, data, hearing.kind, _notes(trainer, tell))
     avatar.save(folder.folder)
     folder.finish(keep_data)
     return avatar
@@ -137,7 +142,18 @@ def _identity(path: Path) -> list[object]:
     return [path.name, path.stat().st_size]
 
 
-def _prepared(paths: list[Path], folder: TrainingFolder, size: int, tell: Told) -> AvatarData:
+def _hearing(videos: list[Path], features: str | Sequence[str | Path] | None, device: str) -> Hearing:
+    if features is None or features == "hubert":
+        return hearing_of(KIND if features is None else HUBERT_KIND, device)
+    files = [Path(file) for file in ([features] if isinstance(features, str) else features)]
+    if len(files) != len(videos):
+        raise ParameterChoiceError(
+            name="features", value=f"{len(files)} files", choices=f"hubert, one file for each of {len(videos)} videos"
+        )
+    return ReadyHearing(dict(zip(videos, files, strict=True)))
+
+
+def _prepared(paths: list[Path], folder: TrainingFolder, size: int, hearing: Hearing, tell: Told) -> AvatarData:
     """The training's data; made where they are missing, incomplete or damaged."""
     if folder.plan.get("prepared"):
         try:
@@ -149,7 +165,7 @@ def _prepared(paths: list[Path], folder: TrainingFolder, size: int, tell: Told) 
         tell(step, done, total, None)
 
     try:
-        data = prepare_video(paths, folder.data, size, compact_parts.face_model(), compact_parts.ear(), told)
+        data = prepare_video(paths, folder.data, size, compact_parts.face_model(), hearing, told)
     except BaseException:
         folder.give_up()
         raise

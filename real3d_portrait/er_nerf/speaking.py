@@ -12,15 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..background import Background, BackgroundSource
-from ..errors import InputError, MissingInputError, ParameterChoiceError, ParameterRangeError
+from ..errors import MissingInputError, ParameterChoiceError, ParameterRangeError
 from ..media.audio import Audio, read_audio
 from ..media.clip import Clip
 from ..media.writer import VideoWriter, check_output
 from ..motion.audio_features import SAMPLE_RATE
 from . import compact_parts
-from .avatar import Avatar
+from .avatar import FPS, Avatar
+from .hearing import hearing_of
 from .pose_range import poses_of_video, quiet_pose
-from .speech import KIND, hidden_layer, speech_windows
 
 log = logging.getLogger(__name__)
 
@@ -32,45 +32,14 @@ Frame = NDArray[np.uint8]
 Told = Callable[[str, int, int | None], None]  # stage, done, in all
 
 
-class FeaturesError(InputError):
-    message = (
-        "'{path}' holds no speech features ({reason}); give a .npy file of shape (frames at 25 fps, 16, channels)."
-    )
-
-
-class AvatarHearsOtherError(InputError):
-    message = (
-        "The avatar hears '{kind}' features, which are not computed here; give them ready as a .npy file (--features)."
-    )
-
-
-def read_features(path: str | Path) -> NDArray[np.float32]:
-    """Ready speech features: (T, 16, C), one window for each frame at 25 fps.
-
-    Raises:
-        FeaturesError: the file is absent or holds something else.
-    """
-    try:
-        features = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise FeaturesError(path=path, reason=str(error).splitlines()[0] if str(error) else "it is empty") from error
-    if not isinstance(features, np.ndarray) or features.ndim != 3 or features.shape[1] != 16 or not len(features):
-        raise FeaturesError(path=path, reason=f"its shape is {getattr(features, 'shape', 'none')}")
-    if features.dtype.kind != "f" or not np.isfinite(features).all():
-        raise FeaturesError(path=path, reason="it holds something else than finite numbers")
-    return features.astype(np.float32)
-
-
 def speech_of(avatar: Avatar, audio: Audio) -> NDArray[np.float32]:
     """Windows of what this avatar hears, (T, 16, C) at 25 fps.
 
     Raises:
-        AvatarHearsOtherError: it was trained on features that are not computed here.
+        AvatarHearsOtherError: it was trained on features that are not computed here. HubertMissingError.
     """
-    if avatar.speech_kind != KIND:
-        raise AvatarHearsOtherError(kind=avatar.speech_kind)
-    hidden = hidden_layer(audio.samples, compact_parts.ear())
-    return speech_windows(hidden, len(hidden))
+    heard = hearing_of(avatar.speech_kind, avatar.model.box.device.type).listen(None, audio.samples)
+    return heard(int(audio.seconds * FPS), 0)
 
 
 @dataclass(frozen=True)

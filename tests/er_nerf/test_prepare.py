@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from scipy.io import wavfile
 
+from real3d_portrait.er_nerf.hearing import HiddenLayerHearing
 from real3d_portrait.er_nerf.layers import (
     PlateBuilder,
     eye_closure,
@@ -138,13 +139,13 @@ def clip(path: Path, seconds: float, loudness: float | None) -> Path:
 def test_clips_that_cannot_be_learned_from(tmp_path: Path, face_model: FaceModel, network: A2M) -> None:
     short = clip(tmp_path / "short.mp4", 2, 0.1)
     with pytest.raises(AvatarVideoTooShortError, match="at least 5"):
-        prepare_video([short], tmp_path / "data", 128, face_model, network)
+        prepare_video([short], tmp_path / "data", 128, face_model, HiddenLayerHearing(network))
     silent = clip(tmp_path / "silent.mp4", 5.2, 0.0)
     with pytest.raises(AvatarNoSpeechError, match="no speech"):
-        prepare_video([silent], tmp_path / "data", 128, face_model, network)
+        prepare_video([silent], tmp_path / "data", 128, face_model, HiddenLayerHearing(network))
     mute = clip(tmp_path / "mute.mp4", 5.2, None)
     with pytest.raises(AvatarNoSpeechError, match="no sound"):
-        prepare_video([mute], tmp_path / "data", 128, face_model, network)
+        prepare_video([mute], tmp_path / "data", 128, face_model, HiddenLayerHearing(network))
     assert not (tmp_path / "data").exists()
 
 

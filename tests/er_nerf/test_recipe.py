@@ -57,6 +57,7 @@ def prepared(folder: Path, video: Path) -> Path:
     """What a training of the synthetic head leaves that was stopped after its preparation."""
     data = synthetic_data(frames=20, size=24, channels=80)
     asked = {"videos": [[video.name, video.stat().st_size]], "size": SIZE, "steps": STEPS, "minutes": None, "seed": 0}
+    asked["hearing"] = KIND
     training = TrainingFolder(folder, asked)
     data.save(training.data)
     training.keep(prepared=True)

@@ -11,15 +11,10 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from real3d_portrait.er_nerf.avatar import Avatar
+from real3d_portrait.er_nerf.hearing import AvatarHearsOtherError
 from real3d_portrait.er_nerf.model import ErNerf
 from real3d_portrait.er_nerf.pose_range import quiet_pose, within_range
-from real3d_portrait.er_nerf.speaking import (
-    AvatarHearsOtherError,
-    FeaturesError,
-    read_features,
-    render_avatar,
-    speech_of,
-)
+from real3d_portrait.er_nerf.speaking import render_avatar, speech_of
 from real3d_portrait.errors import (
     MissingInputError,
     ParameterChoiceError,
@@ -86,21 +81,6 @@ def test_what_a_rendering_needs(avatar: Avatar, tmp_path: Path) -> None:
     with pytest.raises(AvatarHearsOtherError, match="synthetic"):
         speech_of(avatar, Audio(np.zeros(16000, np.float32)))
     assert not list(tmp_path.iterdir())
-
-
-def test_ready_features(tmp_path: Path) -> None:
-    path = tmp_path / "aud.npy"
-    np.save(path, np.ones((5, 16, 29)))
-    assert read_features(path).shape == (5, 16, 29)
-    for wrong in (np.ones((5, 29)), np.ones((0, 16, 29)), np.full((5, 16, 2), np.nan), np.array([{}])):
-        np.save(path, wrong)
-        with pytest.raises(FeaturesError, match="aud"):
-            read_features(path)
-    path.write_bytes(b"")
-    with pytest.raises(FeaturesError, match="holds no speech"):
-        read_features(path)
-    with pytest.raises(FeaturesError, match="No such file"):
-        read_features(tmp_path / "none.npy")
 
 
 def turned(poses: np.ndarray, mean: np.ndarray) -> np.ndarray:

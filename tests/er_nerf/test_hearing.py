@@ -1,0 +1,89 @@
+"""What avatars hear, of each kind: one window a frame, whichever frames are asked for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from real3d_portrait.er_nerf import recipe
+from real3d_portrait.er_nerf.hearing import (
+    HUBERT_KIND,
+    FeaturesError,
+    HubertHearing,
+    HubertMissingError,
+    ReadyHearing,
+    hearing_of,
+    read_features,
+)
+from real3d_portrait.er_nerf.speech import KIND
+from real3d_portrait.errors import ParameterChoiceError
+from real3d_portrait.hub import WEIGHTS_VARIABLE
+from real3d_portrait.motion.hubert import Hubert
+from tests.motion.tiny_hubert import write_tiny_hubert
+
+SECOND = np.random.default_rng(0).normal(scale=0.1, size=16000).astype(np.float32)
+
+
+def test_the_bundled_encoder_is_heard_by_default() -> None:
+    heard = hearing_of(KIND).listen(None, SECOND)
+    whole = heard(33, -4)
+    assert whole.shape == (33, 16, 80)
+    np.testing.assert_array_equal(whole[4:29], heard(25, 0))
+    np.testing.assert_array_equal(whole[0, 0], whole[0, 15])
+
+
+def test_hubert_is_heard_at_its_own_rate(tmp_path: Path) -> None:
+    pytest.importorskip("transformers")
+    hubert = Hubert.load(write_tiny_hubert(tmp_path))
+    features = hubert.features(SECOND)
+    windows = HubertHearing(hubert).listen(None, SECOND)(33, -4)
+    assert windows.shape == (33, 16, 32)
+    np.testing.assert_array_equal(windows[4 + 10], features[20 - 8 : 20 + 8])
+    np.testing.assert_array_equal(windows[0, 0], features[0])
+    np.testing.assert_array_equal(windows[-1, -1], features[-1])
+
+
+def test_a_hubert_that_is_not_here_is_not_fetched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.delenv(WEIGHTS_VARIABLE, raising=False)
+    with pytest.raises(HubertMissingError, match="hubert-large"):
+        hearing_of(HUBERT_KIND)
+
+
+def test_ready_features(tmp_path: Path) -> None:
+    path = tmp_path / "aud.npy"
+    np.save(path, np.ones((5, 16, 29)))
+    assert read_features(path).shape == (5, 16, 29)
+    for wrong in (np.ones((5, 29)), np.ones((0, 16, 29)), np.full((5, 16, 2), np.nan), np.array([{}])):
+        np.save(path, wrong)
+        with pytest.raises(FeaturesError, match="aud"):
+            read_features(path)
+    path.write_bytes(b"")
+    with pytest.raises(FeaturesError, match="holds no speech"):
+        read_features(path)
+    with pytest.raises(FeaturesError, match="No such file"):
+        read_features(tmp_path / "none.npy")
+
+
+def test_ready_features_belong_to_their_videos(tmp_path: Path) -> None:
+    for name, frames, width in (("a", 25, 3), ("b", 50, 3), ("c", 25, 5), ("short", 24, 3)):
+        np.save(tmp_path / f"{name}.npy", np.full((frames, 16, width), frames, np.float32))
+    a, b = tmp_path / "a.mp4", tmp_path / "b.mp4"
+    hearing = ReadyHearing({a: tmp_path / "a.npy", b: tmp_path / "b.npy"})
+    assert hearing.listen(a, SECOND)(33, -4).shape == (33, 16, 3)
+    assert (hearing.listen(b, SECOND.repeat(2))(50, 0) == 50).all()
+    with pytest.raises(FeaturesError, match="channels differ"):
+        ReadyHearing({a: tmp_path / "a.npy", b: tmp_path / "c.npy"})
+    with pytest.raises(FeaturesError, match="24 frames, the video 75"):
+        ReadyHearing({a: tmp_path / "short.npy"}).listen(a, SECOND.repeat(3))
+
+
+def test_each_video_needs_its_features(tmp_path: Path) -> None:
+    videos = [tmp_path / "a.mp4", tmp_path / "b.mp4"]
+    for video in videos:
+        video.touch()
+    with pytest.raises(ParameterChoiceError, match="one file for each of 2"):
+        recipe.train_avatar(videos, tmp_path / "me", features=["a.npy"])
+    assert not (tmp_path / "me").exists()
