@@ -60,14 +60,18 @@ def torso_picture(frame: Image, alpha: Plane, head: Plane) -> Image:
     # Where background shows between head and torso, as over a shoulder, nothing goes on.
     met = alpha[np.maximum(top - mixed, 1) - 1, np.arange(size)] > 0.5
     hidden = (above > -mixed) & (above <= reach) & (met & (head > 0.02) | (above <= 0)) & (top[None] < size)
-    columns = np.broadcast_to(np.arange(size), (size, size))
-    rim = np.minimum(top + mixed, size - 1)
-    colour = frame.astype(np.float32)
-    colour[hidden] = colour[rim[columns[hidden]], columns[hidden]] * (_DARKER ** above[hidden].clip(0))[:, None]
+    row, column = np.nonzero(hidden)
+    rim = np.minimum(top + mixed, size - 1)[column]
+    colour = frame.copy()
+    colour[row, column] = np.rint(frame[rim, column] * (_DARKER ** above[row, column].clip(0))[:, None])
+    colour[row, column] = cv2.GaussianBlur(colour, (5, 5), 0)[row, column]
     matte = np.where(hidden, np.where(above > 0, 1, alpha), np.clip(alpha - head, 0, 1) * (above <= 0))
-    soft = cv2.GaussianBlur(colour, (5, 5), 0)
-    colour[hidden] = soft[hidden]
-    return np.dstack([colour, 255 * matte]).round().clip(0, 255).astype(np.uint8)
+    return np.dstack([colour, np.rint(255 * matte).astype(np.uint8)])
+
+
+def over_plate(frame: Image, alpha: Plane, plate: Image) -> Image:
+    """The person (H, W, 3) before another background."""
+    return cv2.blendLinear(frame, plate, alpha, 1 - alpha).astype(np.uint8)
 
 
 class PlateBuilder:

@@ -5,8 +5,12 @@ from __future__ import annotations
 import logging
 import shutil
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from queue import SimpleQueue
+from threading import Lock
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -19,11 +23,21 @@ from ..face.fitting import fit_long_clip
 from ..face.segmentation import FrameSegmenter
 from ..media.audio import read_audio
 from ..motion.audio_features import SAMPLE_RATE
+from ..parallel import cores, in_parallel
 from .dataset import AvatarData
 from .framing import Crop, frame_alike
 from .head_pose import HeadPath, camera_of, head_paths
 from .hearing import Hearing
-from .layers import PlateBuilder, eye_closure, face_boxes, head_matte, lip_squares, person_alpha, torso_picture
+from .layers import (
+    PlateBuilder,
+    eye_closure,
+    face_boxes,
+    head_matte,
+    lip_squares,
+    over_plate,
+    person_alpha,
+    torso_picture,
+)
 from .shots import FPS, Shot, find_shots, frames_at_25_fps, look_into, named
 from .speech import why_no_speech
 from .video_errors import AvatarNoSpeechError
@@ -34,6 +48,7 @@ TEST_SHARE, _MOST_OF_MAIN = 0.1, 0.25  # of all frames, and at most of the main 
 _HEARD = 4  # windows before and after its own that a frame's attention hears
 _APART = 8  # frames between training and test: as far as a window of speech and that attention reach
 _PLATE_EVERY = 0.5  # seconds
+_MOST_SEGMENTERS = 4  # networks at work side by side
 _SCRATCH = "alpha.npy"
 
 Progress = Callable[[str, int, int], None]
@@ -48,6 +63,13 @@ class _Take:
     landmarks: NDArray[np.float32]  # (T, 478, 3) pixels of the crop at the training's size
     path: HeadPath
     speech: NDArray[np.float32]  # (_HEARD + T + _HEARD, 16, C)
+
+
+class _Parts(NamedTuple):
+    picture: NDArray[np.uint8]  # (H, W, 3) the crop
+    alpha: NDArray[np.float32]  # (H, W) of the person
+    head: NDArray[np.float32]  # (H, W)
+    torso: NDArray[np.uint8]  # (H, W, 4)
 
 
 def prepare_video(
@@ -80,13 +102,13 @@ def prepare_video(
     shots = find_shots(files, infos, face_model, lambda done, total: tell("tracking", done, total))
     _check_speech(files, [_during(shot, sounds[shot.path]) for shot in shots])
     takes = _takes(shots, sounds, size, face_model, hearing)
-    new = not folder.exists()
+    made = [place for place in (folder, *folder.parents) if not place.exists()]
     try:
         folder.mkdir(parents=True, exist_ok=True)
         return _write(takes, folder, size, tell)
     except BaseException as error:
-        if new:
-            shutil.rmtree(folder, ignore_errors=True)
+        if made:
+            shutil.rmtree(made[-1], ignore_errors=True)
         if isinstance(error, OSError):
             raise output_error(error, folder) from error
         raise
@@ -146,6 +168,14 @@ def _pictures(takes: list[_Take]) -> Iterator[tuple[int, int, NDArray[np.uint8]]
                 yield *place[frame], pixels
 
 
+def _part(take: _Take, frame: int, pixels: NDArray[np.uint8], size: int, segmenter: FrameSegmenter) -> _Parts:
+    shrink = cv2.INTER_AREA if take.crop.side > size else cv2.INTER_CUBIC
+    picture = cv2.resize(take.crop.cut(pixels), (size, size), interpolation=shrink).astype(np.uint8)
+    alpha = person_alpha(segmenter.probability(picture))
+    head = head_matte(alpha, take.landmarks[frame])
+    return _Parts(picture, alpha, head, torso_picture(picture, alpha, head))
+
+
 def _write(takes: list[_Take], folder: Path, size: int, tell: Progress) -> AvatarData:
     """Part every frame into head, torso and plate, and keep all in the folder."""
     lengths = [len(take.shot) for take in takes]
@@ -158,23 +188,33 @@ def _write(takes: list[_Take], folder: Path, size: int, tell: Progress) -> Avata
     frames, torso, heads = pictures("frames.npy", 3), pictures("torso.npy", 4), pictures("head.npy")
     alphas = pictures(_SCRATCH)
     builders = [PlateBuilder(size) for _ in takes]
-    with FrameSegmenter() as segmenter:
-        for done, (which, frame, pixels) in enumerate(_pictures(takes)):
-            take, i = takes[which], int(starts[which]) + frame
-            shrink = cv2.INTER_AREA if take.crop.side > size else cv2.INTER_CUBIC
-            picture = cv2.resize(take.crop.cut(pixels), (size, size), interpolation=shrink).astype(np.uint8)
-            alpha = person_alpha(segmenter.probability(picture))
-            head = head_matte(alpha, take.landmarks[frame])
-            frames[i], alphas[i] = picture, np.rint(255 * alpha)
-            torso[i], heads[i] = torso_picture(picture, alpha, head), np.rint(255 * head)
+    shown, turn = _pictures(takes), Lock()
+    free: SimpleQueue[FrameSegmenter] = SimpleQueue()
+
+    def part(_: int) -> tuple[int, int, _Parts]:
+        with turn:
+            which, frame, pixels = next(shown)
+        segmenter = free.get()
+        try:
+            parts = _part(takes[which], frame, pixels, size, segmenter)
+        finally:
+            free.put(segmenter)
+        return which, frame, parts
+
+    with ExitStack() as stack:
+        for _ in range(min(cores(), _MOST_SEGMENTERS)):
+            free.put(stack.enter_context(FrameSegmenter()))
+        for done, (which, frame, parts) in enumerate(in_parallel(part, count)):
+            i = int(starts[which]) + frame
+            frames[i], torso[i] = parts.picture, parts.torso
+            alphas[i], heads[i] = np.rint(255 * parts.alpha), np.rint(255 * parts.head)
             if frame % round(_PLATE_EVERY * FPS) == 0:
-                builders[which].add(picture, alpha)
+                builders[which].add(parts.picture, parts.alpha)
             tell("frames", done + 1, count)
     plates = np.stack([builder.plate() for builder in builders])
     shot = np.repeat(np.arange(len(takes)), lengths)
     for i in range(count):
-        alpha = alphas[i, ..., None].astype(np.float32) / 255
-        frames[i] = np.rint(frames[i] * alpha + plates[shot[i]] * (1 - alpha)).astype(np.uint8)
+        frames[i] = over_plate(frames[i], alphas[i].astype(np.float32) / 255, plates[shot[i]])
     del alphas
     (folder / _SCRATCH).unlink()
 

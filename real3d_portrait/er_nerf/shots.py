@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from ..errors import FaceLostError, VideoWithoutFaceError
 from ..face.face_model import FaceModel
-from ..face.fitting import fit_clip
 from ..face.tracking import FaceFinder, FaceTracker
 from ..media.video import VideoInfo, probe, read_frames
+from .same_person import LOOK, aligned_face, differ, identity
 from .video_errors import (
     AvatarFaceLeavesError,
     AvatarFaceTooSmallError,
@@ -31,15 +31,14 @@ SHORTEST = 5.0  # seconds of all shots together
 SHORTEST_SHOT = 2.0
 SMALLEST_FACE = 64  # pixels from forehead to chin
 LONGEST_GAP = 1.0  # seconds without a face that are bridged
+_LAST_SHOWN = 0.2  # seconds
 _PROBE_EVERY = 2.0  # seconds between frames that are searched for further people
 _SECOND_FACE = 0.5  # of the first one's height: a person, not a picture on the wall
+_LOOK_EVERY = 5  # frames between those that tell a face's looks
 _THUMBNAIL = 16
 # Within shots of 200 clips neither was exceeded; between two people's clips the first was in 99.5%.
 _CUT = 0.08  # mean change of a thumbnail, of full scale
 _JUMP = 0.2  # face heights by which landmarks move from one frame to the next
-# Euclidean distance of identity coefficients, fitted to 2 s each: of one person in one video 99% are below it, of two
-# people 1.5%.
-_OTHER = 7.4
 _OUTSIDE = 0.15  # share of the landmarks that may lie beyond the picture's border
 
 Tell = Callable[[int, int], None]  # frames done, and in all
@@ -55,6 +54,7 @@ class Shot:
     first: int
     last: int
     landmarks: NDArray[np.float32]  # (T, 478, 3) pixels of the video
+    looks: NDArray[np.float32]  # (LOOK, LOOK) sum of `same_person.aligned_face`
 
     def __len__(self) -> int:
         return self.last - self.first
@@ -94,8 +94,9 @@ def find_shots(paths: Sequence[Path], infos: Sequence[VideoInfo], model: FaceMod
         def told(done: int, before: int = sum(lengths[:i])) -> None:
             tell(before + done, sum(lengths))
 
-        for first, faces in _parts(path, frames, told):
-            shots.append(Shot(path, info.width, info.height, first, first + len(faces), _bridged(path, first, faces)))
+        for first, faces, looks in _parts(path, frames, model, told):
+            points = _bridged(path, first, faces)
+            shots.append(Shot(path, info.width, info.height, first, first + len(faces), points, looks))
     if not shots:
         raise VideoWithoutFaceError(path=paths[0])
     long = [shot for shot in shots if len(shot) >= SHORTEST_SHOT * FPS]
@@ -119,25 +120,27 @@ def _check_length(paths: Sequence[Path], seconds: float) -> None:
 
 
 def frames_at_25_fps(path: Path, first: int, last: int) -> Iterator[NDArray[np.uint8]]:
-    """Frames number first … last - 1 at 25 fps: of each moment the picture that is shown then."""
-    wanted, shown = first, None
+    """Frames number first … last - 1 at 25 fps: of each moment the picture that is shown then; fewer if it ends."""
+    wanted, time, shown = first, 0.0, None
     for frame in read_frames(path):
         while shown is not None and wanted < last and frame.time > (wanted + 0.5) / FPS:
             yield shown
             wanted += 1
         if wanted >= last:
             return
-        shown = frame.pixels
-    while shown is not None and wanted < last:
+        time, shown = frame.time, frame.pixels
+    # The last picture is shown for a moment; a length that the file only claims is not filled with it.
+    while shown is not None and wanted < min(last, (time + _LAST_SHOWN) * FPS):
         yield shown
         wanted += 1
 
 
 def _parts(
-    path: Path, frames: int, tell: Callable[[int], None]
-) -> Iterator[tuple[int, list[NDArray[np.float32] | None]]]:
-    """First frame and faces of each part between cuts that shows one, from its first known face to its last."""
+    path: Path, frames: int, model: FaceModel, tell: Callable[[int], None]
+) -> Iterator[tuple[int, list[NDArray[np.float32] | None], NDArray[np.float32]]]:
+    """First frame, faces and looks of each part between cuts that shows one, from its first known face to its last."""
     found: list[NDArray[np.float32] | None] = []
+    looks: dict[int, NDArray[np.float32]] = {}
     cuts = [0]
     before: NDArray[np.floating] | None = None
     with FaceTracker() as tracker, FaceFinder(max_faces=2) as finder:
@@ -148,8 +151,10 @@ def _parts(
                 cuts.append(i)
             before = thumbnail
             found.append(face)
+            if face is not None and i % _LOOK_EVERY == 0:
+                looks[i] = aligned_face(pixels, face, model)
             if i % round(_PROBE_EVERY * FPS) == 0:
-                heights = [float(np.ptp(face[:, 1])) for face in finder.find(pixels)]
+                heights = [float(np.ptp(someone[:, 1])) for someone in finder.find(pixels)]
                 if len(heights) > 1 and heights[1] > _SECOND_FACE * heights[0]:
                     raise AvatarSeveralPeopleError(path=path, seconds=round(i / FPS, 1))
             tell(i + 1)
@@ -158,7 +163,8 @@ def _parts(
         # Titles and black at either end are no part of the shot.
         known = [i for i in range(first, last) if found[i] is not None]
         if known:
-            yield known[0], found[known[0] : known[-1] + 1]
+            seen = [look for i, look in looks.items() if first <= i < last]
+            yield known[0], found[known[0] : known[-1] + 1], sum(seen, start=np.zeros((LOOK, LOOK), np.float32))
 
 
 def _jumped(before: NDArray[np.float32] | None, face: NDArray[np.float32] | None) -> bool:
@@ -193,16 +199,14 @@ def _check_face(shot: Shot) -> None:
 
 
 def _check_one_person(shots: list[Shot], model: FaceModel) -> None:
-    """The person's shape, fitted shot by shot, must be that of the longest shot."""
+    """Everybody must be who is seen in the longest shot."""
     if len(shots) == 1:
         return
-    shapes = []
-    for shot in shots:
-        every = max(1, len(shot) // 50)
-        shapes.append(fit_clip(model, shot.landmarks[::every], (shot.width, shot.height)).identity)
+    shapes = [identity(shot.landmarks, (shot.width, shot.height), model) for shot in shots]
     main = int(np.argmax([len(shot) for shot in shots]))
-    away = [float(np.linalg.norm(shape - shapes[main])) for shape in shapes]
-    log.debug("Distances of the shots' faces: %s.", np.round(away, 1))
-    for shot, distance in zip(shots, away, strict=True):
-        if distance > _OTHER:
+    for shot, shape in zip(shots, shapes, strict=True):
+        looks = (shot.looks, shots[main].looks) if shot.path == shots[main].path else None
+        other, distance = differ((shape, shapes[main]), looks)
+        log.debug("'%s' at %.1f s: face %.1f from that of the main shot.", shot.path, shot.seconds_at(0), distance)
+        if other:
             raise AvatarOtherPersonError(path=shot.path, seconds=shot.seconds_at(0))
