@@ -16,6 +16,7 @@ from scipy.spatial.transform import Rotation
 
 from ..face.camera import DISTANCE, rotation_matrix
 from ..face.face_model import FaceModel
+from ..motion.motion import Motion
 from ..motion.video_to_motion import video_to_motion
 from .head_pose import scene_frame
 
@@ -106,7 +107,13 @@ def poses_of_video(
     Raises:
         What `motion.video_to_motion` raises.
     """
-    motion = video_to_motion(video, face_model, on_progress)
+    return poses_of_motion(video_to_motion(video, face_model, on_progress), own, face_model)
+
+
+def poses_of_motion(
+    motion: Motion, own: NDArray[np.float32], face_model: FaceModel
+) -> tuple[NDArray[np.float32], bool]:
+    """The same from what a driving video was fitted with."""
     centre, scale = scene_frame(face_model.mean.astype(np.float64))
     rotation = rotation_matrix(motion.rotation)
     place = scale * (motion.translation + rotation @ centre)

@@ -10,10 +10,11 @@ import pytest
 import torch
 from scipy.spatial.transform import Rotation
 
-from real3d_portrait.er_nerf.avatar import Avatar
+from real3d_portrait.er_nerf import compact_parts
+from real3d_portrait.er_nerf.avatar import Avatar, to_and_fro
 from real3d_portrait.er_nerf.hearing import AvatarHearsOtherError
 from real3d_portrait.er_nerf.model import ErNerf
-from real3d_portrait.er_nerf.pose_range import quiet_pose, within_range
+from real3d_portrait.er_nerf.pose_range import poses_of_motion, quiet_pose, within_range
 from real3d_portrait.er_nerf.speaking import render_avatar, speech_of
 from real3d_portrait.errors import (
     MissingInputError,
@@ -23,6 +24,7 @@ from real3d_portrait.errors import (
 )
 from real3d_portrait.media.audio import Audio
 from real3d_portrait.media.video import read_frames
+from real3d_portrait.motion.motion import Motion
 from real3d_portrait.provenance.verify import Marking, verify
 from tests.er_nerf.synthetic_head import small_config, synthetic_data
 
@@ -117,6 +119,50 @@ def test_small_motion_is_taken_as_it_is_and_large_motion_stays_within_what_was_s
     np.testing.assert_allclose(
         poses[:, :3, :3] @ np.swapaxes(poses[:, :3, :3], 1, 2), np.tile(np.eye(3), (3, 1, 1)), atol=1e-5
     )
+
+
+def test_a_drivers_turns_and_shifts_are_seen_in_the_avatar() -> None:
+    """His nose to the right, up, leaning to the right; himself to the right, up, nearer."""
+    own = synthetic_data(frames=200, size=8).poses
+    own = own.copy()
+    rng = np.random.default_rng(0)
+    own[:, :3, 3] += rng.normal(scale=0.1, size=(200, 3))  # a head that shifts in every direction, too
+    own[:, :3, :3] = own[:, :3, :3] @ Rotation.from_rotvec(rng.normal(scale=0.1, size=(200, 3))).as_matrix()
+    face_model = compact_parts.face_model()
+    for part, axis, amount in (("rotation", 0, 0.04), ("rotation", 1, 0.04), ("rotation", 2, 0.04),
+                               ("translation", 0, 0.1), ("translation", 1, 0.1), ("translation", 2, 0.1)):  # fmt: skip
+        moved = {"rotation": np.zeros((3, 3), np.float32), "translation": np.zeros((3, 3), np.float32)}
+        moved[part][:, axis] = [-amount, 0, amount]
+        motion = Motion(np.zeros((3, face_model.n_expression), np.float32), **moved, face_model=face_model.name)
+        poses, limited = poses_of_motion(motion, own, face_model)
+        assert not limited
+        nose, crown = (seen(poses, np.array(point)) for point in ([0, 0.4, 0], [0.4, 0, 0]))
+        middle = seen(poses, np.zeros(3))
+        found = {
+            ("rotation", 0): (nose - middle)[:, 0],
+            ("rotation", 1): (nose - middle)[:, 1],
+            ("rotation", 2): (crown - middle)[:, 0],
+            ("translation", 0): middle[:, 0],
+            ("translation", 1): middle[:, 1],
+            ("translation", 2): np.linalg.norm(crown - middle, axis=1),
+        }[part, axis]
+        assert found[0] < found[1] < found[2], (part, axis)
+        if part == "rotation":
+            assert turned(poses[2:], poses[1])[0] == pytest.approx(np.degrees(amount), rel=0.05)
+
+
+def seen(poses: np.ndarray, point: np.ndarray) -> np.ndarray:
+    """(T, 2): where a camera of focal length 1 sees a point of the scene, x right and y up."""
+    x, y, z = np.einsum("tji,tj->it", poses[:, :3, :3], point - poses[:, :3, 3])
+    return np.stack([x / z, -y / z], 1)
+
+
+def test_an_avatars_head_never_jumps() -> None:
+    own = synthetic_data(frames=30, size=8).poses
+    walked = own[[to_and_fro(i, len(own)) for i in range(100)]]
+    steps, known = (np.abs(np.diff(path, axis=0)).max((1, 2)) for path in (walked, own))
+    assert steps.max() <= known.max()
+    assert np.abs(own[0] - own[-1]).max() > 2 * known.max()  # what a jump would look like
 
 
 def test_a_head_goes_only_where_it_has_been() -> None:
