@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from real3d_portrait.face.camera import rotation_matrix
 from real3d_portrait.face.pncc import coordinate_code, pncc
 from real3d_portrait.face.rasterizer import FAR
-from real3d_portrait.face.topology import OVAL, closed_faces
+from real3d_portrait.face.topology import closed_faces
 from real3d_portrait.models.compact import CHIN, Avatar, CompactModel, over
 from real3d_portrait.models.motion_adapter import diff_plane
 from real3d_portrait.models.renderer import first_hit
@@ -67,8 +67,7 @@ def inner_stages(
     # Of the whole code the face, over its own range: hair and shoulders would leave it few colours.
     face = sheet[: len(head.neutral)] - (head.neutral.max(0) + head.neutral.min(0)) / 2
     code, drawn = pncc(face, closed_faces(), coordinate_code(head.neutral), size, _AROUND_FACE)
-    middle = float(head.neutral[OVAL, 1].mean())
-    hit = first_hit(avatar.planes + diff, rotation, translation, size, head.cliffs(sheet, turn), middle)
+    hit = first_hit(avatar.planes + diff, rotation, translation, size)
     looked_up = cv2.remap(
         avatar.photo, hit[..., 1] - 0.5, hit[..., 2] - 0.5, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
     )

@@ -67,7 +67,7 @@ def _picture(person: Person, index: int) -> Tensor:
 
 def source(model: FaceModel, person: Person, index: int) -> Source:
     fit = person.stills[index]
-    head = lift(model, fit, SIDE, photo=person.images[index])[0]
+    head = lift(model, fit, SIDE)[0]
     shift = model.vertices(fit.identity, fit.expression, fit.offset) - head.neutral
     moved = head.sheet + np.concatenate([shift, head.drag @ shift[OVAL]])
     shown = shown_expression(model, shift)

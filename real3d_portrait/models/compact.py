@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from ..config import CompactConfig
 from ..face.camera import project, rotation_matrix
 from ..face.face_model import FaceModel
-from ..face.topology import OVAL
 from ..portrait import Portrait
 from .eyes import EyeLayer
 from .htb_sr import HtbSr, PhotoFeatures
@@ -107,9 +106,7 @@ class CompactModel:
         residual = 0.0 if avatar.motion is None else avatar.motion(expression)
         displacement = self.face_model.displacement(expression)
         diff, sheet = diff_plane(avatar.head, avatar.planes, displacement, turn, residual)
-        cliffs = avatar.head.cliffs(sheet, turn)
-        middle = float(avatar.head.neutral[OVAL, 1].mean())
-        hit = first_hit(avatar.planes + diff, rotation, translation, size, cliffs, middle)
+        hit = first_hit(avatar.planes + diff, rotation, translation, size)
         map_x, map_y = np.empty((size, size), np.float32), np.empty((size, size), np.float32)
         chin = np.float32(avatar.head.neutral[CHIN, 1] - 0.03)
         join(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -14,15 +13,12 @@ from ..face.fitting import FaceFit
 from ..face.pncc import coordinate_code
 from ..face.rasterizer import rasterize
 from ..face.topology import OVAL
-from .head_edge import TURN, PhotoEdge, cliff_share, turned
-from .head_sheet import LID_PAIRS, RINGS, extend, keep_apart, sheet_faces, tuck
+from .head_sheet import LID_PAIRS, extend, keep_apart, sheet_faces
 from .triplane import PLANE_SIZE, TriPlanes
 
 Array = NDArray[np.float32]
 
 UPPER_FACE, LOWER_FACE = 0.0, -0.12  # y above which a photo's expression belongs to the person, and below not
-DEEP_EDGE = 0.02  # head units of skin at the head's edge that a far turn hides
-LEAST_CLIFF = 0.02  # head units that count as a cliff
 CAMERA = 2.8  # head units from the camera to the head, for the perspective of a turning head
 
 
@@ -31,11 +27,8 @@ class LiftedHead:
     """What the photo's face fit says about one head; made once per photo."""
 
     neutral: Array  # (478, 3) the person's face at rest, head frame
-    sheet: Array  # (N, 3) the same with its rings, in the photo's pose
+    sheet: Array  # (N, 3) the same with its rings
     drag: Array  # (R, 36) of `extend`
-    drop: Array  # (R,) of `extend`
-    edge: PhotoEdge
-    tuck: Array  # (N, 36, 2) of `tuck`
     uv: Array  # (N, 2) photo pixel of every sheet vertex
     code: Array  # (N, 3) coordinate code of the resting sheet: `origin` + code * `extent` is the vertex
     origin: Array  # (3,) head units
@@ -46,16 +39,12 @@ class LiftedHead:
     def deform(self, displacement: Array, rotation: NDArray[np.floating] | None = None) -> Array:
         """Expression displacement (478, 3) of the mesh → sheet vertices (N, 3).
 
-        Given the pose (3, 3) of the frame, also what a turn away from the photo's pose does. Perspective: what
-        comes nearer to the camera grows (the weak-perspective camera itself leaves that out, and a turn looks a
-        quarter smaller than it is). Cliffs: where the head's edge turns towards the camera, what lies behind it
-        drops back.
+        Given the pose (3, 3) of the frame, also what perspective does to a head that turns away from the photo's
+        pose: what comes nearer to the camera grows. The weak-perspective camera itself leaves that out, and a
+        turn looks a quarter smaller than it is.
         """
         mesh = keep_apart(self.neutral + displacement)
         rings = self.sheet[478:] + self.drag @ (mesh - self.neutral)[OVAL]
-        if rotation is not None:
-            share = cliff_share(self.edge.out, self.rotation, rotation)
-            rings[:, 2] += np.tile(share, RINGS) * self.drop
         sheet = np.concatenate([mesh, rings]).astype(np.float32)
         if rotation is None:
             return sheet
@@ -63,33 +52,6 @@ class LiftedHead:
         before = sheet @ self.rotation[2]
         turned[:, :2] *= ((CAMERA - before) / (CAMERA - turned[:, 2]))[:, None]
         return (turned @ rotation).astype(np.float32)
-
-    def tucked(self, rotation: NDArray[np.floating]) -> Array:
-        """(N, 3) residual of the motion code, head units, that hides the head's edge where its cliff shows."""
-        out = self.edge.out
-        turn = turned(out, self.rotation, rotation)
-        falls = np.clip(-self.drop.reshape(RINGS, -1)[1] / DEEP_EDGE, 0, 1)
-        amount = self.edge.gaps() * np.minimum(turn / TURN, 1)
-        # What hides shadow alone waits for a far turn: a moved outline makes a face look wider.
-        amount += (self.edge.shadow(self.neutral) + DEEP_EDGE * falls) * np.clip((turn - TURN) / (2 * TURN), 0, 1)
-        residual = np.zeros_like(self.sheet)
-        residual[:, :2] = self.tuck.transpose(0, 2, 1) @ amount
-        foot = slice(478 + len(out), 478 + 2 * len(out))
-        residual[foot, :2] = (self.edge.skipped(self.neutral) * falls * np.minimum(turn / TURN, 1))[:, None] * out
-        return residual
-
-    def cliffs(self, sheet: Array, rotation: NDArray[np.floating], size: int = PLANE_SIZE) -> NDArray[np.uint8]:
-        """(size, size) 1 where the deformed sheet (N, 3) falls off at the head's edge in a pose (3, 3)."""
-        share = cliff_share(self.edge.out, self.rotation, rotation)
-        falls = -self.drop.reshape(RINGS, -1)[1] * share > LEAST_CLIFF
-        scale = size / (2 * self.half_width)
-        edge, foot = (sheet[478 + 36 * k : 514 + 36 * k, :2] * [scale, -scale] + size / 2 - 0.5 for k in (0, 1))
-        following = np.roll(np.arange(36), -1)
-        quads = np.stack([edge, foot, foot[following], edge[following]], 1)[falls & falls[following]]
-        mask = np.zeros((size, size), np.uint8)
-        for quad in np.rint(quads * 16).astype(np.int32):
-            cv2.polylines(mask, [quad], True, 1, 2, cv2.LINE_8, 4)
-        return mask
 
     def raster(self, size: int = PLANE_SIZE) -> Array:
         """(size, size, 3) z, u, v of the resting sheet seen from the front."""
@@ -122,15 +84,11 @@ def lift(
     fit: FaceFit,
     size: int,
     depth: Array | float = 0.0,  # (N,) learned residual of the sheet's depth, head units
-    photo: NDArray[np.uint8] | None = None,  # (S, S, 4) colour and matte
 ) -> tuple[LiftedHead, TriPlanes]:
     """Photo of `size` pixels with its face fit → the head and its canonical (neutral) tri-planes."""
     neutral = resting_face(model, fit)
     source = model.vertices(fit.identity, fit.expression, fit.offset)
-    edge = PhotoEdge.unknown(neutral)
-    if photo is not None:
-        edge = PhotoEdge.look(photo, source, edge.out, fit)
-    sheet, drag, drop = extend(neutral, edge)
+    sheet, drag = extend(neutral)
     sheet[:, 2] += depth
     rings = sheet[478:] + drag @ (source - neutral)[OVAL]
     uv = project(np.concatenate([source, rings]), fit.rotation, fit.translation, size)[:, :2]
@@ -141,9 +99,6 @@ def lift(
         neutral=neutral,
         sheet=sheet,
         drag=drag,
-        drop=drop,
-        edge=edge,
-        tuck=tuck(sheet, edge.out, edge.gaps() + edge.shadow(neutral)),
         uv=uv,
         code=coordinate_code(sheet),
         origin=origin,

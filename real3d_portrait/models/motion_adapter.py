@@ -60,8 +60,6 @@ def diff_plane(
 ) -> tuple[Array, Array]:
     """Diff-plane (P, P, 3) to add to the canonical planes, and the deformed sheet (N, 3), head units."""
     sheet = head.deform(displacement, rotation)
-    if rotation is not None:
-        residual = residual + head.tucked(rotation)
     size = canonical.front.shape[0]
     code, depth = motion_code(head, sheet, size, residual)
     diff = np.empty_like(canonical.front)

@@ -19,12 +19,9 @@ from .triplane import TriPlanes
 
 Array = NDArray[np.float32]
 
-MIRRORED = 0.1  # head units of skin within a cliff's top that are mirrored over it
-_REFINE = 6  # secant steps at a crossing: a cliff needs them, a smooth surface the first alone
-_TOP = 8  # plane texels within which a cliff's top is looked for
+_REFINE = 6  # secant steps at a crossing: the side of a nose needs them, a smooth surface the first alone
 _ROUGH = 4  # pixels of a frame to one of the rough picture, each way
 _NOWHERE = np.empty((0, 0), np.float32)
-_NO_CLIFFS = np.empty((0, 0), np.uint8)
 
 
 @njit(cache=True, nogil=True, fastmath=True, inline="always")
@@ -37,23 +34,7 @@ def _height(front, row, column):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True, fastmath=True)
-def _beyond_top(front, cliffs, row, column, z, k, limit, middle):  # type: ignore[no-untyped-def]
-    """Place on the plane whose look a point at depth z of a cliff takes on: as far within the cliff's top, towards
-    the middle row's centre, as the point lies below it. The photo does not show the cliff."""
-    y, x = middle - row, 0.5 * front.shape[0] - column
-    length = np.sqrt(x * x + y * y)
-    x, y = x / length, y / length
-    for _ in range(_TOP):
-        row, column = min(max(row + y, 0.0), limit), min(max(column + x, 0.0), limit)
-        if cliffs[int(row + 0.5), int(column + 0.5)] == 0:
-            break
-    below = max(_height(front, row, column) - z, 0.0)
-    away = MIRRORED * (1.0 - np.exp(-0.35 / MIRRORED * below)) * k
-    return min(max(row + y * away, 0.0), limit), min(max(column + x * away, 0.0), limit)
-
-
-@njit(cache=True, nogil=True, fastmath=True)
-def _first_hit(front, half_width, inverse, tx, ty, scale, near, rough, cliffs, middle, output):  # type: ignore[no-untyped-def]
+def _first_hit(front, half_width, inverse, tx, ty, scale, near, rough, output):  # type: ignore[no-untyped-def]
     """Fill `output` (n, n, 5); `rough` (m, m) holds depths to start from, or nothing. Scale is of n pixels."""
     size = output.shape[0]
     plane = front.shape[0]
@@ -103,8 +84,6 @@ def _first_hit(front, half_width, inverse, tx, ty, scale, near, rough, cliffs, m
                 t -= max(0.7 * gap, 1e-3) / dz
             output[i, j, 3] = half_width - (row + 0.5) / k
             output[i, j, 4] = (column + 0.5) / k - half_width
-            if cliffs.shape[0] > 0 and cliffs[int(row + 0.5), int(column + 0.5)] > 0:
-                row, column = _beyond_top(front, cliffs, row, column, oz + t * dz, k, limit, middle)
             a, b = int(row), int(column)
             fr, fc = row - a, column - b
             for c in range(1, 3):
@@ -114,34 +93,22 @@ def _first_hit(front, half_width, inverse, tx, ty, scale, near, rough, cliffs, m
             output[i, j, 0] = t
 
 
-def first_hit(
-    planes: TriPlanes,
-    rotation: NDArray[np.floating],
-    translation: NDArray[np.floating],
-    size: int,
-    cliffs: NDArray[np.uint8] = _NO_CLIFFS,
-    middle: float = 0.0,
-) -> Array:
-    """(size, size, 5): depth towards the viewer, photo u and v, and canonical y and x of what each pixel sees.
-
-    `cliffs` (P, P): where the front plane falls off at the head's edge; what is seen there continues the skin
-    towards the canonical height `middle`.
-    """
+def first_hit(planes: TriPlanes, rotation: NDArray[np.floating], translation: NDArray[np.floating], size: int) -> Array:
+    """(size, size, 5): depth towards the viewer, photo u and v, and canonical y and x of what each pixel sees."""
     near = np.float32(planes.depth_range[1])
     half_width = np.float32(planes.half_width)
     inverse = np.ascontiguousarray(rotation_matrix(rotation).T, np.float32)
     x, y = np.float32(translation[0]), np.float32(translation[1])
-    row = np.float32((planes.half_width - middle) * planes.front.shape[0] / (2 * planes.half_width))
 
-    def hit(pixels: int, start: Array, falls: NDArray[np.uint8]) -> Array:
+    def hit(pixels: int, start: Array) -> Array:
         output = np.empty((pixels, pixels, 5), np.float32)
         scale = np.float32(scale_of(translation, pixels))
-        _first_hit(planes.front, half_width, inverse, x, y, scale, near, start, falls, row, output)
+        _first_hit(planes.front, half_width, inverse, x, y, scale, near, start, output)
         return output
 
     # A rough picture first: the nearest depth around each of its pixels is where the rays of the fine one start.
-    rough = np.ascontiguousarray(hit(size // _ROUGH, _NOWHERE, _NO_CLIFFS)[..., 0])
-    return hit(size, cv2.dilate(rough, np.ones((3, 3), np.uint8)) + np.float32(0.01), cliffs)
+    rough = np.ascontiguousarray(hit(size // _ROUGH, _NOWHERE)[..., 0])
+    return hit(size, cv2.dilate(rough, np.ones((3, 3), np.uint8)) + np.float32(0.01))
 
 
 @njit(cache=True, nogil=True)

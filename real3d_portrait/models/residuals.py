@@ -160,7 +160,7 @@ class Residuals:
     def lift(self, model: FaceModel, fit: FaceFit, photo: NDArray[np.uint8]) -> LearnedHead:
         """Photo (S, S, 4) colour and matte with its face fit → the head with its residuals."""
         size = photo.shape[0]
-        head, planes = lift(model, fit, size, photo=photo)
+        head, planes = lift(model, fit, size)
         share = np.zeros((VIEW, VIEW), np.float32)
         motion = None
         if self.i2p is None and self.ma is None:
@@ -171,7 +171,7 @@ class Residuals:
         if self.i2p is not None:
             depth, added = self.i2p(view)[0]
             share = np.ascontiguousarray(added.numpy())
-            head, planes = lift(model, fit, size, depth_at(depth, sheet).numpy(), photo)
+            head, planes = lift(model, fit, size, depth_at(depth, sheet).numpy())
         if self.ma is not None:
             fields = motion_basis(self.ma, self.ma.fields(view)[0], sheet).numpy()
             shift = model.vertices(fit.identity, fit.expression, fit.offset) - head.neutral

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
-import cv2
 import numpy as np
 import pytest
 import torch
@@ -13,7 +10,6 @@ from real3d_portrait.face.camera import project, rotation_matrix, scale_of
 from real3d_portrait.face.face_model import FaceModel
 from real3d_portrait.face.fitting import FaceFit
 from real3d_portrait.face.topology import OVAL
-from real3d_portrait.models.head_edge import PhotoEdge
 from real3d_portrait.models.head_sheet import LIP_PAIRS, extend, keep_apart, sheet_faces
 from real3d_portrait.models.i2p import LiftedHead, lift
 from real3d_portrait.models.motion_adapter import diff_plane, motion_code
@@ -117,37 +113,6 @@ def test_first_hit_agrees_with_volume_rendering_of_the_tri_planes(
     assert (error > 1.5).mean() < 0.05  # depth steps, where the expected coordinate lies on neither surface
 
 
-def test_a_turn_continues_the_skin_over_the_heads_edge(model: FaceModel) -> None:
-    straight = FaceFit(
-        np.zeros(model.n_identity), np.zeros(model.n_expression), np.zeros(3), np.array([0, 0, -0.3]),
-        np.zeros((478, 3)),
-    )  # fmt: skip
-    outline = project(model.mean[OVAL], straight.rotation, straight.translation, SIZE)[:, :2]
-    matte = np.zeros((SIZE, SIZE), np.float32)
-    cv2.fillPoly(matte, [np.rint(outline).astype(np.int32)], 1.0)  # a face alone before the background
-    head, planes = lift(
-        model,
-        straight,
-        SIZE,
-        photo=np.dstack([np.full((SIZE, SIZE, 3), 128, np.uint8), (255 * matte).astype(np.uint8)]),
-    )
-    rotation = np.array([np.radians(20.0), 0.0, 0.0])
-    turn = rotation_matrix(rotation)
-    still = np.zeros_like(head.neutral)
-
-    def width(of: LiftedHead) -> float:
-        diff, sheet = diff_plane(of, planes, still, turn)
-        cliffs = of.cliffs(sheet, turn)
-        assert not cliffs[:, 300:].any()  # the side that turns away has none
-        hit = first_hit(planes + diff, rotation, straight.translation, SIZE, cliffs, -0.1)
-        shown = cv2.remap(matte, hit[..., 1] - 0.5, hit[..., 2] - 0.5, cv2.INTER_LINEAR)
-        return float(shown[SIZE // 2 : 3 * SIZE // 4].sum(1).mean())
-
-    # Pixels of skin where a slope would show the background.
-    assert width(head) > width(replace(head, drop=0 * head.drop, edge=PhotoEdge.unknown(head.neutral))) + 1
-    assert not head.cliffs(head.deform(still, np.eye(3)), np.eye(3)).any()
-
-
 def test_a_turn_moves_near_points_against_far_ones(lifted: tuple[LiftedHead, TriPlanes], fit: FaceFit) -> None:
     _, planes = lifted
     before = first_hit(planes, fit.rotation, fit.translation, SIZE)
@@ -167,7 +132,7 @@ def test_lips_that_passed_through_each_other_meet(model: FaceModel) -> None:
 
 
 def test_the_jaw_drags_the_neck_less_and_less(model: FaceModel) -> None:
-    sheet, drag, _ = extend(model.mean, PhotoEdge.unknown(model.mean))
+    sheet, drag = extend(model.mean)
     reach = np.linalg.norm(sheet[478:, None, :2] - model.mean[None, OVAL, :2], axis=-1).min(1)
     pull = drag.sum(1)
     assert pull.max() <= 1
