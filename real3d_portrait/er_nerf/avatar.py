@@ -17,7 +17,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
+from safetensors.torch import save as to_bytes
 from torch import Tensor
 
 from ..errors import InputError, Real3DError
@@ -104,7 +105,8 @@ class Avatar:
             state = {key: value.contiguous().cpu() for key, value in self.model.state_dict().items()}
             # The bits say all that rendering needs; the grid behind them is four times the rest.
             state.pop("occupancy.density")
-            save_file(state, new / _WEIGHTS)
+            # As bytes: a file of the library's own making could be read by nobody else.
+            (new / _WEIGHTS).write_bytes(to_bytes(state))
             np.savez(new / _SCENE, poses=self.poses, eyes=self.eyes)
             cv2.imwrite(str(new / _PLATE), cv2.cvtColor(self.plate, cv2.COLOR_RGB2BGR))
             (new / FACTS_FILE).write_text(json.dumps(facts, indent=1))

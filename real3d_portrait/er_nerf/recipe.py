@@ -167,7 +167,8 @@ def _prepared(paths: list[Path], folder: TrainingFolder, size: int, hearing: Hea
     try:
         data = prepare_video(paths, folder.data, size, compact_parts.face_model(), hearing, told)
     except BaseException:
-        folder.give_up()
+        if not folder.plan.get("prepared"):  # else there is a state that other data may still serve
+            folder.give_up()
         raise
     folder.keep(prepared=True)
     return data

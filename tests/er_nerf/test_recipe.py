@@ -28,7 +28,7 @@ from real3d_portrait.er_nerf.training_folder import (
     TrainingFolder,
 )
 from real3d_portrait.er_nerf.training_log import CURVE, EVENTS, PREVIEW, TrainingLog
-from real3d_portrait.errors import ConflictingInputsError, VideoMissingError
+from real3d_portrait.errors import ConflictingInputsError, InputError, VideoMissingError
 from real3d_portrait.provenance.verify import Marking, verify
 from tests.er_nerf.synthetic_head import small_config, synthetic_data
 from tests.example_inputs import speech
@@ -177,6 +177,17 @@ def test_an_interrupted_preparation_begins_again(video: Path, tmp_path: Path) ->
     # Nothing of worth was lost, so other arguments are welcome; this video then proves to be none.
     assert cli.main(command(video, folder.folder)) == 2
     assert not folder.folder.exists()
+
+
+def test_damaged_data_are_made_again_and_the_state_stays(video: Path, tmp_path: Path) -> None:
+    folder = prepared(tmp_path / "me", video)
+    (folder / STATE_FILE).write_bytes(b"hours of work")
+    (folder / "data" / "track.npz").write_bytes(b"PK")
+    # The stand-in for a video cannot be prepared; what is left then is as it was.
+    with pytest.raises(InputError, match=r"me\.mp4"):
+        train_avatar(video, folder, steps=STEPS, size=SIZE, device="cpu")
+    assert (folder / STATE_FILE).read_bytes() == b"hours of work"
+    assert (folder / "training.json").is_file()
 
 
 def test_damaged_states_say_what_to_do(video: Path, tmp_path: Path) -> None:
