@@ -27,7 +27,9 @@ def run(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run([*COMMAND, *arguments], cwd=cwd, capture_output=True, text=True, timeout=120)
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["animate", "--help"], ["swap-background", "--help"]])
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["animate", "--help"], ["swap-background", "--help"], ["avatar", "train", "--help"]]
+)
 def test_help_needs_no_heavy_library(arguments: list[str]) -> None:
     code = (
         "import sys; from real3d_portrait.cli import main\n"

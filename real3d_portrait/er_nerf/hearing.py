@@ -109,7 +109,11 @@ class ReadyHearing:
         if len(windows) < (len(samples) / SAMPLE_RATE - _SHORT) * _FPS:
             needed = round(len(samples) / SAMPLE_RATE * _FPS)
             raise FeaturesError(path=self._files[path], reason=f"it has {len(windows)} frames, the video {needed}")
-        return lambda frames, first=0: windows[(first + np.arange(frames)).clip(0, len(windows) - 1)]
+
+        def heard(frames: int, first: int = 0) -> Array:
+            return windows[(first + np.arange(frames)).clip(0, len(windows) - 1)]
+
+        return heard
 
 
 def hearing_of(kind: str, device: str = "cpu") -> Hearing:
