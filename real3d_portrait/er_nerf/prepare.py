@@ -203,7 +203,7 @@ def _write(takes: list[_Take], folder: Path, size: int, tell: Progress) -> Avata
 
     with ExitStack() as stack:
         for _ in range(min(cores(), _MOST_SEGMENTERS)):
-            free.put(stack.enter_context(FrameSegmenter()))
+            free.put(stack.enter_context(FrameSegmenter(mirrored=False)))
         for done, (which, frame, parts) in enumerate(in_parallel(part, count)):
             i = int(starts[which]) + frame
             frames[i], torso[i] = parts.picture, parts.torso
