@@ -8,6 +8,7 @@ import pickle
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 from zipfile import BadZipFile
@@ -37,6 +38,7 @@ _EYE_NOISE = 0.05
 _SHIFT = 1e-3  # of samples that shall look alike
 _EDGE_WEIGHT = 0.1
 _PATCH = 32
+_OTHER_SHARE = 0.5  # of the pixels that are seen before a random colour
 _MARGIN = 9  # pixels by which mattes grow before empty space is carved by them
 
 
@@ -56,6 +58,7 @@ class TrainingSettings:
     lips_share: float = 0.0  # of a step's pixels that are drawn in the lips' square
     carve: bool = False  # begin with the visual hull of the head's mattes instead of all that cameras see
     final_rate: float = 0.5  # learning rate of head and torso at their end
+    any_backdrop: bool = False  # learn before random colours too: opacity, which one plate alone leaves open
     frame_codes: bool = True  # a code for each frame; without, the first for all, as at test
     average_every: int = 1000
     average_decay: float = 0.95
@@ -79,6 +82,7 @@ def short_settings(steps: int, rays: int = 4096, seed: int = 0) -> TrainingSetti
         frames=8,
         lips_share=0.25,
         carve=True,
+        any_backdrop=True,
         final_rate=0.1,
         frame_codes=False,
         average_every=max(1, steps // 800),
@@ -107,7 +111,6 @@ class Progress:
     step: int  # of the stage
     steps: int
     loss: float
-    seconds_left: float  # of the whole training, from the speed so far
 
 
 class Trainer:
@@ -221,28 +224,39 @@ class Trainer:
                 break
             left -= len(pixels)
             origin, directions = pixel_rays(self.poses[frame], data.camera(frame), pixels.to(self.device))
+            background = self._backdrop(frame, pixels, self._plate(frame, pixels))
+            target = self._colours(data.frames[frame], pixels)
+            if settings.any_backdrop and data.head is not None and not lips:
+                shown = 1 - self._colours(data.head[frame][..., None], pixels)
+                other = self._uniform(len(pixels), 3) - background
+                other *= self._uniform(len(pixels), 1) < _OTHER_SHARE
+                background, target = background + other, target + shown * other
             parts.append(
                 _Batch(
                     [frame],
                     origin.expand_as(directions),
                     directions,
                     torch.full((len(pixels),), len(parts), device=self.device),
-                    self._backdrop(frame, pixels),
-                    self._colours(data.frames[frame], pixels),
+                    background,
+                    target,
                     box_mask(pixels, width, data.face[frame]).to(self.device),
                     [(len(pixels), side)],
                 )
             )
         lists = list(zip(*parts, strict=True))
-        joined = [sum(part, []) if isinstance(part[0], list) else torch.cat(part) for part in lists]
+        joined = [list(chain(*part)) if isinstance(part[0], list) else torch.cat(part) for part in lists]
         return _Batch(*joined)
 
     def _colours(self, picture: np.ndarray[Any, Any], pixels: Tensor) -> Tensor:
         flat = picture.reshape(-1, picture.shape[-1])[pixels.numpy()]
         return torch.from_numpy(flat.astype(np.float32) / 255).to(self.device)
 
-    def _backdrop(self, frame: int, pixels: Tensor) -> Tensor:
-        torso, plate = self._colours(self.data.torso[frame], pixels), self._colours(self.data.plate(frame), pixels)
+    def _plate(self, frame: int, pixels: Tensor) -> Tensor:
+        return self._colours(self.data.plate(frame), pixels)
+
+    def _backdrop(self, frame: int, pixels: Tensor, plate: Tensor) -> Tensor:
+        """(N, 3) the true torso over a plate."""
+        torso = self._colours(self.data.torso[frame], pixels)
         return torso[:, :3] * torso[:, 3:] + plate * (1 - torso[:, 3:])
 
     def _conditions(self, frames: list[int]) -> Conditions:
@@ -277,10 +291,10 @@ class Trainer:
         height, width = self.data.frames.shape[1:3]
         pixels = self._random(self.settings.rays, height * width)
         points = picture_points(height, width, pixels).to(self.device)
-        plate = self._colours(self.data.plate(frame), pixels)
+        plate = self._uniform(len(pixels), 3) if self.settings.any_backdrop else self._plate(frame, pixels)
         found = self.model.render_torso(points, self.poses[frame], plate, self._row(frame), everywhere=not self.step)
         assert self.model.torso is not None
-        return torso_loss(found.picture, self._backdrop(frame, pixels), self.model.torso.anchors)
+        return torso_loss(found.picture, self._backdrop(frame, pixels, plate), self.model.torso.anchors)
 
     @torch.no_grad()
     def _refresh(self, stage: str) -> None:
@@ -318,18 +332,13 @@ class Trainer:
         Returns:
             Whether the end was reached.
         """
-        total = sum(self.settings.steps(stage) for stage in self.stages)
-        begun = sum(self.settings.steps(stage) for stage in self.stages[: self.stage]) + self.step
-        start = saved = time.monotonic()
-        count = 0
+        saved = time.monotonic()
         while not self.done:
             stage, step = self.stages[self.stage], self.step
             loss = self.train_step()
-            count += 1
             now = time.monotonic()
             if on_step is not None:
-                left = (now - start) / count * (total - begun - count)
-                on_step(Progress(stage, step + 1, self.settings.steps(stage), loss, left))
+                on_step(Progress(stage, step + 1, self.settings.steps(stage), loss))
             if folder is not None and now - saved > save_every:
                 self.save(folder / STATE_FILE)
                 saved = now
