@@ -28,7 +28,7 @@ class Draft:
     Attributes:
         standing: None before the first piece is whole, then what `draft_player` takes: `at`, the folder; `made`,
             whole pieces; `type` of the media; seconds of the whole video (`length`), of a piece (`piece`), and until
-            the last one will be there (`left`).
+            the last one will be there (`left`, 0 only when it is).
     """
 
     def __init__(self, folder: Path) -> None:
@@ -49,7 +49,7 @@ class Draft:
         from real3d_portrait.media.pieces import PieceWriter
         from real3d_portrait.motion.motion import FPS
 
-        began, broken = 0.0, False
+        began, count, broken = 0.0, 0, False
         with closing(frames):  # type: ignore[type-var]
             try:
                 for count, frame in enumerate(frames, 1):
@@ -57,8 +57,9 @@ class Draft:
                     try:
                         if not broken:
                             self._writer = self._writer or PieceWriter(self._folder, frame.shape[:2], FPS, audio)
-                            self._copy(self._writer, frame, count == total)
-                            self._tell(self._writer, count, total, time.monotonic() - began)
+                            self._writer.write(_opaque(frame))
+                            left = _CAUTION * (time.monotonic() - began) * (total - count) / count
+                            self._tell(self._writer, total, max(left, 0.01))
                     except (OSError, ValueError, FFmpegError) as error:
                         _LOGGER.warning("the draft ends early: %s", type(error).__name__)
                         broken = True
@@ -67,16 +68,9 @@ class Draft:
                 if self._writer:
                     with suppress(OSError, ValueError, FFmpegError):
                         self._writer.close()
+                        self._tell(self._writer, count, 0)
 
-    def _copy(self, writer: PieceWriter, frame: Frame, last: bool) -> None:
-        if frame.shape[2] == 4:
-            alpha = frame[..., 3:].astype("uint16")
-            frame = ((alpha * frame[..., :3] + (255 - alpha) * _GREY) // 255).astype("uint8")
-        writer.write(frame)
-        if last:
-            writer.close()
-
-    def _tell(self, writer: PieceWriter, count: int, total: int, spent: float) -> None:
+    def _tell(self, writer: PieceWriter, total: int, left: float) -> None:
         if writer.made:
             self.standing = {
                 "at": str(self._folder),
@@ -84,5 +78,12 @@ class Draft:
                 "type": writer.media_type,
                 "length": total / writer.fps,
                 "piece": writer.piece,
-                "left": round(_CAUTION * spent * (total - count) / count, 2),
+                "left": round(left, 2),
             }
+
+
+def _opaque(frame: Frame) -> Frame:
+    if frame.shape[2] == 3:
+        return frame
+    alpha = frame[..., 3:].astype("uint16")
+    return ((alpha * frame[..., :3] + (255 - alpha) * _GREY) // 255).astype("uint8")

@@ -96,9 +96,9 @@ document.addEventListener('loadeddata', event => {
 watch('value', () => {
     const {at, over} = props.value || {};
     if (!at || !Source) end();
-    else if (over) setTimeout(mine => mine === run && end(), 5000, run);  // nothing of it will play in its place
     else if (run?.at === at) feed(run);
-    else begin(at);
+    else if (!over) begin(at);
+    if (over) setTimeout(mine => mine === run && end(), 5000, run);  // nothing of it will play in its place
 });
 """
 

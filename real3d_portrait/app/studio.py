@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import logging
 import secrets
+import shutil
 import tempfile
 import time
 import traceback
@@ -12,7 +13,7 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Lock
+from threading import Lock, Timer
 from typing import Any
 
 import gradio as gr
@@ -33,6 +34,7 @@ from real3d_portrait.errors import OutOfMemoryError, Real3DError, UnexpectedErro
 
 _LOGGER = logging.getLogger(__name__)
 _BREATH = 1.5  # seconds
+_LINGER = 10.0  # seconds that a draft is there after its video
 Report = Callable[[Any], None]
 Outputs = tuple[Any, ...]
 
@@ -173,15 +175,16 @@ class Studio:
             with self._slot, tempfile.TemporaryDirectory(prefix="real3d-portrait-") as folder:
                 return work(_Task(endpoint.name, _arguments(values), Path(folder), report, draft))
 
-        following, yielded, begun = Watch(job).follow(), time.monotonic(), False
+        following, yielded, told = Watch(job).follow(), time.monotonic(), 0
         try:
             while True:
                 _show(progress, next(following))
-                begins = bool(draft and draft.standing) and not begun
+                # 1: the draft can be played, 2: it is whole.
+                news = 0 if not draft or not draft.standing else 1 if draft.standing["left"] else 2
                 # Between two yields nobody can cancel; but each one hides the progress for a moment.
-                if begins or time.monotonic() - yielded > _BREATH:
+                if news > told or time.monotonic() - yielded > _BREATH:
                     yield None
-                    yielded, begun = time.monotonic(), begun or begins
+                    yielded, told = time.monotonic(), news
         except StopIteration as ended:
             made = ended.value
         except AbandonedError:
@@ -238,12 +241,20 @@ class Studio:
 
 @contextmanager
 def _drafting(wanted: bool) -> Iterator[Draft | None]:
-    """A draft among what the app serves, for as long as its video is being made."""
+    """A draft among what the app serves, there for as long as its video is being made and little longer."""
     if not wanted:
         yield None
         return
-    with tempfile.TemporaryDirectory(prefix="draft-", dir=_cache(), ignore_cleanup_errors=True) as folder:
+    folder = tempfile.mkdtemp(prefix="draft-", dir=_cache())
+    try:
         yield Draft(Path(folder))
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    # The page may still want the last pieces.
+    remove = Timer(_LINGER, shutil.rmtree, (folder,), {"ignore_errors": True})
+    remove.daemon = True
+    remove.start()
 
 
 def _standing(draft: Draft | None, over: bool) -> Any:

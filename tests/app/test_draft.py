@@ -41,9 +41,12 @@ def test_who_begins_when_the_rest_comes_in_time_never_waits(tmp_path: Path) -> N
         if begun is None and now["left"] <= now["length"] - now["piece"]:
             begun = time.monotonic()
     assert begun
+    assert draft.standing
+    came[draft.standing["made"]] = time.monotonic()
     assert begun - min(came.values()) > 0.3  # at once would have been too early
     due = {1: 0.0} | {made: (12 + 25 * (made - 2)) / 25 for made in range(2, 6)}
-    assert all(came[made] <= begun + due[made] for made in due)
+    late = 0.5  # seconds that a busy machine may sleep longer than it should
+    assert all(came[made] <= begun + due[made] + late for made in due)
 
 
 def test_a_transparent_video_stands_before_grey(tmp_path: Path) -> None:

@@ -37,9 +37,11 @@ def test_audio_driven_from_upload_to_download(server: Server, tmp_path: Path) ->
 def test_a_draft_plays_without_a_halt_until_the_video_takes_over(server: Server, tmp_path: Path) -> None:
     with page(server.url) as opened:
         choose(opened, "Photo", PORTRAIT)
-        choose(opened, "Speech", speech(tmp_path / "voice.wav", 3))
+        choose(opened, "Speech", speech(tmp_path / "voice.wav", 5))
         opened.locator("audio, .waveform-container, #waveform").first.wait_for(state="attached")
         opened.get_by_label("The person shown agreed", exact=False).first.check()
+        opened.get_by_role("button", name="Advanced: picture and file").locator("visible=true").click()
+        opened.get_by_label("256", exact=True).locator("visible=true").check()
         opened.evaluate(LISTEN)
         opened.get_by_role("button", name="Make it talk").click()
         draft = opened.locator("figure video")
