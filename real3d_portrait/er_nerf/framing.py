@@ -15,7 +15,8 @@ log = logging.getLogger(__name__)
 
 _CROP = 2.4  # face heights
 _ROOM, _LEAST_ROOM = 1.3, 1.1  # of the landmarks' extent over the whole shot: what is wanted, and needed
-_FACE_ROW = 0.47  # where the landmarks' middle stands in the crop
+_PLACE = (0.5, 0.47)  # of the landmarks' middle in the crop
+_ASIDE = 0.08  # of the side by which it may move for the sake of other shots
 _TIGHTER = np.arange(1.0, 0.79, -0.05)  # crops that are tried so that more shots can have the same
 _SHIFT = 0.06  # of the side by which the place may differ
 
@@ -52,6 +53,8 @@ def frame_alike(shots: Sequence[Shot]) -> list[tuple[Shot, Crop]]:
     best: tuple[float, float, Array, list[Shot]] | None = None
     for ratio in largest * _TIGHTER:
         low, high = _places(main, ratio * main.face, 0.0)
+        best_place = np.clip(_PLACE, low, high)
+        low, high = np.maximum(low, best_place - _ASIDE), np.minimum(high, best_place + _ASIDE)
         kept = [main]
         for shot in others:
             lowest, highest = _places(shot, ratio * shot.face, _SHIFT)
@@ -61,7 +64,7 @@ def frame_alike(shots: Sequence[Shot]) -> list[tuple[Shot, Crop]]:
                 kept.append(shot)
         worth = ratio * sum(len(shot) for shot in kept)
         if best is None or worth > best[0]:
-            best = worth, ratio, np.clip([0.5, _FACE_ROW], low, high), kept
+            best = worth, ratio, np.clip(_PLACE, low, high), kept
     assert best is not None
     _, ratio, place, kept = best
     crops = []

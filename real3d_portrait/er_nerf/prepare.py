@@ -38,7 +38,7 @@ from .layers import (
     person_alpha,
     torso_picture,
 )
-from .shots import FPS, Shot, find_shots, frames_at_25_fps, look_into, named
+from .shots import FPS, Shot, check_length, find_shots, frames_at_25_fps, look_into, named
 from .speech import why_no_speech
 from .video_errors import AvatarNoSpeechError
 
@@ -137,6 +137,7 @@ def _takes(
 ) -> list[_Take]:
     """The shots that can be framed alike, the longest last."""
     crops = frame_alike(sorted(shots, key=len))
+    check_length(list(sounds), sum(len(shot) for shot, _ in crops) / FPS)
     landmarks = [crop.points(shot.landmarks, size) for shot, crop in crops]
     whole = np.concatenate(landmarks)
     number = np.repeat(np.arange(len(crops)), [len(shot) for shot, _ in crops])

@@ -76,7 +76,7 @@ def look_into(paths: Sequence[Path]) -> list[VideoInfo]:
         AvatarVideoTooShortError. What `media.video.probe` raises.
     """
     infos = [probe(path) for path in paths]
-    _check_length(paths, sum(info.seconds for info in infos))
+    check_length(paths, sum(info.seconds for info in infos))
     return infos
 
 
@@ -100,7 +100,7 @@ def find_shots(paths: Sequence[Path], infos: Sequence[VideoInfo], model: FaceMod
     if not shots:
         raise VideoWithoutFaceError(path=paths[0])
     long = [shot for shot in shots if len(shot) >= SHORTEST_SHOT * FPS]
-    _check_length(paths, sum(len(shot) for shot in long) / FPS)
+    check_length(paths, sum(len(shot) for shot in long) / FPS)
     for shot in long:
         _check_face(shot)
     _check_one_person(long, model)
@@ -112,7 +112,8 @@ def named(paths: Sequence[Path]) -> str:
     return f"'{paths[0]}'" if len(paths) == 1 else f"'{paths[0]}' and what came with it"
 
 
-def _check_length(paths: Sequence[Path], seconds: float) -> None:
+def check_length(paths: Sequence[Path], seconds: float) -> None:
+    """Raises AvatarVideoTooShortError where shots of so many seconds in all do not do."""
     if seconds < SHORTEST:
         raise AvatarVideoTooShortError(
             what=named(paths), seconds=round(seconds, 1), shot=SHORTEST_SHOT, minimum=SHORTEST
