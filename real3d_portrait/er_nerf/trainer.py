@@ -38,7 +38,7 @@ _EYE_NOISE = 0.05
 _SHIFT = 1e-3  # of samples that shall look alike
 _EDGE_WEIGHT = 0.1
 _PATCH = 32
-_OTHER_SHARE = 0.5  # of the pixels that are seen before a random colour
+_OTHER_SHARE = 0.25  # of the pixels that are seen before a random colour
 _MARGIN = 9  # pixels by which mattes grow before empty space is carved by them
 
 
