@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 
 from real3d_portrait.app.draft import Draft
-from real3d_portrait.controls import Controls, Progress
 from real3d_portrait.errors import (
     ConflictingInputsError,
     InputError,
@@ -153,6 +152,7 @@ class AvatarRendering:
     def _render(self, audio: Path | None, output: Path, controls: dict[str, Any], features: Any = None) -> Clip:
         from real3d_portrait.app.rendering import labelled
         from real3d_portrait.background import Background
+        from real3d_portrait.controls import Controls, Progress
         from real3d_portrait.er_nerf.speaking import render_avatar
 
         settings = Controls(**controls)
