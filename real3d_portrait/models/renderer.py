@@ -19,7 +19,7 @@ from .triplane import TriPlanes
 
 Array = NDArray[np.float32]
 
-_REFINE = 6  # secant steps at a crossing: the side of a nose needs them, a smooth surface the first alone
+_REFINE = 6  # secant steps at a crossing: the side of a turned head needs them, a smooth surface the first alone
 _ROUGH = 4  # pixels of a frame to one of the rough picture, each way
 _NOWHERE = np.empty((0, 0), np.float32)
 
