@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import gradio as gr
 from gradio.components import Component
 
 from real3d_portrait.resources import resource
 
 
-def examples(rows: list[tuple[str, ...]], inputs: list[Component]) -> None:
+def examples(rows: Sequence[tuple[str, ...]], inputs: list[Component]) -> None:
     """Thumbnails that fill the inputs and show the finished result.
 
     Args:
