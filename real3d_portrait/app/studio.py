@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import inspect
 import logging
 import secrets
@@ -10,7 +11,7 @@ import tempfile
 import time
 import traceback
 from collections.abc import Callable, Generator, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock, Timer
@@ -173,7 +174,10 @@ class Studio:
         def job(report: Report) -> Outputs:
             # A job that was given up may take a moment to notice.
             with self._slot, tempfile.TemporaryDirectory(prefix="real3d-portrait-") as folder:
-                return work(_Task(endpoint.name, _arguments(values), Path(folder), report, draft))
+                try:
+                    return work(_Task(endpoint.name, _arguments(values), Path(folder), report, draft))
+                finally:
+                    _trim_memory()
 
         following, yielded, told = Watch(job).follow(), time.monotonic(), 0
         try:
@@ -255,6 +259,12 @@ def _drafting(wanted: bool) -> Iterator[Draft | None]:
     remove = Timer(_LINGER, shutil.rmtree, (folder,), {"ignore_errors": True})
     remove.daemon = True
     remove.start()
+
+
+def _trim_memory() -> None:
+    """Give back what the C library keeps for each thread that ever asked for memory; only glibc's has this way."""
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL("libc.so.6").malloc_trim(0)
 
 
 def _standing(draft: Draft | None, over: bool) -> Any:
