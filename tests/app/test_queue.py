@@ -63,15 +63,23 @@ def test_three_visitors_with_seven_requests_each_all_end_in_flat_memory(own: Ser
 def test_a_visitor_who_leaves_or_cancels_frees_the_slot(own: Server, tmp_path: Path) -> None:
     long = speech(tmp_path / "long.wav", 40)
     script = (
-        "import sys; from gradio_client import Client, handle_file\n"
+        "import sys, time; from gradio_client import Client, handle_file\n"
         "c = Client(sys.argv[1], verbose=False)\n"
-        "c.predict(portrait=handle_file(sys.argv[2]), audio=handle_file(sys.argv[3]), consent=True, size=256,"
-        " api_name='/audio_driven')"
+        "job = c.submit(portrait=handle_file(sys.argv[2]), audio=handle_file(sys.argv[3]), consent=True, size=256,"
+        " api_name='/audio_driven')\n"
+        "while not job.status().progress_data: time.sleep(0.05)\n"
+        "print('seen', flush=True); job.result()"
     )
-    visitor = subprocess.Popen([sys.executable, "-c", script, own.url, PORTRAIT, long])
-    _wait_until(lambda: own.files() != [])
+    visitor = subprocess.Popen(
+        [sys.executable, "-c", script, own.url, PORTRAIT, long], stdout=subprocess.PIPE, text=True
+    )
+    assert visitor.stdout
+    assert visitor.stdout.readline() == "seen\n"
+    left = own.files()
+    assert left
     visitor.kill()
     visitor.wait()
+    _wait_until(lambda: own.files() != left, 20)
     job = own.client().submit(
         portrait=handle_file(PORTRAIT), audio=handle_file(long), consent=True, size=256, api_name="/audio_driven"
     )
