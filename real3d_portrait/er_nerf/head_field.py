@@ -41,7 +41,9 @@ class Conditions(NamedTuple):
 
     def rows(self, frame: Tensor) -> Conditions:
         """Those of each point; frame: (N,) which of the frames it belongs to."""
-        return Conditions(self.audio[frame], self.eye[frame], self.code[frame])
+        # A product sums its gradient in one order; indexing does not on several threads, and resuming would show it.
+        chosen = F.one_hot(frame, len(self.audio)).to(self.audio.dtype)
+        return Conditions(*(chosen @ part for part in self))
 
 
 class HeadSamples(NamedTuple):
