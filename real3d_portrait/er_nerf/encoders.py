@@ -98,7 +98,7 @@ class GridEncoder(nn.Module):
         rows, weights = self.corners(points)
         unit = (points.detach() + 1) / 2
         inside = ((unit >= 0) & (unit <= 1)).all(-1)
-        values = self.table.index_select(0, rows.flatten()).view(*rows.shape, -1)  # (N, L, 4, C)
+        values = self.table.index_select(0, rows.flatten()).view(*rows.shape, self.table.shape[1])  # (N, L, 4, C)
         features = (values * weights[..., None]).sum(2).flatten(1)
         return features * inside[:, None]
 

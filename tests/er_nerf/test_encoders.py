@@ -76,6 +76,12 @@ def test_outside_the_box_there_is_nothing() -> None:
     assert (grid(points)[2:] != 0).all()
 
 
+def test_no_points_have_no_features() -> None:
+    grid = one_level(8)
+    for form in (grid, grid.look_up):
+        assert form(torch.empty(0, 2)).shape == (0, 1)
+
+
 def test_levels_grow_geometrically_within_their_tables() -> None:
     config = ErNerfConfig().planes
     levels = grid_levels(config)
