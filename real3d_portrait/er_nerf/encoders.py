@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import math
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -11,6 +13,8 @@ from torch import Tensor, nn
 
 from .config import GridConfig
 from .grid_kernels import GridLookUp
+
+_LOGGER = logging.getLogger(__name__)
 
 _PRIME = 2654435761  # of the spatial hash (Teschner et al. 2003)
 _INITIAL = 1e-4
@@ -46,6 +50,21 @@ def grid_levels(config: GridConfig) -> list[GridLevel]:
     return levels
 
 
+@cache
+def triton_runs(device: torch.device) -> bool:
+    """Whether grids can be looked up there by Triton, which is optional; tried out once."""
+    try:
+        from .grid_triton import try_out
+
+        try_out(device)
+    except ImportError:
+        return False
+    except Exception as error:  # no C compiler, a GPU too old: Triton has no common class for them
+        _LOGGER.warning("grids are looked up without Triton, which is slower: %s", error)
+        return False
+    return True
+
+
 class GridEncoder(nn.Module):
     """Bilinear features of a point of the square [-1, 1]², all levels one after another; zero outside."""
 
@@ -54,6 +73,7 @@ class GridEncoder(nn.Module):
     _resolution: Tensor
     _rows: Tensor
     _offset: Tensor
+    _facts: Tensor  # (L, 4) int64: resolution, rows, offset, hashed
 
     def __init__(self, config: GridConfig) -> None:
         super().__init__()
@@ -67,7 +87,7 @@ class GridEncoder(nn.Module):
             values = torch.tensor([getattr(level, name) for level in self.levels])
             self.register_buffer(f"_{name}", values, persistent=False)
         self._scales = np.array([level.scale for level in self.levels], np.float32)
-        self._facts = np.array([level[1:] for level in self.levels], np.int64)
+        self.register_buffer("_facts", torch.tensor([level[1:] for level in self.levels]), persistent=False)
 
     def corners(self, points: Tensor) -> tuple[Tensor, Tensor]:
         """(N, 2) -> rows of the table (N, L, 4) and bilinear weights (N, L, 4); the first axis changes fastest."""
@@ -88,10 +108,19 @@ class GridEncoder(nn.Module):
         return rows, torch.stack([left * up, right * up, left * down, right * down], -1)
 
     def forward(self, points: Tensor) -> Tensor:
-        """points: (N, 2) -> (N, levels * features); on a CPU in one pass, elsewhere by `look_up`."""
-        if points.device.type == "cpu" and points.dtype == self.table.dtype == torch.float32:
-            return GridLookUp.apply(points, self.table, self._scales, self._facts)
+        """points: (N, 2) -> (N, levels * features); on a CPU and by Triton in one pass, elsewhere by `look_up`."""
+        if points.dtype == self.table.dtype == torch.float32:
+            if points.device.type == "cpu":
+                return GridLookUp.apply(points, self.table, self._scales, self._facts.numpy())
+            if points.device.type == "cuda" and triton_runs(points.device):
+                return self.look_up_by_triton(points)
         return self.look_up(points)
+
+    def look_up_by_triton(self, points: Tensor) -> Tensor:
+        """The same by Triton's kernels, on CUDA alone. Raises ImportError where there is no Triton."""
+        from .grid_triton import TritonLookUp
+
+        return TritonLookUp.apply(points, self.table, self._scale, self._facts)
 
     def look_up(self, points: Tensor) -> Tensor:
         """The same in PyTorch alone, on any device."""
