@@ -26,9 +26,10 @@ import torch
 from benchmarks.avatar_variants import VARIANTS, build
 from benchmarks.yardstick import flat
 from real3d_portrait.config import read_config
-from real3d_portrait.er_nerf.compact_parts import face_model
+from real3d_portrait.er_nerf.compact_parts import avatar_ear, face_model
 from real3d_portrait.er_nerf.config import ErNerfConfig
 from real3d_portrait.er_nerf.dataset import TRACK_FILE, AvatarData
+from real3d_portrait.er_nerf.ear import load_ear
 from real3d_portrait.er_nerf.evaluate import evaluate, pictures
 from real3d_portrait.er_nerf.hearing import hearing_of
 from real3d_portrait.er_nerf.model import ErNerf
@@ -101,11 +102,14 @@ def main() -> None:
             max_samples=defaults.max_samples,
         ),
     )
+    load_ear(model, avatar_ear())
     steps = args.steps
     if steps is None:
-        pace = tried_pace(model, data, short_settings(10_000, defaults.rays), "cpu", 60.0, lambda done: None)
+        pace = tried_pace(
+            model, data, short_settings(10_000, defaults.rays, knowing_ear=True), "cpu", 60.0, lambda done: None
+        )
         steps = steps_in(60 * args.minutes, pace)
-    settings = short_settings(steps, defaults.rays)
+    settings = short_settings(steps, defaults.rays, knowing_ear=True)
     print(f"{args.variant}: {steps} steps of {settings.rays} pixels, {torch.get_num_threads()} threads")
     print("stage    step  minutes  core-minutes  PSNR  PSNR in the head")
     trainer = Trainer(model, data, settings)

@@ -68,7 +68,7 @@ class Avatar:
     Attributes:
         model: in evaluation mode.
         camera: at the size of the training video.
-        poses: (T, 4, 4), and eyes (T,), of the training's main shot.
+        poses: (T, 4, 4), and eyes (T,), of the main shot as far as it was trained on.
         plate: (H, W, 3) uint8.
         speech_kind: which features it was trained to hear.
         notes: what is worth knowing of the training, such as steps and seconds of video.
@@ -85,7 +85,8 @@ class Avatar:
     @classmethod
     def of(cls, model: ErNerf, data: AvatarData, speech_kind: str, notes: dict[str, Any] | None = None) -> Avatar:
         """From what was just trained."""
-        poses, eyes, plate = data.poses[data.main], data.eyes[data.main], np.asarray(data.plates[-1])
+        shown = slice(data.main.start, data.training)  # of what was held back the torso knows nothing
+        poses, eyes, plate = data.poses[shown], data.eyes[shown], np.asarray(data.plates[-1])
         return cls(model.eval(), data.cameras[-1], poses, eyes, plate, speech_kind, dict(notes or {}))
 
     def save(self, folder: Path) -> None:

@@ -41,6 +41,8 @@ def add_avatar_command(commands: Any) -> None:
     train.add_argument("--features", nargs="+", metavar="hubert|FILE.npy",
                        help="what it hears: HuBERT where that is on this machine, or ready features, a file for each "
                        "video (default: the bundled encoder's)")
+    train.add_argument("--lpips", metavar="DIR",
+                       help="AlexNet and the heads of LPIPS 0.1, which then judge the lips' sharpness")
     length = train.add_mutually_exclusive_group()
     length.add_argument("--minutes", type=float, metavar="N", help="train as long as that (default: 30 on a CPU)")
     length.add_argument("--steps", type=int, metavar="N",
@@ -165,7 +167,7 @@ def in_words(seconds: float) -> str:
 def _train(arguments: argparse.Namespace) -> None:
     from real3d_portrait.er_nerf.recipe import train_avatar
 
-    names = ("size", "steps", "minutes", "device", "seed")
+    names = ("size", "steps", "minutes", "lpips", "device", "seed")
     wanted = {name: getattr(arguments, name) for name in names}
     features = "hubert" if arguments.features == ["hubert"] else arguments.features
     output = Path(arguments.output)

@@ -16,7 +16,7 @@ from ..errors import Real3DError
 from .camera import Intrinsics
 
 TRACK_FILE = "track.npz"
-FORMAT = 2
+FORMAT = 3
 
 
 class AvatarDataError(Real3DError):
@@ -43,6 +43,8 @@ class AvatarData:
         training: the first frames that are trained on. testing: from this one on frames test; those between, which
             would look almost like the last that were learned, do neither.
         head: (T, H, W) uint8 matte of the head, or None.
+        mouth: (T, K) float32, `lip_codes` about their mean in training, or None.
+        body: (T, 2, 3) float64, `body_motion` within the main shot and the identity before it, or None.
     """
 
     frames: NDArray[np.uint8]
@@ -59,6 +61,8 @@ class AvatarData:
     training: int
     testing: int
     head: NDArray[np.uint8] | None = None
+    mouth: NDArray[np.float32] | None = None
+    body: NDArray[np.float64] | None = None
 
     def __len__(self) -> int:
         return len(self.frames)
@@ -97,6 +101,7 @@ class AvatarData:
             training=self.training,
             testing=self.testing,
             **{name: getattr(self, name) for name in ("poses", "shot", "eyes", "face", "lips", "speech", "heard")},
+            **{name: getattr(self, name) for name in ("mouth", "body") if getattr(self, name) is not None},
         )
 
     @classmethod
@@ -118,7 +123,8 @@ class AvatarData:
             for name in ("training", "testing"):
                 values[name] = int(values[name])
             data = cls(cameras=cameras, **values)
-            lengths = {len(getattr(data, name)) for name in ("frames", "torso", "poses", "shot", "eyes", "heard")}
+            of_frames = [data.frames, data.torso, data.poses, data.shot, data.eyes, data.heard]
+            lengths = {len(part) for part in [*of_frames, data.mouth, data.body] if part is not None}
             if len(lengths) != 1 or len(data.plates) != len(cameras):
                 raise ValueError("its parts have different lengths")
         except (OSError, KeyError, ValueError, TypeError, EOFError, BadZipFile) as error:

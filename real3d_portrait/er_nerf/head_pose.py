@@ -22,7 +22,8 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class HeadPath:
-    """A shot's poses (T, 4, 4) of the avatar's camera, its focal length in picture sides, the mean error in pixels.
+    """A shot's poses (T, 4, 4) of the avatar's camera, its focal length in picture sides, the mean error in pixels, and
+    the face's expressions (T, E).
 
     Poses are as measured: between frames they agree with the picture's motion within 0.1 to 0.2 pixels of 256, and any
     smoothing takes more from quick motion than it takes from the shiver.
@@ -31,6 +32,7 @@ class HeadPath:
     poses: NDArray[np.float32]
     focal: float
     error: float
+    expression: NDArray[np.float32]
 
 
 def scene_frame(neutral: Array) -> tuple[Array, float]:
@@ -60,7 +62,8 @@ def head_paths(
     paths = []
     for part, focal in zip(parts, focals, strict=True):
         heads, error = follow(model, neutral, float(focal), landmarks[part], fit[part], size)
-        paths.append(HeadPath(_camera_to_scene(heads, neutral), float(focal), error))
+        expression = heads.expression.astype(np.float32)
+        paths.append(HeadPath(_camera_to_scene(heads, neutral), float(focal), error, expression))
     return paths
 
 

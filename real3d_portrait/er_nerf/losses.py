@@ -67,9 +67,13 @@ def head_loss(
     return loss + progress * weights.attention * (seen / 16 * heard.detach() * inside).mean()
 
 
-def torso_loss(picture: Tensor, target: Tensor, anchors: Tensor) -> Tensor:
-    """Colour error of the torso over the background; the anchors' fourth coordinates stay 1."""
-    return (picture - target).square().mean() + (1 - anchors[:, 3]).square().mean()
+def torso_loss(picture: Tensor, target: Tensor, anchors: Tensor, weight: Tensor | None = None) -> Tensor:
+    """Colour error of the torso (N, 3) over the background; the anchors' fourth coordinates stay 1.
+
+    weight: (N,) of the pixels.
+    """
+    error = (picture - target).square().mean(-1)
+    return (error if weight is None else weight * error).mean() + (1 - anchors[:, 3]).square().mean()
 
 
 def smoothness(field: HeadField, points: Tensor, shift: Tensor, audio: Tensor, eye: Tensor) -> Tensor:

@@ -46,7 +46,7 @@ def tried_pace(
         if not settings.steps(stage):
             continue
         head, lips, torso = (_ENDLESS if name == stage else 0 for name in STAGES)
-        alone = replace(settings, head_steps=head, lips_steps=lips, torso_steps=torso)
+        alone = replace(settings, head_steps=head, lips_steps=lips, torso_steps=torso, lessons=False)
         trainer = Trainer(trial, data, alone, device)
         if trainer.done:  # a model without a torso
             continue

@@ -24,6 +24,7 @@ from ..face.segmentation import FrameSegmenter
 from ..media.audio import read_audio
 from ..motion.audio_features import SAMPLE_RATE
 from ..parallel import cores, in_parallel
+from .body_motion import body_motion
 from .dataset import AvatarData
 from .framing import Crop, frame_alike
 from .head_pose import HeadPath, camera_of, head_paths
@@ -38,6 +39,7 @@ from .layers import (
     person_alpha,
     torso_picture,
 )
+from .lip_codes import lip_basis
 from .shots import FPS, Shot, check_length, find_shots, frames_at_25_fps, look_into, named
 from .speech import why_no_speech
 from .video_errors import AvatarNoSpeechError
@@ -105,7 +107,7 @@ def prepare_video(
     made = [place for place in (folder, *folder.parents) if not place.exists()]
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        return _write(takes, folder, size, tell)
+        return _write(takes, folder, size, lip_basis(face_model), tell)
     except BaseException as error:
         if made:
             shutil.rmtree(made[-1], ignore_errors=True)
@@ -177,8 +179,8 @@ def _part(take: _Take, frame: int, pixels: NDArray[np.uint8], size: int, segment
     return _Parts(picture, alpha, head, torso_picture(picture, alpha, head))
 
 
-def _write(takes: list[_Take], folder: Path, size: int, tell: Progress) -> AvatarData:
-    """Part every frame into head, torso and plate, and keep all in the folder."""
+def _write(takes: list[_Take], folder: Path, size: int, lips: NDArray[np.float32], tell: Progress) -> AvatarData:
+    """Part every frame into head, torso and plate, and keep all in the folder. lips: (E, K) from `lip_basis`."""
     lengths = [len(take.shot) for take in takes]
     starts = np.cumsum([0, *lengths])
     count = int(starts[-1])
@@ -220,7 +222,12 @@ def _write(takes: list[_Take], folder: Path, size: int, tell: Progress) -> Avata
     (folder / _SCRATCH).unlink()
 
     landmarks = np.concatenate([take.landmarks for take in takes])
+    main = slice(int(starts[-2]), count)
+    body = np.tile(np.eye(2, 3), (count, 1, 1))
+    body[main] = body_motion(frames[main], torso[main], heads[main])
     tested = max(1, round(min(TEST_SHARE * count, _MOST_OF_MAIN * lengths[-1])))
+    training = count - tested - _APART
+    codes = np.concatenate([take.path.expression for take in takes]) @ lips
     data = AvatarData(
         frames=frames,
         torso=torso,
@@ -233,9 +240,11 @@ def _write(takes: list[_Take], folder: Path, size: int, tell: Progress) -> Avata
         lips=lip_squares(landmarks, size),
         speech=np.concatenate([take.speech for take in takes]),
         heard=np.arange(count) + (2 * shot + 1) * _HEARD,
-        training=count - tested - _APART,
+        training=training,
         testing=count - tested,
         head=heads,
+        mouth=codes - codes[:training].mean(0),
+        body=body,
     )
     for array in (frames, torso, heads):
         array.flush()

@@ -20,10 +20,12 @@ from . import compact_parts
 from .avatar import FPS, Avatar
 from .config import ErNerfConfig
 from .dataset import AvatarData, AvatarDataError
+from .ear import load_ear
 from .evaluate import evaluate
 from .hearing import HUBERT_KIND, Hearing, ReadyHearing, hearing_of
 from .model import ErNerf
 from .pace import TimeLeft, steps_in, tried_pace
+from .perceptual import PerceptualDistance
 from .prepare import prepare_video
 from .speech import KIND
 from .trainer import Progress, Trainer, TrainingSettings, TrainingStateError, short_settings
@@ -62,6 +64,7 @@ def train_avatar(
     steps: int | None = None,
     minutes: float | None = None,
     features: str | Sequence[str | Path] | None = None,
+    lpips: str | Path | None = None,
     device: str = "auto",
     seed: int = 0,
     keep_data: bool = False,
@@ -79,14 +82,15 @@ def train_avatar(
             the published number on a GPU, 30 minutes on a CPU.
         features: what it hears: "hubert", where that is on this machine; ready ones, a .npy file for each video (see
             `hearing.read_features`); None: the hidden layer of the bundled encoder.
+        lpips: folder with the weights of a perceptual distance (see `perceptual`), which then judges the lips.
         device: auto, cpu or cuda.
         keep_data: leave the prepared data in the folder.
         on_progress: called after each step. What it raises stops the training, with its state kept.
 
     Raises:
         ParameterRangeError, ConflictingInputsError: size, steps or minutes do not do. VideoMissingError.
-        FeaturesError, HubertMissingError, DeviceUnavailableError. What `prepare.prepare_video` and `TrainingFolder`
-        raise. TrainingStateError: the state in the folder is damaged.
+        FeaturesError, HubertMissingError, PerceptualWeightsError, DeviceUnavailableError. What `prepare.prepare_video`
+        and `TrainingFolder` raise. TrainingStateError: the state in the folder is damaged.
     """
     paths = [Path(video) for video in ([videos] if isinstance(videos, str | Path) else videos)]
     defaults = _defaults()
@@ -96,8 +100,9 @@ def train_avatar(
     if steps is None and minutes is None and device == "cpu":
         minutes = CPU_MINUTES
     hearing = _hearing(paths, features, device)
+    perceptual = PerceptualDistance.load(lpips) if lpips is not None else None
     asked = {"videos": [_identity(path) for path in paths], "size": size, "steps": steps, "minutes": minutes}
-    folder = TrainingFolder(Path(output), {**asked, "seed": seed, "hearing": hearing.kind})
+    folder = TrainingFolder(Path(output), {**asked, "seed": seed, "hearing": hearing.kind, "lpips": lpips is not None})
     tell = on_progress or (lambda stage, done, total, left: None)
     data = _prepared(paths, folder, size, hearing, tell)
     torch.manual_seed(seed)
@@ -109,13 +114,15 @@ def train_avatar(
             max_samples=defaults.max_samples,
         )
     )
+    if hearing.kind == KIND:
+        load_ear(model, compact_parts.avatar_ear())
     if "settings" not in folder.plan:
         _decide(folder, model, data, device, tell)
     try:
         settings = TrainingSettings(**folder.plan["settings"])
     except TypeError as error:
         raise TrainingStateError(path=folder.state, reason="it is of another version") from error
-    trainer = Trainer(model, data, settings, device)
+    trainer = Trainer(model, data, settings, device, perceptual)
     if folder.state.is_file():
         trainer.resume(folder.state)
     _run(trainer, folder, tell)
@@ -178,9 +185,10 @@ def _decide(folder: TrainingFolder, model: ErNerf, data: AvatarData, device: str
     """How long to train and how fast that goes; decided once, so that a resumed training agrees."""
     steps, minutes, seed = (folder.plan["asked"][name] for name in ("steps", "minutes", "seed"))
     rays = _defaults().rays if device == "cpu" else TrainingSettings.rays
-    settings = short_settings(steps or 1, rays, seed) if steps or minutes else TrainingSettings(seed=seed)
+    knowing = folder.plan["asked"]["hearing"] == KIND
+    settings = short_settings(steps or 1, rays, seed, knowing) if steps or minutes else TrainingSettings(seed=seed)
     trial = 60 * minutes * _TRIAL if minutes else _SHORT_TRIAL
-    tried = settings if not minutes else short_settings(10_000, rays, seed)
+    tried = settings if not minutes else short_settings(10_000, rays, seed, knowing)
 
     def told(share: float) -> None:
         tell("measuring the pace", round(100 * share), 100, None)
@@ -188,7 +196,8 @@ def _decide(folder: TrainingFolder, model: ErNerf, data: AvatarData, device: str
     begun = time.monotonic()
     pace = tried_pace(model, data, tried, device, trial, told)
     if minutes:
-        settings = short_settings(steps_in(60 * minutes - (time.monotonic() - begun), pace), rays, seed)
+        left = 60 * minutes - (time.monotonic() - begun)
+        settings = short_settings(steps_in(left, pace), rays, seed, knowing)
     folder.keep(settings=asdict(settings), pace=pace)
 
 

@@ -16,20 +16,26 @@ _BETAS = (0.0, 0.99)
 _EPSILON = 1e-8
 
 
-def optimiser(model: ErNerf, stage: str) -> torch.optim.AdamW:
-    """AdamW over what a stage trains: `head` and `lips` all but the torso, `torso` that alone."""
+def optimiser(
+    model: ErNerf, stage: str, table_rate: float = TABLE_RATE, network_rate: float = NETWORK_RATE, ear: bool = True
+) -> torch.optim.AdamW:
+    """AdamW over what a stage trains: `head` and `lips` all but the torso, `torso` that alone.
+
+    ear: whether the speech encoder learns with the head.
+    """
     tables: list[Tensor] = []
     smoothing: list[Tensor] = []
     rest: list[Tensor] = []
     for name, parameter in model.named_parameters():
-        parameter.requires_grad_(name.startswith("torso.") == (stage == "torso"))
+        learns = name.startswith("torso.") == (stage == "torso")
+        parameter.requires_grad_(learns and (ear or not name.startswith("audio")))
         if parameter.requires_grad:
             group = tables if name.endswith(".table") else smoothing if name.startswith("audio_smoothing.") else rest
             group.append(parameter)
     groups = [
-        {"params": tables, "lr": TABLE_RATE, "weight_decay": _TABLE_DECAY},
-        {"params": smoothing, "lr": _SMOOTHING_FACTOR * NETWORK_RATE, "weight_decay": _SMOOTHING_DECAY},
-        {"params": rest, "lr": NETWORK_RATE, "weight_decay": 0.0},
+        {"params": tables, "lr": table_rate, "weight_decay": _TABLE_DECAY},
+        {"params": smoothing, "lr": _SMOOTHING_FACTOR * network_rate, "weight_decay": _SMOOTHING_DECAY},
+        {"params": rest, "lr": network_rate, "weight_decay": 0.0},
     ]
     return torch.optim.AdamW([group for group in groups if group["params"]], betas=_BETAS, eps=_EPSILON)
 

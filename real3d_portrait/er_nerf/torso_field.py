@@ -33,7 +33,8 @@ class TorsoField(nn.Module):
         self.codes = nn.Parameter(0.1 * torch.randn(config.individual_codes, config.torso_width))
         self.anchors = nn.Parameter(torch.tensor(_ANCHORS))
         self.grid = GridEncoder(config.torso_grid)
-        width = frequency_width(2, _POSITION_OCTAVES) + frequency_width(6, _POSE_OCTAVES) + config.torso_width
+        self.position_width = frequency_width(2, _POSITION_OCTAVES)
+        width = self.position_width + frequency_width(6, _POSE_OCTAVES) + config.torso_width
         hidden = config.torso_hidden
         self.deformation = Mlp(width, hidden, hidden, 2)
         self.appearance = Mlp(self.grid.width + width, hidden, hidden, 4)
@@ -43,11 +44,15 @@ class TorsoField(nn.Module):
         seen = self.anchors @ torch.linalg.inv(pose).T
         return (seen[:, :2] / seen[:, 3:] / seen[:, 2:3]).flatten()
 
+    def place(self, points: Tensor, pose: Tensor, code: Tensor) -> Tensor:
+        """What is told of N points: (N, 2) within the shrunk picture -> (N, width)."""
+        steering = torch.cat([frequency_encoding(self.projected_anchors(pose), _POSE_OCTAVES), code])
+        return torch.cat([frequency_encoding(points, _POSITION_OCTAVES), steering.expand(len(points), -1)], -1)
+
     def forward(self, points: Tensor, pose: Tensor, code: Tensor) -> TorsoSamples:
         """points: (N, 2), pose: (4, 4), code: (width,)."""
         points = self.shrink * points
-        steering = torch.cat([frequency_encoding(self.projected_anchors(pose), _POSE_OCTAVES), code])
-        place = torch.cat([frequency_encoding(points, _POSITION_OCTAVES), steering.expand(len(points), -1)], -1)
+        place = self.place(points, pose, code)
         deformation = self.deformation(place)
         features = self.grid((points + deformation).clamp(-1, 1))
         out = wide_sigmoid(self.appearance(torch.cat([features, place], -1)))

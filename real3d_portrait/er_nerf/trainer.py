@@ -17,16 +17,21 @@ import cv2
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from ..errors import Real3DError
 from .audio import held_ends
 from .camera import picture_points, pixel_rays
 from .dataset import AvatarData, box_mask, box_pixels
+from .ear import STRENGTH, EarLesson
 from .head_field import Conditions
 from .losses import LossWeights, edge_loss, head_loss, smoothness, torso_loss
 from .model import ErNerf
 from .occupancy import OccupiedCells
+from .patch_critic import PatchCritic
+from .perceptual import PerceptualDistance
 from .schedule import WeightAverage, optimiser, rate_factor
+from .torso_lesson import TorsoLesson
 
 log = logging.getLogger(__name__)
 
@@ -37,8 +42,10 @@ _GRID_EVERY = 16
 _EYE_NOISE = 0.05
 _SHIFT = 1e-3  # of samples that shall look alike
 _EDGE_WEIGHT = 0.1
+_PERCEPTUAL_WEIGHT = 0.01  # as published
 _PATCH = 32
 _OTHER_SHARE = 0.25  # of the pixels that are seen before a random colour
+_BEHIND_HEAD = 0.75  # by which the torso counts less where the head hides it
 _MARGIN = 9  # pixels by which mattes grow before empty space is carved by them
 
 
@@ -57,9 +64,14 @@ class TrainingSettings:
     frames: int = 1  # that they come from
     lips_share: float = 0.0  # of a step's pixels that are drawn in the lips' square
     carve: bool = False  # begin with the visual hull of the head's mattes instead of all that cameras see
-    final_rate: float = 0.5  # learning rate of head and torso at their end
+    table_rate: float = 1e-2  # learning rates at the beginning: of the grids' tables
+    network_rate: float = 1e-3  # and of the networks
+    final_rate: float = 0.5  # times these: what is left for head and torso at their end
     any_backdrop: bool = False  # learn before random colours too: opacity, which one plate alone leaves open
     frame_codes: bool = True  # a code for each frame; without, the first for all, as at test
+    lessons: bool = False  # tracked lips and bodies teach ear and torso first, where the data hold them
+    critic: float = 0.0  # weight of a patch discriminator at the lips
+    knowing_ear: bool = False  # the ear comes from `ear.load_ear`
     average_every: int = 1000
     average_decay: float = 0.95
     seed: int = 0
@@ -68,11 +80,8 @@ class TrainingSettings:
         return {"head": self.head_steps, "lips": self.lips_steps, "torso": self.torso_steps}[stage]
 
 
-def short_settings(steps: int, rays: int = 4096, seed: int = 0) -> TrainingSettings:
-    """For a computer without a large GPU: `steps` in all, fewer rays, rates that fall further.
-
-    In so few steps codes of single frames would explain the mouth before the speech does.
-    """
+def short_settings(steps: int, rays: int = 4096, seed: int = 0, knowing_ear: bool = False) -> TrainingSettings:
+    """For a computer without a large GPU: `steps` in all, fewer rays, rates that fall further, lessons beforehand."""
     lips, torso = int(0.15 * steps), int(0.3 * steps)
     return TrainingSettings(
         head_steps=steps - lips - torso,
@@ -80,11 +89,15 @@ def short_settings(steps: int, rays: int = 4096, seed: int = 0) -> TrainingSetti
         torso_steps=torso,
         rays=rays,
         frames=8,
-        lips_share=0.25,
+        lips_share=0.5,
+        table_rate=2e-2,
+        network_rate=3e-3,
         carve=True,
         any_backdrop=True,
         final_rate=0.1,
         frame_codes=False,
+        lessons=True,
+        knowing_ear=knowing_ear,
         average_every=max(1, steps // 800),
         seed=seed,
     )
@@ -117,7 +130,15 @@ class Trainer:
     """Holds the model, what it learns from and how far it is. Draws all random numbers from one generator, so that
     a training that was interrupted ends as one that was not."""
 
-    def __init__(self, model: ErNerf, data: AvatarData, settings: TrainingSettings, device: str = "cpu") -> None:
+    def __init__(
+        self,
+        model: ErNerf,
+        data: AvatarData,
+        settings: TrainingSettings,
+        device: str = "cpu",
+        perceptual: PerceptualDistance | None = None,
+    ) -> None:
+        """perceptual: judges the lips' patches too."""
         self.model = model.to(device).train()
         self.data, self.settings, self.device = data, settings, torch.device(device)
         self.stages = [s for s in STAGES if settings.steps(s) and (s != "torso" or model.torso is not None)]
@@ -125,8 +146,22 @@ class Trainer:
         self.stage, self.step = 0, 0
         self.poses = torch.from_numpy(np.ascontiguousarray(data.poses)).to(device)
         self.speech = held_ends(torch.from_numpy(np.ascontiguousarray(data.speech)).to(device), self._windows)
+        self.perceptual = perceptual.to(device) if perceptual is not None else None
+        self.critic = PatchCritic(settings.seed, self.device) if settings.critic else None
+        self.codes = self._lip_codes()
+        self._torso_lesson: TorsoLesson | None = None
+        if settings.lessons and data.body is not None and "torso" in self.stages:
+            self._torso_lesson = TorsoLesson(data, self.generator, self.device)
         self._occupied: OccupiedCells | None = None
         self._begin_stage()
+
+    def _lip_codes(self) -> Tensor | None:
+        """(T, audio code) as `EarLesson` leaves them, of the tracked lips; None where the speech itself teaches the
+        head."""
+        if not self.settings.lessons or self.data.mouth is None:
+            return None
+        missing = self.model.config.audio_code - self.data.mouth.shape[1]
+        return F.pad(STRENGTH * torch.from_numpy(self.data.mouth).float(), (0, missing)).to(self.device)
 
     @property
     def _windows(self) -> int:
@@ -136,11 +171,15 @@ class Trainer:
     def done(self) -> bool:
         return self.stage >= len(self.stages)
 
+    def _new_optimiser(self, stage: str) -> torch.optim.AdamW:
+        rates = self.settings.table_rate, self.settings.network_rate
+        return optimiser(self.model, stage, *rates, ear=self.codes is None)
+
     def _begin_stage(self) -> None:
         if self.done:
             return
         name = self.stages[self.stage]
-        self.optimiser = optimiser(self.model, name)
+        self.optimiser = self._new_optimiser(name)
         self.average = WeightAverage(self.model, self.settings.average_decay)
         if name != "torso" and not self.step:
             cameras = self.data.cameras
@@ -167,6 +206,8 @@ class Trainer:
         name = self.stages[self.stage]
         steps = self.settings.steps(name)
         progress = self.step / steps
+        if not self.step:
+            self._teach(name)
         for group in self.optimiser.param_groups:
             group.setdefault("initial_lr", group["lr"])
             group["lr"] = group["initial_lr"] * rate_factor(name, progress, self.settings.final_rate)
@@ -185,6 +226,20 @@ class Trainer:
             self.stage, self.step = self.stage + 1, 0
             self._begin_stage()
         return float(loss.detach())
+
+    def _teach(self, stage: str) -> None:
+        """What comes before a stage's pictures."""
+        if stage == "head" and self.codes is not None and self.data.mouth is not None:
+            training = self.data.training
+            codes = torch.from_numpy(self.data.mouth[:training]).float().to(self.device)
+            first = torch.from_numpy(self.data.heard[:training]).to(self.device)  # of windows with held ends
+            explained = EarLesson(self.model, self.speech, first, codes, self.generator).teach(
+                self.settings.knowing_ear
+            )
+            log.info("The speech explains %.0f%% of the lips' variance in training.", 100 * explained)
+        if stage == "torso" and self._torso_lesson is not None and self.model.torso is not None:
+            left = self._torso_lesson.teach_movement(self.model.torso, self.poses, self._row(0))
+            log.info("The torso's movement is met within %.1f%% of the picture's side.", 100 * left)
 
     def _frame(self, stage: str) -> int:
         """One to train on; a torso is learned from the main shot alone, as clothes and seats differ between shots."""
@@ -260,10 +315,13 @@ class Trainer:
         return torso[:, :3] * torso[:, 3:] + plate * (1 - torso[:, 3:])
 
     def _conditions(self, frames: list[int]) -> Conditions:
-        at = [int(self.data.heard[frame]) + self._windows // 2 for frame in frames]
         eyes = torch.from_numpy(self.data.eyes[frames]).to(self.device)
         eyes = eyes + _EYE_NOISE * (2 * self._uniform(len(frames)) - 1)
-        return self.model.conditions(self.speech, at, eyes, [self._row(frame) for frame in frames])
+        rows = [self._row(frame) for frame in frames]
+        if self.codes is not None:
+            return Conditions(self.codes[frames], eyes[:, None], self.model.head.codes[rows])
+        at = [int(self.data.heard[frame]) + self._windows // 2 for frame in frames]
+        return self.model.conditions(self.speech, at, eyes, rows)
 
     def _head(self, progress: float, lips: bool) -> Tensor:
         model = self.model
@@ -275,11 +333,7 @@ class Trainer:
         # The lips' stage goes on where the head's ended: its terms count fully.
         loss = head_loss(colour, batch.target, sums, batch.face, 1.0 if lips else progress, lips)
         if lips:
-            counts = [count for count, _ in batch.patches]
-            pieces = zip(colour.split(counts), batch.target.split(counts), batch.patches, strict=True)
-            for *pair, (count, side) in pieces:
-                picture, goal = (x.view(-1, side, side, 3).permute(0, 3, 1, 2) for x in pair)
-                loss = loss + _EDGE_WEIGHT * count / len(colour) * edge_loss(picture, goal)
+            loss = loss + self._sharpness(colour, batch)
         if not lips and self.step % _GRID_EVERY == 0 and len(samples.points):
             shift = _SHIFT * (2 * self._uniform(len(samples.points), 3) - 1)
             audio, eye, _ = conditions.rows(batch.place[samples.ray])
@@ -287,14 +341,38 @@ class Trainer:
             loss = loss + progress * LossWeights().smoothness * alike
         return loss
 
+    def _sharpness(self, colour: Tensor, batch: _Batch) -> Tensor:
+        """What the lips' stage asks of its patches beyond their colours."""
+        loss = colour.new_zeros(())
+        made, recorded = [], []
+        for kept, found in ((made, colour), (recorded, batch.target)):
+            pieces = found.split([count for count, _ in batch.patches])
+            for piece, (_, side) in zip(pieces, batch.patches, strict=True):
+                kept.append(piece.view(-1, side, side, 3).permute(0, 3, 1, 2))
+        for picture, goal in zip(made, recorded, strict=True):
+            share = picture[:, 0].numel() / len(colour)
+            loss = loss + _EDGE_WEIGHT * share * edge_loss(picture, goal)
+            if self.perceptual is not None:
+                loss = loss + _PERCEPTUAL_WEIGHT * share * self.perceptual(picture, goal).mean()
+        if self.critic is not None:
+            self.critic.learn(recorded, made)
+            loss = loss + self.settings.critic * self.critic.doubt(made)
+        return loss
+
     def _torso(self, frame: int) -> Tensor:
         height, width = self.data.frames.shape[1:3]
-        pixels = self._random(self.settings.rays, height * width)
+        lesson, count = self._torso_lesson, self.settings.rays
+        pixels = self._random(count, height * width) if lesson is None else lesson.pixels(count, height * width)
         points = picture_points(height, width, pixels).to(self.device)
+        if lesson is not None:
+            points = lesson.told(points, frame)
         plate = self._uniform(len(pixels), 3) if self.settings.any_backdrop else self._plate(frame, pixels)
         found = self.model.render_torso(points, self.poses[frame], plate, self._row(frame), everywhere=not self.step)
+        weight = None
+        if lesson is not None and self.data.head is not None:
+            weight = 1 - _BEHIND_HEAD * self._colours(self.data.head[frame][..., None], pixels)[:, 0]
         assert self.model.torso is not None
-        return torso_loss(found.picture, self._backdrop(frame, pixels, plate), self.model.torso.anchors)
+        return torso_loss(found.picture, self._backdrop(frame, pixels, plate), self.model.torso.anchors, weight)
 
     @torch.no_grad()
     def _refresh(self, stage: str) -> None:
@@ -359,6 +437,7 @@ class Trainer:
             "generator": self.generator.get_state(),
             "optimiser": self.optimiser.state_dict(),
             "average": self.average.state_dict(),
+            "critic": self.critic.state_dict() if self.critic is not None else {},
         }
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_suffix(".part")
@@ -380,10 +459,12 @@ class Trainer:
                 self.model.torso_occupancy.mean = state["torso_mean"]
             self.stage, self.step = state["stage"], state["step"]
             if not self.done:
-                self.optimiser = optimiser(self.model, self.stages[self.stage])
+                self.optimiser = self._new_optimiser(self.stages[self.stage])
                 self.average = WeightAverage(self.model, self.settings.average_decay)
                 self.optimiser.load_state_dict(state["optimiser"])
                 self.average.load_state_dict(state["average"])
+            if self.critic is not None:
+                self.critic.load_state_dict(state["critic"])
             self.generator.set_state(state["generator"].cpu())
             self._occupied = self.model.occupancy.cells()
         except _DAMAGED as error:

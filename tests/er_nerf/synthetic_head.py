@@ -52,7 +52,11 @@ def synthetic_data(frames: int = 40, size: int = SIZE, seed: int = 0, channels: 
         torsos.append(np.concatenate([cloth * torso[..., None], torso[..., None]], -1))
         heads.append(hit)
     states = np.stack([mouth, np.gradient(mouth)], 1)
-    states = (states - states.mean(0)) / states.std(0) @ rng.normal(size=(2, channels))
+    states = (states - states.mean(0)) / states.std(0)
+    codes = states.astype(np.float32)
+    states = states @ rng.normal(size=(2, channels))
+    body = np.tile(np.eye(2, 3), (frames, 1, 1))
+    body[:, 0, 2] = 0.1 * size * (yaw - yaw[frames // 2])
     around = np.clip(np.arange(frames)[:, None] + np.arange(-8, 8)[None] // 2, 0, frames - 1)
     face = np.tile(np.array([size // 5, 4 * size // 5, size // 4, 3 * size // 4]), (frames, 1))
     lips = np.tile(np.array([size // 2, size // 2 + 12, size // 2 - 6, size // 2 + 6]), (frames, 1))
@@ -71,6 +75,8 @@ def synthetic_data(frames: int = 40, size: int = SIZE, seed: int = 0, channels: 
         training=frames * 9 // 10,
         testing=frames * 9 // 10,
         head=_bytes(np.stack(heads)),
+        mouth=codes,
+        body=body,
     )
 
 

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from real3d_portrait import cli
-from real3d_portrait.er_nerf import recipe
+from real3d_portrait.er_nerf import recipe, torso_lesson
 from real3d_portrait.er_nerf.avatar import Avatar, AvatarUnfinishedError
 from real3d_portrait.er_nerf.model import ErNerf
 from real3d_portrait.er_nerf.pace import TimeLeft, steps_in
@@ -42,6 +42,7 @@ def _small(monkeypatch: pytest.MonkeyPatch) -> None:
     small = recipe.AvatarConfig("er_nerf", size=SIZE, rays=256, occupancy=32, max_samples=16, individual_codes=64)
     monkeypatch.setattr(recipe, "_defaults", lambda: small)
     monkeypatch.setattr(recipe, "_SHORT_TRIAL", 0.0)
+    monkeypatch.setattr(torso_lesson, "_STEPS", 20)
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
 
 
@@ -57,7 +58,7 @@ def prepared(folder: Path, video: Path) -> Path:
     """What a training of the synthetic head leaves that was stopped after its preparation."""
     data = synthetic_data(frames=20, size=24, channels=80)
     asked = {"videos": [[video.name, video.stat().st_size]], "size": SIZE, "steps": STEPS, "minutes": None, "seed": 0}
-    asked["hearing"] = KIND
+    asked |= {"hearing": KIND, "lpips": False}
     training = TrainingFolder(folder, asked)
     data.save(training.data)
     training.keep(prepared=True)

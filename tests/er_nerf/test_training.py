@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from real3d_portrait.er_nerf import ear, torso_lesson
 from real3d_portrait.er_nerf.avatar import (
     Avatar,
     AvatarCorruptError,
@@ -150,25 +152,43 @@ def short_data() -> AvatarData:
 BRIEF = TrainingSettings(
     head_steps=12, lips_steps=4, torso_steps=10, rays=64, carve=True, average_every=2, final_rate=0.1
 )
+TAUGHT = replace(BRIEF, lessons=True, critic=0.01)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _brief_lessons() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torso_lesson, "_STEPS", 20)
+        patch.setattr(ear, "_NEW_STEPS", 5)
+        yield
+
+
+@pytest.fixture(scope="module", params=[BRIEF, TAUGHT], ids=["published", "taught"])
+def settings(request: pytest.FixtureRequest) -> TrainingSettings:
+    return request.param  # type: ignore[no-any-return]
 
 
 @pytest.fixture(scope="module")
-def uninterrupted() -> dict[str, torch.Tensor]:
-    trainer = new_trainer(synthetic_data(frames=20, size=24), BRIEF)
+def uninterrupted(settings: TrainingSettings) -> dict[str, torch.Tensor]:
+    trainer = new_trainer(synthetic_data(frames=20, size=24), settings)
     trainer.run()
     return trainer.model.state_dict()
 
 
-@pytest.mark.parametrize("at", [5, 12, 14, 20])
+@pytest.mark.parametrize("at", [0, 5, 12, 14, 16, 20])
 def test_resuming_changes_nothing(
-    short_data: AvatarData, uninterrupted: dict[str, torch.Tensor], tmp_path: Path, at: int
+    short_data: AvatarData,
+    settings: TrainingSettings,
+    uninterrupted: dict[str, torch.Tensor],
+    tmp_path: Path,
+    at: int,
 ) -> None:
-    first = new_trainer(short_data, BRIEF)
+    first = new_trainer(short_data, settings)
     for _ in range(at):
         first.train_step()
     first.save(tmp_path / STATE_FILE)
     torch.manual_seed(123)
-    second = Trainer(ErNerf(small_config()), short_data, BRIEF)
+    second = Trainer(ErNerf(small_config()), short_data, settings)
     second.resume(tmp_path / STATE_FILE)
     second.run()
     for name, value in second.model.state_dict().items():
@@ -229,7 +249,21 @@ def test_prepared_data_survive_their_folder(short_data: AvatarData, tmp_path: Pa
     again = AvatarData.load(tmp_path)
     assert again.cameras == short_data.cameras
     assert (again.training, again.testing) == (short_data.training, short_data.testing)
-    for name in ("frames", "torso", "plates", "head", "poses", "shot", "eyes", "face", "lips", "speech", "heard"):
+    for name in (
+        "frames",
+        "torso",
+        "plates",
+        "head",
+        "poses",
+        "shot",
+        "eyes",
+        "face",
+        "lips",
+        "speech",
+        "heard",
+        "mouth",
+        "body",
+    ):
         np.testing.assert_array_equal(getattr(again, name), getattr(short_data, name))
     (tmp_path / "track.npz").write_bytes(b"PK")
     with pytest.raises(AvatarDataError, match="prepare the video again"):

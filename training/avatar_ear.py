@@ -1,0 +1,103 @@
+"""The speech encoder that avatars start with: what the audio-to-motion network makes lips do, in the avatars' terms.
+
+    python -m training.avatar_ear --data DATA --output assets/weights/compact/avatar_ear.safetensors [--steps 3000]
+
+An avatar's encoder hears the hidden layer of the audio-to-motion encoder and gives the lips' codes
+(`er_nerf/lip_codes.py`). What the whole audio-to-motion network does at temperature 0 is its target (distillation,
+Hinton et al. 2015), so that no tracked video is needed; the sound of the held-out identities' clips is not used, and
+measures how well it learned. Some three minutes on two cores.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import logging
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+from torch.nn import functional as F
+
+from real3d_portrait.er_nerf.compact_parts import face_model
+from real3d_portrait.er_nerf.config import ErNerfConfig
+from real3d_portrait.er_nerf.ear import PREFIXES
+from real3d_portrait.er_nerf.lip_codes import CODES, lip_basis
+from real3d_portrait.er_nerf.model import ErNerf
+from real3d_portrait.er_nerf.speech import hidden_layer, speech_windows
+from real3d_portrait.media.audio import read_audio
+from real3d_portrait.motion.audio_features import SAMPLE_RATE, audio_features
+from real3d_portrait.motion.audio_to_motion import load_a2m, predict_expression
+from real3d_portrait.resources import resource
+from training.split import heldout_identities
+
+log = logging.getLogger(__name__)
+
+_RATE, _FINAL, _DECAY = 2e-3, 0.02, 1e-2
+_BATCH = 128
+_EACH = 500  # steps between reports
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--output", type=Path, default=Path("assets/weights/compact/avatar_ear.safetensors"))
+    parser.add_argument("--steps", type=int, default=3000)
+    args = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    heldout = heldout_identities()
+    network = load_a2m(resource("assets", "weights", "compact"))
+    basis = lip_basis(face_model())
+    model = ErNerf(ErNerfConfig(audio_channels=network.network.config.hidden, individual_codes=1, torso=False))
+    half = model.config.audio_windows // 2
+    windows, codes, first, held, count = [], [], [], [], 0
+    with (args.data / "talking/manifest.csv").open() as manifest:
+        for row in csv.DictReader(manifest):
+            samples = read_audio(args.data / "talking" / row["file"], SAMPLE_RATE).samples
+            hidden = hidden_layer(samples, network.network)
+            expression = predict_expression(network.network, audio_features(samples), 0.0, 0)
+            frames = min(len(hidden), len(expression))
+            windows.append(speech_windows(hidden, frames + 2 * half, -half).astype(np.float16))
+            codes.append((expression[:frames] - network.rest) @ basis)
+            first.append(count + np.arange(frames))
+            held.append(np.full(frames, row["identity"] in heldout))
+            count += len(windows[-1])
+    speech, target = torch.from_numpy(np.concatenate(windows)), torch.from_numpy(np.concatenate(codes))
+    start, unseen = torch.from_numpy(np.concatenate(first)), torch.from_numpy(np.concatenate(held))
+    about = torch.arange(2 * half)
+
+    torch.manual_seed(0)
+    model = ErNerf(model.config)
+    last = model.audio.layers[-1]
+    parameters = [*model.audio.parameters(), *model.audio_smoothing.parameters()]
+    optimiser = torch.optim.AdamW(parameters, lr=_RATE, weight_decay=_DECAY)
+    learned, tested = (~unseen).nonzero()[:, 0], unseen.nonzero()[:, 0]
+
+    def heard(frames: torch.Tensor) -> torch.Tensor:
+        some = speech[start[frames][:, None] + about].float().transpose(2, 3)
+        found = model.audio(some.flatten(0, 1)).view(len(frames), 2 * half, -1)
+        return model.audio_smoothing(found)[:, :CODES]
+
+    for step in range(args.steps):
+        with torch.no_grad():  # lips have no further codes
+            last.weight[CODES:] = 0
+            last.bias[CODES:] = 0
+        for group in optimiser.param_groups:
+            group["lr"] = _RATE * _FINAL ** (step / args.steps)
+        frames = learned[torch.randint(len(learned), (_BATCH,))]
+        loss = F.mse_loss(heard(frames), target[frames])
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        optimiser.step()
+        if (step + 1) % _EACH == 0 or step + 1 == args.steps:
+            with torch.no_grad():
+                found = torch.cat([heard(some) for some in tested.split(256)])
+            alike = [np.corrcoef(found[:, k], target[tested, k])[0, 1] for k in range(CODES)]
+            log.info("step %d: held-out correlations %s", step + 1, " ".join(f"{r:.2f}" for r in alike))
+    kept = {name: value.half() for name, value in model.state_dict().items() if name.startswith(PREFIXES)}
+    save_file(kept, args.output)
+
+
+if __name__ == "__main__":
+    main()
