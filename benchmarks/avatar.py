@@ -6,7 +6,7 @@
 Prints, against the head's training steps, PSNR of the whole frame over the true torso and background (as the
 published head figures are taken) and inside the head's matte; at the end also with the learned torso. With the
 FOLDER that holds `score.py` (--out, --gt, --audio, --json), the test part is rendered as the product does and scored
-against the recording. Prepared data and videos stay in the output folder.
+against the recording. Prepared data, avatar and videos stay in the output folder.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ import torch
 from benchmarks.avatar_variants import VARIANTS, build
 from benchmarks.yardstick import flat
 from real3d_portrait.config import read_config
+from real3d_portrait.er_nerf.avatar import Avatar
 from real3d_portrait.er_nerf.compact_parts import avatar_ear, face_model
 from real3d_portrait.er_nerf.config import ErNerfConfig
 from real3d_portrait.er_nerf.dataset import TRACK_FILE, AvatarData
@@ -129,6 +130,7 @@ def main() -> None:
             beside[:] += np.array([time.monotonic(), time.process_time()]) - start
 
     trainer.run(look, args.output / args.variant)
+    Avatar.of(model, data, KIND).save(args.output / args.variant / "avatar")
     test = list(range(data.testing, len(data)))
     for name, true_torso in (("true torso", True), ("learned torso", False)):
         found = evaluate(model, data, test, true_torso)
