@@ -1,7 +1,8 @@
 """Trains an avatar on clips of one person and measures it on the last tenth, which it never saw.
 
     python -m benchmarks.avatar CLIP [CLIP ...] --output FOLDER (--minutes M | --steps N) [--size 256]
-                                [--variant full|no-attention|hash-3d|no-pose-encoding] [--yardstick FOLDER]
+                                [--variant full|no-attention|hash-3d|no-pose-encoding] [--tested N]
+                                [--yardstick FOLDER]
 
 Prints, against the head's training steps, PSNR of the whole frame over the true torso and background (as the
 published head figures are taken) and inside the head's matte; at the end also with the learned torso. With the
@@ -37,8 +38,9 @@ from real3d_portrait.er_nerf.model import ErNerf
 from real3d_portrait.er_nerf.pace import steps_in, tried_pace
 from real3d_portrait.er_nerf.prepare import prepare_video
 from real3d_portrait.er_nerf.recipe import AvatarConfig
+from real3d_portrait.er_nerf.settings import short_settings
 from real3d_portrait.er_nerf.speech import KIND
-from real3d_portrait.er_nerf.trainer import Progress, Trainer, short_settings
+from real3d_portrait.er_nerf.trainer import Progress, Trainer
 from real3d_portrait.media.writer import VideoWriter
 from real3d_portrait.resources import resource
 
@@ -88,6 +90,7 @@ def main() -> None:
     length.add_argument("--steps", type=int)
     parser.add_argument("--size", type=int, default=256)
     parser.add_argument("--variant", choices=VARIANTS, default="full")
+    parser.add_argument("--tested", type=int, help="frames of the test whose PSNR is taken at the end (default: all)")
     parser.add_argument("--yardstick", type=Path)
     args = parser.parse_args()
     logging.disable(logging.WARNING)
@@ -131,7 +134,7 @@ def main() -> None:
 
     trainer.run(look, args.output / args.variant)
     Avatar.of(model, data, KIND).save(args.output / args.variant / "avatar")
-    test = list(range(data.testing, len(data)))
+    test = some(data, args.tested or len(data))
     for name, true_torso in (("true torso", True), ("learned torso", False)):
         found = evaluate(model, data, test, true_torso)
         print(f"{len(test)} test frames, {name}: PSNR {found.psnr:.2f}, in the head {found.psnr_head:.2f}")

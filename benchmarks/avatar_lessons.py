@@ -4,8 +4,9 @@
 
 DATA are folders of prepared data (`data` in the folder of `benchmarks.avatar`, or of a training that is not finished).
 Prints for each person how the lips' strongest code, which opens the mouth, correlates with the tracked one where it is
-heard: by ridge regression on the speech's windows, by the bundled ear as it is, by a new ear and by the bundled one after
-their lessons; how far it moves against the tracked one; and which share of the body's shifts the head's pose tells.
+heard: by ridge regression on the speech's windows, by the bundled ear as it is, by a new ear and by the bundled one
+after their lessons; how far it moves against the tracked one; and which share of the body's shifts the head's pose
+tells.
 """
 
 from __future__ import annotations

@@ -10,7 +10,8 @@ from dataclasses import replace
 
 from .dataset import AvatarData
 from .model import ErNerf
-from .trainer import STAGES, Trainer, TrainingSettings, short_settings
+from .settings import STAGES, TrainingSettings, short_settings
+from .trainer import Trainer
 
 _ENDLESS = 1_000_000_000
 _LEAST_STEPS = 2

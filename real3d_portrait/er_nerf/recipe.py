@@ -27,8 +27,9 @@ from .model import ErNerf
 from .pace import TimeLeft, steps_in, tried_pace
 from .perceptual import PerceptualDistance
 from .prepare import prepare_video
+from .settings import TrainingSettings, short_settings
 from .speech import KIND
-from .trainer import Progress, Trainer, TrainingSettings, TrainingStateError, short_settings
+from .trainer import Progress, Trainer, TrainingStateError
 from .training_folder import TrainingFolder
 from .training_log import TrainingLog
 

@@ -8,9 +8,7 @@ import pickle
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from itertools import chain
 from pathlib import Path
-from typing import Any, NamedTuple
 from zipfile import BadZipFile
 
 import cv2
@@ -21,8 +19,9 @@ from torch.nn import functional as F
 
 from ..errors import Real3DError
 from .audio import held_ends
-from .camera import picture_points, pixel_rays
-from .dataset import AvatarData, box_mask, box_pixels
+from .batches import Batch, Batches
+from .camera import picture_points
+from .dataset import AvatarData
 from .ear import STRENGTH, EarLesson
 from .head_field import Conditions
 from .losses import LossWeights, edge_loss, head_loss, smoothness, torso_loss
@@ -31,89 +30,24 @@ from .occupancy import OccupiedCells
 from .patch_critic import PatchCritic
 from .perceptual import PerceptualDistance
 from .schedule import WeightAverage, optimiser, rate_factor
+from .settings import STAGES, TrainingSettings
 from .torso_lesson import TorsoLesson
 
 log = logging.getLogger(__name__)
 
 STATE_FILE = "training.pt"
 _DAMAGED = (RuntimeError, LookupError, ValueError, TypeError, OSError, EOFError, pickle.UnpicklingError, BadZipFile)
-STAGES = ("head", "lips", "torso")
 _GRID_EVERY = 16
 _EYE_NOISE = 0.05
 _SHIFT = 1e-3  # of samples that shall look alike
 _EDGE_WEIGHT = 0.1
 _PERCEPTUAL_WEIGHT = 0.01  # as published
-_PATCH = 32
-_OTHER_SHARE = 0.25  # of the pixels that are seen before a random colour
 _BEHIND_HEAD = 0.75  # by which the torso counts less where the head hides it
 _MARGIN = 9  # pixels by which mattes grow before empty space is carved by them
 
 
 class TrainingStateError(Real3DError):
     message = "The training state '{path}' cannot be continued ({reason}); delete it to begin anew."
-
-
-@dataclass(frozen=True)
-class TrainingSettings:
-    """How long and how broadly to train; the defaults are the published ones, for a data-centre GPU."""
-
-    head_steps: int = 100_000
-    lips_steps: int = 25_000
-    torso_steps: int = 200_000
-    rays: int = 65_536  # pixels of a step
-    frames: int = 1  # that they come from
-    lips_share: float = 0.0  # of a step's pixels that are drawn in the lips' square
-    carve: bool = False  # begin with the visual hull of the head's mattes instead of all that cameras see
-    table_rate: float = 1e-2  # learning rates at the beginning: of the grids' tables
-    network_rate: float = 1e-3  # and of the networks
-    final_rate: float = 0.5  # times these: what is left for head and torso at their end
-    any_backdrop: bool = False  # learn before random colours too: opacity, which one plate alone leaves open
-    frame_codes: bool = True  # a code for each frame; without, the first for all, as at test
-    lessons: bool = False  # tracked lips and bodies teach ear and torso first, where the data hold them
-    critic: float = 0.0  # weight of a patch discriminator at the lips
-    knowing_ear: bool = False  # the ear comes from `ear.load_ear`
-    average_every: int = 1000
-    average_decay: float = 0.95
-    seed: int = 0
-
-    def steps(self, stage: str) -> int:
-        return {"head": self.head_steps, "lips": self.lips_steps, "torso": self.torso_steps}[stage]
-
-
-def short_settings(steps: int, rays: int = 4096, seed: int = 0, knowing_ear: bool = False) -> TrainingSettings:
-    """For a computer without a large GPU: `steps` in all, fewer rays, rates that fall further, lessons beforehand."""
-    lips, torso = int(0.15 * steps), int(0.3 * steps)
-    return TrainingSettings(
-        head_steps=steps - lips - torso,
-        lips_steps=lips,
-        torso_steps=torso,
-        rays=rays,
-        frames=8,
-        lips_share=0.5,
-        table_rate=2e-2,
-        network_rate=3e-3,
-        carve=True,
-        any_backdrop=True,
-        final_rate=0.1,
-        frame_codes=False,
-        lessons=True,
-        knowing_ear=knowing_ear,
-        average_every=max(1, steps // 800),
-        seed=seed,
-    )
-
-
-class _Batch(NamedTuple):
-    """N rays of F frames."""
-
-    frames: list[int]  # F
-    origin: Tensor  # (N, 3)
-    directions: Tensor  # (N, 3)
-    place: Tensor  # (N,) in `frames`
-    background: Tensor  # (N, 3)
-    target: Tensor  # (N, 3)
-    face: Tensor  # (N,) bool
-    patches: list[tuple[int, int]]  # of each frame: its rays, and the side of their squares
 
 
 @dataclass(frozen=True)
@@ -145,6 +79,7 @@ class Trainer:
         self.generator = torch.Generator().manual_seed(settings.seed)
         self.stage, self.step = 0, 0
         self.poses = torch.from_numpy(np.ascontiguousarray(data.poses)).to(device)
+        self.batches = Batches(data, settings, self.poses, self.generator)
         self.speech = held_ends(torch.from_numpy(np.ascontiguousarray(data.speech)).to(device), self._windows)
         self.perceptual = perceptual.to(device) if perceptual is not None else None
         self.critic = PatchCritic(settings.seed, self.device) if settings.critic else None
@@ -195,12 +130,6 @@ class Trainer:
                     seen = torch.from_numpy(matte).to(self.device)
                     self.model.occupancy.carve(self.poses[frame], self.data.camera(frame), seen)
 
-    def _random(self, count: int, below: int) -> Tensor:
-        return torch.randint(below, (count,), generator=self.generator)
-
-    def _uniform(self, *shape: int) -> Tensor:
-        return torch.rand(shape, generator=self.generator).to(self.device)
-
     def train_step(self) -> float:
         """One step of the current stage; the stage's end puts its averaged weights in place. Returns the loss."""
         name = self.stages[self.stage]
@@ -213,7 +142,7 @@ class Trainer:
             group["lr"] = group["initial_lr"] * rate_factor(name, progress, self.settings.final_rate)
         if self.step % _GRID_EVERY == 0:
             self._refresh(name)
-        loss = self._torso(self._frame(name)) if name == "torso" else self._head(progress, name == "lips")
+        loss = self._torso(self.batches.frame(name)) if name == "torso" else self._head(progress, name == "lips")
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
         self.optimiser.step()
@@ -241,82 +170,12 @@ class Trainer:
             left = self._torso_lesson.teach_movement(self.model.torso, self.poses, self._row(0))
             log.info("The torso's movement is met within %.1f%% of the picture's side.", 100 * left)
 
-    def _frame(self, stage: str) -> int:
-        """One to train on; a torso is learned from the main shot alone, as clothes and seats differ between shots."""
-        first = self.data.main.start if stage == "torso" else 0
-        return first + int(self._random(1, self.data.training - first))
-
     def _row(self, frame: int) -> int:
         return frame % self.model.config.individual_codes if self.settings.frame_codes else 0
 
-    def _pixels_of(self, frame: int, lips: bool, count: int) -> tuple[Tensor, int]:
-        """Row-major numbers of pixels, and the side of the square patches that they make; 0 for none."""
-        height, width = self.data.frames.shape[1:3]
-        if not lips:
-            pixels, around = self._random(count, height * width), box_pixels(self.data.lips[frame], width)
-            extra = int(self.settings.lips_share * len(pixels))
-            if extra and len(around):
-                pixels[:extra] = around[self._random(extra, len(around))]
-            return pixels, 0
-        top, bottom, left, right = (int(edge) for edge in self.data.lips[frame])
-        if self.step % 2 == 0 and bottom - top == right - left >= 8:
-            return box_pixels(self.data.lips[frame], width), bottom - top
-        side = min(_PATCH, height, width)
-        patches = max(1, count // side**2)
-        rows, columns = self._random(patches, height - side + 1), self._random(patches, width - side + 1)
-        inside = (torch.arange(side)[:, None] * width + torch.arange(side)).flatten()
-        return (rows[:, None] * width + columns[:, None] + inside).flatten(), side
-
-    def _batch(self, stage: str) -> _Batch:
-        """Rays of some frames, and what they should see."""
-        data, settings = self.data, self.settings
-        lips, width = stage == "lips", data.frames.shape[2]
-        parts, left = [], settings.rays
-        while len(parts) < settings.frames and left > 0:
-            frame = self._frame(stage)
-            pixels, side = self._pixels_of(frame, lips, settings.rays // settings.frames)
-            if parts and lips and len(pixels) > left:
-                break
-            left -= len(pixels)
-            origin, directions = pixel_rays(self.poses[frame], data.camera(frame), pixels.to(self.device))
-            background = self._backdrop(frame, pixels, self._plate(frame, pixels))
-            target = self._colours(data.frames[frame], pixels)
-            if settings.any_backdrop and data.head is not None and not lips:
-                shown = 1 - self._colours(data.head[frame][..., None], pixels)
-                other = self._uniform(len(pixels), 3) - background
-                other *= self._uniform(len(pixels), 1) < _OTHER_SHARE
-                background, target = background + other, target + shown * other
-            parts.append(
-                _Batch(
-                    [frame],
-                    origin.expand_as(directions),
-                    directions,
-                    torch.full((len(pixels),), len(parts), device=self.device),
-                    background,
-                    target,
-                    box_mask(pixels, width, data.face[frame]).to(self.device),
-                    [(len(pixels), side)],
-                )
-            )
-        lists = list(zip(*parts, strict=True))
-        joined = [list(chain(*part)) if isinstance(part[0], list) else torch.cat(part) for part in lists]
-        return _Batch(*joined)
-
-    def _colours(self, picture: np.ndarray[Any, Any], pixels: Tensor) -> Tensor:
-        flat = picture.reshape(-1, picture.shape[-1])[pixels.numpy()]
-        return torch.from_numpy(flat.astype(np.float32) / 255).to(self.device)
-
-    def _plate(self, frame: int, pixels: Tensor) -> Tensor:
-        return self._colours(self.data.plate(frame), pixels)
-
-    def _backdrop(self, frame: int, pixels: Tensor, plate: Tensor) -> Tensor:
-        """(N, 3) the true torso over a plate."""
-        torso = self._colours(self.data.torso[frame], pixels)
-        return torso[:, :3] * torso[:, 3:] + plate * (1 - torso[:, 3:])
-
     def _conditions(self, frames: list[int]) -> Conditions:
         eyes = torch.from_numpy(self.data.eyes[frames]).to(self.device)
-        eyes = eyes + _EYE_NOISE * (2 * self._uniform(len(frames)) - 1)
+        eyes = eyes + _EYE_NOISE * (2 * self.batches.uniform(len(frames)) - 1)
         rows = [self._row(frame) for frame in frames]
         if self.codes is not None:
             return Conditions(self.codes[frames], eyes[:, None], self.model.head.codes[rows])
@@ -325,9 +184,9 @@ class Trainer:
 
     def _head(self, progress: float, lips: bool) -> Tensor:
         model = self.model
-        batch = self._batch("lips" if lips else "head")
+        batch = self.batches.rays("lips" if lips else "head", squares=self.step % 2 == 0)
         conditions = self._conditions(batch.frames)
-        occupied, noise = self._occupied or model.occupancy.cells(), self._uniform(len(batch.place))
+        occupied, noise = self._occupied or model.occupancy.cells(), self.batches.uniform(len(batch.place))
         sums, samples = model.train_rays(batch.origin, batch.directions, conditions, occupied, noise, batch.place)
         colour = (sums.colour + (1 - sums.weight[:, None]) * batch.background).clamp(0, 1)
         # The lips' stage goes on where the head's ended: its terms count fully.
@@ -335,13 +194,13 @@ class Trainer:
         if lips:
             loss = loss + self._sharpness(colour, batch)
         if not lips and self.step % _GRID_EVERY == 0 and len(samples.points):
-            shift = _SHIFT * (2 * self._uniform(len(samples.points), 3) - 1)
+            shift = _SHIFT * (2 * self.batches.uniform(len(samples.points), 3) - 1)
             audio, eye, _ = conditions.rows(batch.place[samples.ray])
             alike = smoothness(model.head, samples.points, shift, audio, eye)
             loss = loss + progress * LossWeights().smoothness * alike
         return loss
 
-    def _sharpness(self, colour: Tensor, batch: _Batch) -> Tensor:
+    def _sharpness(self, colour: Tensor, batch: Batch) -> Tensor:
         """What the lips' stage asks of its patches beyond their colours."""
         loss = colour.new_zeros(())
         made, recorded = [], []
@@ -362,27 +221,29 @@ class Trainer:
     def _torso(self, frame: int) -> Tensor:
         height, width = self.data.frames.shape[1:3]
         lesson, count = self._torso_lesson, self.settings.rays
-        pixels = self._random(count, height * width) if lesson is None else lesson.pixels(count, height * width)
+        pixels = self.batches.random(count, height * width) if lesson is None else lesson.pixels(count, height * width)
         points = picture_points(height, width, pixels).to(self.device)
         if lesson is not None:
             points = lesson.told(points, frame)
-        plate = self._uniform(len(pixels), 3) if self.settings.any_backdrop else self._plate(frame, pixels)
+        plate = (
+            self.batches.uniform(len(pixels), 3) if self.settings.any_backdrop else self.batches.plate(frame, pixels)
+        )
         found = self.model.render_torso(points, self.poses[frame], plate, self._row(frame), everywhere=not self.step)
         weight = None
         if lesson is not None and self.data.head is not None:
-            weight = 1 - _BEHIND_HEAD * self._colours(self.data.head[frame][..., None], pixels)[:, 0]
+            weight = 1 - _BEHIND_HEAD * self.batches.colours(self.data.head[frame][..., None], pixels)[:, 0]
         assert self.model.torso is not None
-        return torso_loss(found.picture, self._backdrop(frame, pixels, plate), self.model.torso.anchors, weight)
+        return torso_loss(found.picture, self.batches.backdrop(frame, pixels, plate), self.model.torso.anchors, weight)
 
     @torch.no_grad()
     def _refresh(self, stage: str) -> None:
         """Look again where there is something, with the speech, eye or pose of a random frame."""
-        model, frame = self.model, self._frame(stage)
+        model, frame = self.model, self.batches.frame(stage)
         if stage == "torso":
             torso, occupancy = model.torso, model.torso_occupancy
             assert torso is not None
             assert occupancy is not None
-            noise = 2 * self._uniform(occupancy.size**2, 2) - 1
+            noise = 2 * self.batches.uniform(occupancy.size**2, 2) - 1
             code = torso.codes[self._row(frame)]
             occupancy.update(lambda points: torso(points, self.poses[frame], code).alpha[:, 0], noise)
             return
@@ -391,7 +252,7 @@ class Trainer:
         def density(points: Tensor) -> Tensor:
             return model.head.density_at(points, conditions.audio, conditions.eye)
 
-        model.occupancy.update(density, lambda count: 2 * self._uniform(count, 3) - 1)
+        model.occupancy.update(density, lambda count: 2 * self.batches.uniform(count, 3) - 1)
         self._occupied = model.occupancy.cells()
 
     def run(

@@ -20,9 +20,10 @@ from real3d_portrait.er_nerf.evaluate import pictures
 from real3d_portrait.er_nerf.lip_codes import CODES, lip_basis
 from real3d_portrait.er_nerf.model import ErNerf
 from real3d_portrait.er_nerf.patch_critic import PatchCritic
+from real3d_portrait.er_nerf.settings import TrainingSettings
 from real3d_portrait.er_nerf.speech import hidden_layer, speech_windows
 from real3d_portrait.er_nerf.torso_lesson import TorsoLesson
-from real3d_portrait.er_nerf.trainer import Trainer, TrainingSettings
+from real3d_portrait.er_nerf.trainer import Trainer
 from real3d_portrait.face.topology import LIPS_INNER, LIPS_OUTER
 from real3d_portrait.media.audio import read_audio
 from real3d_portrait.motion.audio_features import audio_features

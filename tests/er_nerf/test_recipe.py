@@ -19,8 +19,9 @@ from real3d_portrait.er_nerf.avatar import Avatar, AvatarUnfinishedError
 from real3d_portrait.er_nerf.model import ErNerf
 from real3d_portrait.er_nerf.pace import TimeLeft, steps_in
 from real3d_portrait.er_nerf.recipe import train_avatar
+from real3d_portrait.er_nerf.settings import TrainingSettings, short_settings
 from real3d_portrait.er_nerf.speech import KIND
-from real3d_portrait.er_nerf.trainer import STATE_FILE, Progress, TrainingSettings, TrainingStateError, short_settings
+from real3d_portrait.er_nerf.trainer import STATE_FILE, Progress, TrainingStateError
 from real3d_portrait.er_nerf.training_folder import (
     AvatarExistsError,
     AvatarFolderInUseError,

@@ -24,13 +24,12 @@ from real3d_portrait.er_nerf.avatar import (
 from real3d_portrait.er_nerf.dataset import AvatarData, AvatarDataError
 from real3d_portrait.er_nerf.evaluate import evaluate, psnr
 from real3d_portrait.er_nerf.model import ErNerf
+from real3d_portrait.er_nerf.settings import TrainingSettings, short_settings
 from real3d_portrait.er_nerf.trainer import (
     STATE_FILE,
     Progress,
     Trainer,
-    TrainingSettings,
     TrainingStateError,
-    short_settings,
 )
 from tests.er_nerf.synthetic_head import CHANNELS, SIZE, small_config, synthetic_data
 
