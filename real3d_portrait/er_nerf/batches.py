@@ -14,6 +14,7 @@ from .dataset import AvatarData, box_mask, box_pixels
 from .settings import TrainingSettings
 
 _PATCH = 32
+_SHUT = 0.5  # eyes that are more than that are in a blink
 _OTHER_SHARE = 0.25  # of the pixels that are seen before a random colour
 
 
@@ -42,6 +43,7 @@ class Batches:
     ) -> None:
         self.data, self.settings, self.poses, self.generator = data, settings, poses, generator
         self.device = poses.device
+        self._shut = torch.from_numpy(np.flatnonzero(data.eyes[: data.training] > _SHUT))
 
     def random(self, count: int, below: int) -> Tensor:
         return torch.randint(below, (count,), generator=self.generator)
@@ -52,13 +54,17 @@ class Batches:
     def frame(self, stage: str) -> int:
         """One to train on; a torso is learned from the main shot alone, as clothes and seats differ between shots."""
         first = self.data.main.start if stage == "torso" else 0
+        if stage == "head" and len(self._shut) and float(self.uniform(1)) < self.settings.blink_share:
+            return int(self._shut[self.random(1, len(self._shut))])
         return first + int(self.random(1, self.data.training - first))
 
     def _pixels_of(self, frame: int, lips: bool, count: int, squares: bool) -> tuple[Tensor, int]:
         """Row-major numbers of pixels, and the side of the square patches that they make; 0 for none."""
         height, width = self.data.frames.shape[1:3]
         if not lips:
-            pixels, around = self.random(count, height * width), box_pixels(self.data.lips[frame], width)
+            blinks = self.settings.blink_share and self.data.eyes[frame] > _SHUT
+            box = self.data.lids[frame] if blinks else self.data.lips[frame]
+            pixels, around = self.random(count, height * width), box_pixels(box, width)
             extra = int(self.settings.lips_share * len(pixels))
             if extra and len(around):
                 pixels[:extra] = around[self.random(extra, len(around))]

@@ -37,6 +37,7 @@ class AvatarData:
         eyes: (T,) float32, 0 open … 1 closed.
         face: (T, 4) int, box of the landmarks: first and last row (excluded), first and last column.
         lips: (T, 4) int, square round the lips, in the same order.
+        lids: (T, 4) int, box round both eyes, in the same order.
         speech: (N, 16, C) float32, windows of audio features: those of the frames and, about each shot, of what is
             heard shortly before and after.
         heard: (T,) int, which window is a frame's own.
@@ -56,6 +57,7 @@ class AvatarData:
     eyes: NDArray[np.float32]
     face: NDArray[np.int64]
     lips: NDArray[np.int64]
+    lids: NDArray[np.int64]
     speech: NDArray[np.float32]
     heard: NDArray[np.int64]
     training: int
@@ -100,7 +102,10 @@ class AvatarData:
             cameras=np.array([astuple(camera) for camera in self.cameras]),
             training=self.training,
             testing=self.testing,
-            **{name: getattr(self, name) for name in ("poses", "shot", "eyes", "face", "lips", "speech", "heard")},
+            **{
+                name: getattr(self, name)
+                for name in ("poses", "shot", "eyes", "face", "lips", "lids", "speech", "heard")
+            },
             **{name: getattr(self, name) for name in ("mouth", "body") if getattr(self, name) is not None},
         )
 

@@ -25,6 +25,7 @@ _KNOWING_PASSES, _KNOWING_RATE = 4, 3e-4
 _NEW_PASSES, _NEW_RATE, _DROPOUT = 10, 1e-3, 0.3
 _NEW_STEPS = 200  # at least
 STRENGTH = 4.0  # of the codes that the head learns from: weak ones it learns late
+_REACH = 1.3  # lips go as much further than the speech tells for sure: else they mumble
 _TRUST = 0.3  # share of a code's variance that speaks for the bundled ear's own amplitude
 _AMPLITUDES = (0.3, 3.0)
 
@@ -49,7 +50,7 @@ class EarLesson:
         """Let it learn, and leave it fixed; returns the share of the lips' variance that it explains.
 
         knowing: it has learned from others already, see `load_ear`. In the end codes are STRENGTH times the
-        lips', and zero beyond the K that lips have.
+        lips', going _REACH times as far, and zero beyond the K that lips have.
         """
         self._leave_codes_out()
         if knowing:
@@ -73,7 +74,7 @@ class EarLesson:
         for parameter in parameters:
             parameter.requires_grad_(False)
         rest = (self._all() - self._codes).square().mean() / self._codes.var(0).mean()
-        self._change(torch.full_like(self._codes[0], STRENGTH), torch.zeros_like(self._codes[0]))
+        self._change(torch.full_like(self._codes[0], _REACH * STRENGTH), torch.zeros_like(self._codes[0]))
         return 1 - float(rest)
 
     def _heard(self, frames: Tensor, dropout: float = 0.0) -> Tensor:

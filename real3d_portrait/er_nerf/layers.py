@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ..face.topology import BROW_LEFT, BROW_RIGHT, LIPS_OUTER
+from ..face.topology import BROW_LEFT, BROW_RIGHT, EYE_LEFT, EYE_RIGHT, LIPS_OUTER
 from ..inpaint import push_pull
 
 Image = NDArray[np.uint8]
@@ -21,6 +21,7 @@ _FAINT = 0.1  # matte under which there is nobody
 _CLEAR = 5.0  # pixels from the person, of 512: nearer ones are not taken for the plate
 _UNDER_HEAD = 0.1  # of the side: how far the torso goes on under the head
 _DARKER = 0.98  # a row
+_LIDS = 20  # of the width of both eyes: how much is taken above and below them
 _SHUT = 0.85  # of the open eyes' width: what a blink takes
 
 
@@ -110,6 +111,13 @@ def eye_closure(landmarks: Landmarks) -> NDArray[np.float32]:
 def face_boxes(landmarks: Landmarks, size: int) -> NDArray[np.int64]:
     """(T, 478, 3) -> (T, 4): first and last row (excluded), first and last column of jaw and brows."""
     return _extent(landmarks[:, _JAW + BROW_LEFT + BROW_RIGHT, :2]).clip(0, size)
+
+
+def eye_boxes(landmarks: Landmarks, size: int) -> NDArray[np.int64]:
+    """(T, 478, 3) -> (T, 4): first and last row (excluded), first and last column of both eyes with their lids."""
+    boxes = _extent(landmarks[:, EYE_LEFT + EYE_RIGHT, :2])
+    high = (boxes[:, 3] - boxes[:, 2]) // _LIDS
+    return (boxes + np.stack([-high, high, -high, high], 1)).clip(0, size)
 
 
 def lip_squares(landmarks: Landmarks, size: int) -> NDArray[np.int64]:

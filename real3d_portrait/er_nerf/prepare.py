@@ -31,6 +31,7 @@ from .head_pose import HeadPath, camera_of, head_paths
 from .hearing import Hearing
 from .layers import (
     PlateBuilder,
+    eye_boxes,
     eye_closure,
     face_boxes,
     head_matte,
@@ -238,6 +239,7 @@ def _write(takes: list[_Take], folder: Path, size: int, lips: NDArray[np.float32
         eyes=eye_closure(landmarks),
         face=face_boxes(landmarks, size),
         lips=lip_squares(landmarks, size),
+        lids=eye_boxes(landmarks, size),
         speech=np.concatenate([take.speech for take in takes]),
         heard=np.arange(count) + (2 * shot + 1) * _HEARD,
         training=training,

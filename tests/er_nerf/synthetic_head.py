@@ -60,6 +60,7 @@ def synthetic_data(frames: int = 40, size: int = SIZE, seed: int = 0, channels: 
     around = np.clip(np.arange(frames)[:, None] + np.arange(-8, 8)[None] // 2, 0, frames - 1)
     face = np.tile(np.array([size // 5, 4 * size // 5, size // 4, 3 * size // 4]), (frames, 1))
     lips = np.tile(np.array([size // 2, size // 2 + 12, size // 2 - 6, size // 2 + 6]), (frames, 1))
+    lids = np.tile(np.array([size // 3, size // 2, size // 4, 3 * size // 4]), (frames, 1))
     return AvatarData(
         frames=_bytes(np.stack(pictures)),
         torso=_bytes(np.stack(torsos)),
@@ -70,6 +71,7 @@ def synthetic_data(frames: int = 40, size: int = SIZE, seed: int = 0, channels: 
         eyes=eyes,
         face=face,
         lips=lips,
+        lids=lids,
         speech=states[around].astype(np.float32),
         heard=np.arange(frames),
         training=frames * 9 // 10,

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from real3d_portrait.er_nerf import ear
 from real3d_portrait.er_nerf.audio import held_ends
 from real3d_portrait.er_nerf.body_motion import PosedBody, body_motion
 from real3d_portrait.er_nerf.compact_parts import avatar_ear, face_model
@@ -103,7 +104,7 @@ def test_an_ear_learns_one_persons_lips(data: AvatarData) -> None:
     assert heard.shape == (len(codes), 32)
     assert not heard[:, 2:].any()
     assert not any(parameter.requires_grad for parameter in model.audio.parameters())
-    rest = (heard[:, :2] / STRENGTH - codes).square().mean() / codes.var(0).mean()
+    rest = (heard[:, :2] / STRENGTH / ear._REACH - codes).square().mean() / codes.var(0).mean()
     assert float(1 - rest) == pytest.approx(explained, abs=1e-3)
 
 

@@ -258,6 +258,7 @@ def test_prepared_data_survive_their_folder(short_data: AvatarData, tmp_path: Pa
         "eyes",
         "face",
         "lips",
+        "lids",
         "speech",
         "heard",
         "mouth",
