@@ -54,16 +54,21 @@ class Batches:
     def frame(self, stage: str) -> int:
         """One to train on; a torso is learned from the main shot alone, as clothes and seats differ between shots."""
         first = self.data.main.start if stage == "torso" else 0
-        if stage == "head" and len(self._shut) and float(self.uniform(1)) < self.settings.blink_share:
-            return int(self._shut[self.random(1, len(self._shut))])
         return first + int(self.random(1, self.data.training - first))
 
-    def _pixels_of(self, frame: int, lips: bool, count: int, squares: bool) -> tuple[Tensor, int]:
+    def _blinking_frame(self, frame: int) -> tuple[int, bool]:
+        """That frame, or now and then another one, and whether its eyes are looked at: as often shut as open, since
+        lids that are seen shut more often than open would stay half shut."""
+        if not len(self._shut) or float(self.uniform(1)) >= self.settings.eyes_share:
+            return frame, False
+        shut = float(self.uniform(1)) < 0.5
+        return int(self._shut[self.random(1, len(self._shut))]) if shut else frame, True
+
+    def _pixels_of(self, frame: int, lips: bool, count: int, squares: bool, eyes: bool) -> tuple[Tensor, int]:
         """Row-major numbers of pixels, and the side of the square patches that they make; 0 for none."""
         height, width = self.data.frames.shape[1:3]
         if not lips:
-            blinks = self.settings.blink_share and self.data.eyes[frame] > _SHUT
-            box = self.data.lids[frame] if blinks else self.data.lips[frame]
+            box = self.data.lids[frame] if eyes else self.data.lips[frame]
             pixels, around = self.random(count, height * width), box_pixels(box, width)
             extra = int(self.settings.lips_share * len(pixels))
             if extra and len(around):
@@ -87,8 +92,10 @@ class Batches:
         lips, width = stage == "lips", data.frames.shape[2]
         parts, left = [], settings.rays
         while len(parts) < settings.frames and left > 0:
-            frame = self.frame(stage)
-            pixels, side = self._pixels_of(frame, lips, settings.rays // settings.frames, squares)
+            frame, eyes = self.frame(stage), False
+            if not lips and settings.eyes_share:
+                frame, eyes = self._blinking_frame(frame)
+            pixels, side = self._pixels_of(frame, lips, settings.rays // settings.frames, squares, eyes)
             if parts and lips and len(pixels) > left:
                 break
             left -= len(pixels)

@@ -17,7 +17,7 @@ class TrainingSettings:
     rays: int = 65_536  # pixels of a step
     frames: int = 1  # that they come from
     lips_share: float = 0.0  # of a step's pixels that are drawn in the lips' square
-    blink_share: float = 0.0  # of the frames whose eyes are shut; there these pixels are drawn round the eyes
+    eyes_share: float = 0.0  # of the frames, half of them shut eyes; there these pixels are drawn round the eyes
     carve: bool = False  # begin with the visual hull of the head's mattes instead of all that cameras see
     table_rate: float = 1e-2  # learning rates at the beginning: of the grids' tables
     network_rate: float = 1e-3  # and of the networks
@@ -45,7 +45,7 @@ def short_settings(steps: int, rays: int = 4096, seed: int = 0, knowing_ear: boo
         rays=rays,
         frames=8,
         lips_share=0.5,
-        blink_share=0.25,
+        eyes_share=0.25,
         table_rate=2e-2,
         network_rate=3e-3,
         carve=True,
