@@ -10,7 +10,7 @@ from real3d_portrait.er_nerf.camera import Intrinsics, picture_points, pixel_ray
 from real3d_portrait.er_nerf.checkpoint import to_released
 from real3d_portrait.er_nerf.losses import head_loss, torso_loss
 from real3d_portrait.er_nerf.model import ErNerf
-from real3d_portrait.er_nerf.occupancy import pack_bits
+from real3d_portrait.er_nerf.occupancy import pack_bits, unpack_bits
 from tests.parity.er_nerf_fixtures import (
     RAYS_THAT_MAY_DIFFER,
     Fixture,
@@ -182,7 +182,13 @@ def test_upkeep_of_the_grids(model: ErNerf) -> None:
     mean = model.occupancy.update(lambda points: model.head.density_at(points, audio, eye))
     known.assert_close("mean_density", mean)
     known.assert_close("density_grid_pick", model.occupancy.density[0, known["pick"]])
-    known.assert_equal("bitfield", model.occupancy.bits)
+    # Matrix products are rounded differently from processor to processor: a density within its own tolerance of the
+    # limit may fall on either side of it. All other bits are those that were recorded.
+    density, limit = model.occupancy.density[0], min(mean, model.occupancy.threshold)
+    tolerance = known.index["density_grid_pick"]["atol"] + known.rtol * limit
+    differs = unpack_bits(model.occupancy.bits) != unpack_bits(known["bitfield"])
+    assert not (differs & ((density - limit).abs() > tolerance)).any()
+    assert differs.sum() <= 8  # of two million cells
 
     assert model.torso is not None
     assert model.torso_occupancy is not None
