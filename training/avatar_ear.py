@@ -49,8 +49,8 @@ def main() -> None:
     heldout = heldout_identities()
     network = load_a2m(resource("assets", "weights", "compact"))
     basis = lip_basis(face_model())
-    model = ErNerf(ErNerfConfig(audio_channels=network.network.config.hidden, individual_codes=1, torso=False))
-    half = model.config.audio_windows // 2
+    config = ErNerfConfig(audio_channels=network.network.config.hidden, individual_codes=1, torso=False)
+    half = config.audio_windows // 2
     windows, codes, first, held, count = [], [], [], [], 0
     with (args.data / "talking/manifest.csv").open() as manifest:
         for row in csv.DictReader(manifest):
@@ -68,7 +68,7 @@ def main() -> None:
     about = torch.arange(2 * half)
 
     torch.manual_seed(0)
-    model = ErNerf(model.config)
+    model = ErNerf(config)
     last = model.audio.layers[-1]
     parameters = [*model.audio.parameters(), *model.audio_smoothing.parameters()]
     optimiser = torch.optim.AdamW(parameters, lr=_RATE, weight_decay=_DECAY)

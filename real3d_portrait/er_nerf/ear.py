@@ -20,7 +20,7 @@ from .model import ErNerf
 EAR_FILE = "avatar_ear.safetensors"
 PREFIXES = ("audio.", "audio_smoothing.")
 _BATCH = 64
-# Chosen by cross-validation within the training parts of three people's clips.
+# Chosen by cross-validation within the training parts of three people's clips; those of a new ear were not.
 _KNOWING_PASSES, _KNOWING_RATE = 4, 3e-4
 _NEW_PASSES, _NEW_RATE, _DROPOUT = 10, 1e-3, 0.3
 _NEW_STEPS = 200  # at least
