@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from real3d_portrait.face.face_model import FaceModel
-from real3d_portrait.motion.audio_to_motion import load_a2m, predict_expression
+from real3d_portrait.models.compact.speech_motion import load_a2m, predict_expression
 from training.a2m.dataset import Clip, Ridge, judge_sync, lag_curve, load_clips, opening_of
 
 REACH = 5  # frames of lag looked at

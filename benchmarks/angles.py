@@ -16,8 +16,8 @@ from real3d_portrait import Real3DPortrait
 from real3d_portrait.face.fitting import fit_still
 from real3d_portrait.face.tracking import FaceFinder
 from real3d_portrait.media.images import read_photo
-from real3d_portrait.models.compact import over
-from real3d_portrait.portrait import prepare_portrait
+from real3d_portrait.models.compact.model import over
+from real3d_portrait.portrait.compact import prepare_compact_portrait
 
 TURNS = [(10, 0), (20, 0), (-10, 0), (-20, 0), (0, 5), (0, 10), (0, -5), (0, -10)]
 SIZE = 512
@@ -31,7 +31,7 @@ def main() -> None:
     errors = []
     with FaceFinder(max_faces=1) as finder:
         for index, photo in enumerate(args.photos):
-            portrait = prepare_portrait(read_photo(photo), model.face_model, size=SIZE)
+            portrait = prepare_compact_portrait(read_photo(photo), model.face_model, size=SIZE)
             avatar = model.reconstruct(portrait)
 
             def measured(yaw: float, pitch: float) -> np.ndarray:

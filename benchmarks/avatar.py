@@ -27,20 +27,20 @@ import torch
 from benchmarks.avatar_variants import VARIANTS, build
 from benchmarks.yardstick import flat
 from real3d_portrait.config import read_config
-from real3d_portrait.er_nerf.avatar import Avatar
 from real3d_portrait.er_nerf.compact_parts import avatar_ear, face_model
 from real3d_portrait.er_nerf.config import ErNerfConfig
-from real3d_portrait.er_nerf.dataset import TRACK_FILE, AvatarData
-from real3d_portrait.er_nerf.ear import load_ear
-from real3d_portrait.er_nerf.evaluate import evaluate, pictures
-from real3d_portrait.er_nerf.hearing import hearing_of
-from real3d_portrait.er_nerf.model import ErNerf
-from real3d_portrait.er_nerf.pace import steps_in, tried_pace
-from real3d_portrait.er_nerf.prepare import prepare_video
-from real3d_portrait.er_nerf.recipe import AvatarConfig
-from real3d_portrait.er_nerf.settings import short_settings
-from real3d_portrait.er_nerf.speech import KIND
-from real3d_portrait.er_nerf.trainer import Progress, Trainer
+from real3d_portrait.er_nerf.data.dataset import TRACK_FILE, AvatarData
+from real3d_portrait.er_nerf.data.hearing import hearing_of
+from real3d_portrait.er_nerf.data.prepare import prepare_video
+from real3d_portrait.er_nerf.data.speech import KIND
+from real3d_portrait.er_nerf.rendering.avatar import Avatar
+from real3d_portrait.er_nerf.rendering.model import ErNerf
+from real3d_portrait.er_nerf.training.ear import load_ear
+from real3d_portrait.er_nerf.training.evaluate import evaluate, pictures
+from real3d_portrait.er_nerf.training.pace import steps_in, tried_pace
+from real3d_portrait.er_nerf.training.recipe import AvatarConfig
+from real3d_portrait.er_nerf.training.settings import short_settings
+from real3d_portrait.er_nerf.training.trainer import Progress, Trainer
 from real3d_portrait.media.writer import VideoWriter
 from real3d_portrait.resources import resource
 

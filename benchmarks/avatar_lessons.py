@@ -19,13 +19,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from real3d_portrait.er_nerf.audio import held_ends
-from real3d_portrait.er_nerf.body_motion import PosedBody
 from real3d_portrait.er_nerf.compact_parts import avatar_ear
 from real3d_portrait.er_nerf.config import ErNerfConfig
-from real3d_portrait.er_nerf.dataset import AvatarData
-from real3d_portrait.er_nerf.ear import STRENGTH, EarLesson, load_ear
-from real3d_portrait.er_nerf.model import ErNerf
+from real3d_portrait.er_nerf.data.body_motion import PosedBody
+from real3d_portrait.er_nerf.data.dataset import AvatarData
+from real3d_portrait.er_nerf.fields.audio_encoder import held_ends
+from real3d_portrait.er_nerf.rendering.model import ErNerf
+from real3d_portrait.er_nerf.training.ear import STRENGTH, EarLesson, load_ear
 
 _PENALTY = 3.0  # of the ridge regression, the best of 0.1 to 10 on the test frames: a bar set high
 

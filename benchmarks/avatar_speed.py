@@ -21,12 +21,12 @@ from unittest.mock import patch
 import numpy as np
 import torch
 
-from real3d_portrait.er_nerf import model as avatar_model
-from real3d_portrait.er_nerf.avatar import Avatar
 from real3d_portrait.er_nerf.camera import picture_points, pixel_rays
-from real3d_portrait.er_nerf.encoders import GridEncoder
-from real3d_portrait.er_nerf.head_field import HeadField
-from real3d_portrait.er_nerf.marching import box_hits, march
+from real3d_portrait.er_nerf.fields.encoders import GridEncoder
+from real3d_portrait.er_nerf.fields.head_field import HeadField
+from real3d_portrait.er_nerf.rendering import model as avatar_model
+from real3d_portrait.er_nerf.rendering.avatar import Avatar
+from real3d_portrait.er_nerf.rendering.marching import box_hits, march
 
 _DENSE_RAYS = 512
 

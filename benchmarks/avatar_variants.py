@@ -6,9 +6,9 @@ import torch
 from torch import Tensor, nn
 
 from real3d_portrait.er_nerf.config import ErNerfConfig
-from real3d_portrait.er_nerf.head_field import Geometry, HeadField
-from real3d_portrait.er_nerf.model import ErNerf
-from real3d_portrait.er_nerf.torso_field import TorsoField
+from real3d_portrait.er_nerf.fields.head_field import Geometry, HeadField
+from real3d_portrait.er_nerf.fields.torso_field import TorsoField
+from real3d_portrait.er_nerf.rendering.model import ErNerf
 
 VARIANTS = ("full", "no-attention", "hash-3d", "no-pose-encoding")
 _PRIMES = (1, 2654435761, 805459861)  # of the spatial hash (Teschner et al. 2003)

@@ -24,8 +24,8 @@ from numpy.typing import NDArray
 from real3d_portrait.face.face_model import FaceModel
 from real3d_portrait.face.fitting import FaceFit
 from real3d_portrait.face.tracking import FaceFinder
-from real3d_portrait.models.htb_sr import HtbSr
-from real3d_portrait.models.htb_sr_crops import EYE, MOUTH, REGIONS, cut, place
+from real3d_portrait.models.compact.shading import HtbSr
+from real3d_portrait.models.compact.shading_crops import EYE, MOUTH, REGIONS, cut, place
 from training.htb_sr_pairs import Photo, choose, displacement_to, shows_face
 from training.split import heldout_identities
 

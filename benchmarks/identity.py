@@ -21,9 +21,9 @@ import numpy as np
 from real3d_portrait import Real3DPortrait
 from real3d_portrait.errors import InputError
 from real3d_portrait.media.images import read_photo
-from real3d_portrait.models.compact import over
-from real3d_portrait.models.residuals import shown_expression
-from real3d_portrait.portrait import prepare_portrait
+from real3d_portrait.models.compact.learned_residuals import shown_expression
+from real3d_portrait.models.compact.model import over
+from real3d_portrait.portrait.compact import prepare_compact_portrait
 from training.split import is_heldout_portrait
 
 SIZE = 512
@@ -43,7 +43,7 @@ def main() -> None:
     pictures = []
     for row in rows[: args.most]:
         try:
-            portrait = prepare_portrait(read_photo(args.data / row["file"]), model.face_model, size=SIZE)
+            portrait = prepare_compact_portrait(read_photo(args.data / row["file"]), model.face_model, size=SIZE)
         except InputError as error:
             print(f"left out: {error}")
             continue

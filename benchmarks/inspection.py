@@ -24,10 +24,10 @@ from numpy.typing import NDArray
 from real3d_portrait import Real3DPortrait
 from real3d_portrait.errors import InputError
 from real3d_portrait.face.tracking import FaceFinder
-from real3d_portrait.inspection import face_warnings
 from real3d_portrait.media.images import Photo, read_photo
-from real3d_portrait.models.compact import over
+from real3d_portrait.models.compact.model import over
 from real3d_portrait.motion.neutral import closed_mouth, mouth_direction
+from real3d_portrait.portrait.inspection import face_warnings
 from training.split import is_heldout_portrait
 
 log = logging.getLogger(__name__)

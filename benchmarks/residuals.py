@@ -25,12 +25,13 @@ from real3d_portrait.errors import InputError
 from real3d_portrait.face.camera import rotation_angles, rotation_matrix
 from real3d_portrait.face.face_model import FaceModel
 from real3d_portrait.face.fitting import fit_clip, fit_still
-from real3d_portrait.face.segmentation import person_probability
 from real3d_portrait.face.tracking import FaceFinder
 from real3d_portrait.media.images import Photo
-from real3d_portrait.models.compact import Avatar, CompactModel, over
-from real3d_portrait.models.residuals import shown_expression
-from real3d_portrait.portrait import Portrait, prepare_portrait, resize_square
+from real3d_portrait.models.compact.learned_residuals import shown_expression
+from real3d_portrait.models.compact.model import Avatar, CompactModel, over
+from real3d_portrait.portrait.compact import CompactPortrait, prepare_compact_portrait
+from real3d_portrait.portrait.crop import resize_square
+from real3d_portrait.portrait.segmentation import person_probability
 from real3d_portrait.resources import resource
 from training.residual_data import SMALLEST_FACE, read_selected
 from training.split import heldout_identities
@@ -49,7 +50,7 @@ Array = NDArray[np.floating]
 class Scene:
     """One clip: its photo, the motion in the photo's place, and the true frames."""
 
-    portrait: Portrait
+    portrait: CompactPortrait
     expression: Array  # (T, E) change since the photo
     rotation: Array  # (T, 3)
     translation: Array  # (T, 3)
@@ -75,7 +76,7 @@ def scene(video: Path, track: Path, model: FaceModel, frames: int) -> Scene:
     first = found[0]
     chosen = found[np.unique(np.linspace(0, len(found) - 1, frames + 1).astype(int))[1:]]
     photo, *true = read_selected(video, np.concatenate([[first], chosen]))
-    portrait = prepare_portrait(Photo(photo, ()), model, SIZE)
+    portrait = prepare_compact_portrait(Photo(photo, ()), model, SIZE)
     scale, (left, top) = portrait.crop_to_source[0, 0], portrait.crop_to_source[:, 2]
     track_crop = (points[found] - [left, top, 0]) / scale
     clip, fit = fit_clip(model, track_crop, (SIZE, SIZE)), portrait.fit

@@ -16,15 +16,15 @@ from pathlib import Path
 import numpy as np
 
 from real3d_portrait import Real3DPortrait
-from real3d_portrait.background import Background
+from real3d_portrait.background.background import Background
 from real3d_portrait.media.audio import read_audio, write_wav
 from real3d_portrait.media.images import read_photo
 from real3d_portrait.media.writer import VideoWriter
-from real3d_portrait.models.compact import over
-from real3d_portrait.models.talking import Placement
-from real3d_portrait.motion.audio_to_motion import audio_to_motion
+from real3d_portrait.models.compact.model import over
+from real3d_portrait.models.compact.speech_motion import audio_to_motion
+from real3d_portrait.models.interface import Placement
 from real3d_portrait.parallel import cores, in_parallel
-from real3d_portrait.portrait import prepare_portrait
+from real3d_portrait.portrait.compact import prepare_compact_portrait
 from real3d_portrait.resources import resource
 
 EXAMPLES = resource("assets", "examples")
@@ -66,7 +66,7 @@ def main() -> None:
 
         model = portraits.model
         watch = Stopwatch()
-        portrait = prepare_portrait(read_photo(photo), model.face_model, size=args.size)
+        portrait = prepare_compact_portrait(read_photo(photo), model.face_model, size=args.size)
         print(f"prepare the photo    {watch}")
         watch = Stopwatch()
         avatar = model.reconstruct(portrait)

@@ -24,13 +24,13 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
-from real3d_portrait.models.real3d.folding import fold
-from real3d_portrait.models.real3d.image_model import ImageModelConfig, Real3DImageModel
-from real3d_portrait.models.real3d.image_to_plane import ImageToPlaneConfig
-from real3d_portrait.models.real3d.super_resolution import BackgroundSource, SuperResolutionConfig
-from real3d_portrait.models.real3d.torso_appearance import TorsoConfig
-from real3d_portrait.models.real3d.torso_warp import TorsoSource
-from real3d_portrait.models.real3d.volume_renderer import RenderConfig, Rendered
+from real3d_portrait.models.full.folding import fold
+from real3d_portrait.models.full.image_model import ImageModelConfig, Real3DImageModel
+from real3d_portrait.models.full.image_to_plane import ImageToPlaneConfig
+from real3d_portrait.models.full.super_resolution import BackgroundSource, SuperResolutionConfig
+from real3d_portrait.models.full.torso_appearance import TorsoConfig
+from real3d_portrait.models.full.torso_warp import TorsoSource
+from real3d_portrait.models.full.volume_renderer import RenderConfig, Rendered
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 SMALL = ImageModelConfig(

@@ -6,18 +6,18 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .background import Background
-    from .controls import Progress
-    from .media.clip import Clip
-    from .motion.motion import Motion
-    from .pipeline import Real3DPortrait
-    from .portrait import Portrait
+    from real3d_portrait.background.background import Background
+    from real3d_portrait.controls import Progress
+    from real3d_portrait.media.clip import Clip
+    from real3d_portrait.motion.motion import Motion
+    from real3d_portrait.pipeline import Real3DPortrait
+    from real3d_portrait.portrait.portrait import Portrait
 
 _HOMES = {
-    "Background": ".background",
+    "Background": ".background.background",
     "Clip": ".media.clip",
     "Motion": ".motion.motion",
-    "Portrait": ".portrait",
+    "Portrait": ".portrait.portrait",
     "Progress": ".controls",
     "Real3DPortrait": ".pipeline",
 }

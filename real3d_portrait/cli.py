@@ -182,7 +182,7 @@ def _swap_background(arguments: argparse.Namespace) -> None:
 
 
 def _import_weights(arguments: argparse.Namespace) -> None:
-    from real3d_portrait.weights import import_released
+    from real3d_portrait.models.full.importer import import_released
 
     segmenter = Path(arguments.segmenter) if arguments.segmenter else None
     hubert = arguments.hubert

@@ -8,7 +8,7 @@ from typing import Any, TypeVar, get_type_hints
 
 import yaml
 
-from .errors import ConfigError
+from real3d_portrait.errors import ConfigError
 
 T = TypeVar("T")
 

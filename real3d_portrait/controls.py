@@ -7,10 +7,10 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Literal
 
-from .background import BackgroundSource
-from .errors import ConflictingInputsError, ParameterChoiceError, ParameterRangeError, ParameterTypeError
-from .motion.camera_path import CameraPath
-from .motion.pose_presets import PRESETS
+from real3d_portrait.background.background import BackgroundSource
+from real3d_portrait.errors import ConflictingInputsError, ParameterChoiceError, ParameterRangeError, ParameterTypeError
+from real3d_portrait.motion.camera_path import CameraPath
+from real3d_portrait.motion.pose_presets import PRESETS
 
 Size = Literal[256, 512, "source"]
 POSES = ("natural", "static", *PRESETS)

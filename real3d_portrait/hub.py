@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from .errors import (
+from real3d_portrait.errors import (
     HubFetchError,
     HubRefusedError,
     ManifestError,
@@ -26,7 +26,7 @@ from .errors import (
     WeightsFileMissingError,
     WeightsUnsetError,
 )
-from .resources import resource
+from real3d_portrait.resources import resource
 
 log = logging.getLogger(__name__)
 

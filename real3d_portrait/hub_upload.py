@@ -6,8 +6,8 @@ from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 
-from .errors import HubUploadError, WeightsDifferError
-from .hub import CONFIG, MANIFEST, Manifest, problems
+from real3d_portrait.errors import HubUploadError, WeightsDifferError
+from real3d_portrait.hub import CONFIG, MANIFEST, Manifest, problems
 
 
 def push(folder: Path, repo: str, public: bool = False) -> str:

@@ -15,33 +15,34 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from .background import Background, BackgroundSource
-from .config import CompactConfig, FullConfig, read_config
-from .controls import Controls
-from .errors import (
+from real3d_portrait.background.background import Background, BackgroundSource
+from real3d_portrait.background.swap import swapped_frames
+from real3d_portrait.config import CompactConfig, FullConfig, read_config
+from real3d_portrait.controls import Controls
+from real3d_portrait.errors import (
     ConflictingInputsError,
     ControlUnavailableError,
     MissingInputError,
     ModelMissingError,
     ParameterChoiceError,
 )
-from .hub import COMPACT, Weights, resolve
-from .media.audio import Audio, read_audio
-from .media.clip import Clip
-from .media.images import read_photo
-from .media.video import probe
-from .media.writer import VideoWriter, check_output
-from .models.talking import AnyModel, Frame, Frames, Liveliness, Placement
-from .motion.motion import FPS, Motion
-from .motion.pose_presets import NATURAL, PRESETS
-from .portrait import PasteBack, PreparedPhoto
-from .resources import resource
-from .swap import swapped_frames
+from real3d_portrait.hub import COMPACT, Weights, resolve
+from real3d_portrait.media.audio import Audio, read_audio
+from real3d_portrait.media.clip import Clip
+from real3d_portrait.media.images import read_photo
+from real3d_portrait.media.video import probe
+from real3d_portrait.media.writer import VideoWriter, check_output
+from real3d_portrait.models.interface import AnyModel, Frame, Frames, Liveliness, Placement
+from real3d_portrait.motion.motion import FPS, Motion
+from real3d_portrait.motion.pose_presets import NATURAL, PRESETS
+from real3d_portrait.portrait.paste_back import PasteBack
+from real3d_portrait.portrait.portrait import Portrait
+from real3d_portrait.resources import resource
 
 log = logging.getLogger(__name__)
 
 PathLike = str | os.PathLike[str]
-PortraitSource = PathLike | NDArray[Any] | Image.Image | PreparedPhoto
+PortraitSource = PathLike | NDArray[Any] | Image.Image | Portrait
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,7 @@ class Real3DPortrait:
         Raises:
             ModelMissingError: no such model. DeviceUnavailableError: no such device here. What `hub.resolve` raises.
         """
-        from .models.compute import check_device
+        from real3d_portrait.models.compute import check_device
 
         check_device(device)
         found = resolve(model, revision)
@@ -240,8 +241,8 @@ class Real3DPortrait:
     def _painted(self, background: Background, width: int, height: int, settings: Controls) -> Background:
         return background.painted(width, height, self.device, partial(settings.report, "painting the background"))
 
-    def _portrait(self, source: PortraitSource, settings: Controls) -> PreparedPhoto:
-        if isinstance(source, PreparedPhoto):
+    def _portrait(self, source: PortraitSource, settings: Controls) -> Portrait:
+        if isinstance(source, Portrait):
             return source
         settings.report("preparing the photo", 0, None)
         size = None if settings.size == "source" else settings.size
@@ -266,7 +267,7 @@ class Real3DPortrait:
 
     def _job(
         self,
-        portrait: PreparedPhoto,
+        portrait: Portrait,
         motion: Motion,
         background: Background,
         audio: Path | Audio | None,
@@ -298,7 +299,7 @@ class Real3DPortrait:
         return _Job(frames, width, height, len(motion), audio, background.transparent, warnings)
 
     def _write(self, job: _Job, output: PathLike, settings: Controls) -> Clip:
-        from .provenance.manifest import marker
+        from real3d_portrait.provenance.manifest import marker
 
         writer = VideoWriter(output, job.width, job.height, audio=job.audio, transparent=job.transparent, sign=marker())
         with writer, closing(job.frames):
@@ -360,15 +361,15 @@ def _liveliness(settings: Controls) -> Liveliness:
 
 
 def _compact(folder: Path, named: PathLike, device: str) -> AnyModel:
-    from .models.compact_talking import CompactTalkingModel
+    from real3d_portrait.models.compact.model import CompactModel
 
     config = read_config(resource("configs", "compact.yaml"), CompactConfig)
     if not (folder / config.face_model).is_file():
         raise ModelMissingError(model=named, where=f"the bundled models or the folder '{folder}'")
-    return CompactTalkingModel(config, folder, "cuda" if device == "cuda" else "cpu")
+    return CompactModel(config, folder, device="cuda" if device == "cuda" else "cpu")
 
 
 def _full(weights: Weights, device: str) -> AnyModel:
-    from .models.full import FullModel
+    from real3d_portrait.models.full.model import FullModel
 
     return FullModel(read_config(weights.config(), FullConfig), weights, device)

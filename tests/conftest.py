@@ -1,12 +1,22 @@
-"""Tests sign with a key of their own, never with the user's."""
+"""Tests sign with a key of their own, never with the user's; and what several folders of tests share."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+from real3d_portrait.resources import resource
+
+if TYPE_CHECKING:
+    from real3d_portrait.face.bfm import BaselFaceModel
+    from real3d_portrait.face.face_model import FaceModel
+    from real3d_portrait.media.audio import Audio
+    from real3d_portrait.models.compact.speech_motion import AudioToMotion
+    from tests.face.synthetic_bfm import SyntheticFace
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -19,3 +29,47 @@ def _signing_keys(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         del os.environ["REAL3D_KEY_FOLDER"]
     else:
         os.environ["REAL3D_KEY_FOLDER"] = before
+
+
+@pytest.fixture(scope="session")
+def synthetic() -> SyntheticFace:
+    """A made-up Basel face model."""
+    from tests.face.synthetic_bfm import synthetic_face
+
+    return synthetic_face()
+
+
+@pytest.fixture(scope="session")
+def bfm_folder(tmp_path_factory: pytest.TempPathFactory, synthetic: SyntheticFace) -> Path:
+    from tests.face.synthetic_bfm import write_synthetic_bfm
+
+    return write_synthetic_bfm(tmp_path_factory.mktemp("faces") / "BFM", synthetic)
+
+
+@pytest.fixture(scope="session")
+def bfm(bfm_folder: Path) -> BaselFaceModel:
+    from real3d_portrait.face.bfm import BaselFaceModel
+
+    return BaselFaceModel.load(bfm_folder)
+
+
+@pytest.fixture(scope="session")
+def face_model() -> FaceModel:
+    from real3d_portrait.face.face_model import FaceModel
+
+    return FaceModel.load(resource("assets", "weights", "compact", "face_model.safetensors"))
+
+
+@pytest.fixture(scope="session")
+def a2m() -> AudioToMotion:
+    from real3d_portrait.models.compact.speech_motion import load_a2m
+
+    return load_a2m(resource("assets", "weights", "compact"))
+
+
+@pytest.fixture(scope="session")
+def speech() -> Audio:
+    from real3d_portrait.media.audio import Audio
+    from tests.motion.voice import voice
+
+    return Audio(voice(6.0))

@@ -8,15 +8,15 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from real3d_portrait.models.real3d.audio_to_motion import AudioToMotion, AudioToMotionConfig
-from real3d_portrait.models.real3d.image_model import ImageModelConfig, Real3DImageModel
-from real3d_portrait.models.real3d.image_to_plane import ImageToPlaneConfig
-from real3d_portrait.models.real3d.motion_adapter import MotionAdapterConfig
-from real3d_portrait.models.real3d.names import AUDIO_TO_MOTION, IMAGE_MODEL, NameTable
-from real3d_portrait.models.real3d.super_resolution import SuperResolutionConfig
-from real3d_portrait.models.real3d.torso_appearance import TorsoConfig
-from real3d_portrait.models.real3d.volume_renderer import RenderConfig
-from real3d_portrait.weights import import_released
+from real3d_portrait.models.full.audio_to_motion import AudioToMotion, AudioToMotionConfig
+from real3d_portrait.models.full.image_model import ImageModelConfig, Real3DImageModel
+from real3d_portrait.models.full.image_to_plane import ImageToPlaneConfig
+from real3d_portrait.models.full.importer import import_released
+from real3d_portrait.models.full.motion_adapter import MotionAdapterConfig
+from real3d_portrait.models.full.released_names import AUDIO_TO_MOTION, IMAGE_MODEL, NameTable
+from real3d_portrait.models.full.super_resolution import SuperResolutionConfig
+from real3d_portrait.models.full.torso_appearance import TorsoConfig
+from real3d_portrait.models.full.volume_renderer import RenderConfig
 from tests.face.synthetic_bfm import write_synthetic_bfm
 from tests.parity.parity_fixtures import entries_of, filled
 

@@ -26,11 +26,11 @@ from real3d_portrait.media.images import read_photo
 from real3d_portrait.media.video import probe, read_frames
 from real3d_portrait.media.writer import VideoWriter
 from real3d_portrait.models.compute import Compute
-from real3d_portrait.models.full import FullModel
-from real3d_portrait.models.full_portrait import FullPortrait
-from real3d_portrait.models.talking import Liveliness, Placement
+from real3d_portrait.models.full.model import FullModel
+from real3d_portrait.models.interface import Liveliness, Placement
 from real3d_portrait.motion.basel_motion import MOTION_NAME
 from real3d_portrait.motion.camera_path import CameraPath
+from real3d_portrait.portrait.full import FullPortrait
 from tests.example_inputs import PORTRAIT, speech
 from tests.full_release import IMAGE, write_weights
 

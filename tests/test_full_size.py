@@ -10,8 +10,8 @@ import torch
 from real3d_portrait import Motion, Real3DPortrait
 from real3d_portrait.hub import Manifest
 from real3d_portrait.media.video import probe, read_frames
+from real3d_portrait.models.full.image_model import ImageModelConfig, Real3DImageModel
 from real3d_portrait.models.network_file import save_network
-from real3d_portrait.models.real3d.image_model import ImageModelConfig, Real3DImageModel
 from real3d_portrait.motion.basel_motion import MOTION_NAME
 from tests.example_inputs import PORTRAIT
 from tests.full_release import write_weights

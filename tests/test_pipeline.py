@@ -23,9 +23,9 @@ from real3d_portrait.errors import (
 )
 from real3d_portrait.media.images import read_photo
 from real3d_portrait.media.video import probe
-from real3d_portrait.models.talking import Liveliness
+from real3d_portrait.models.interface import Liveliness
 from real3d_portrait.motion.pose_presets import PRESETS
-from real3d_portrait.portrait import Portrait, prepare_portrait
+from real3d_portrait.portrait.compact import CompactPortrait, prepare_compact_portrait
 from tests.example_inputs import PORTRAIT, speech
 
 
@@ -47,9 +47,9 @@ def talking(portraits: Real3DPortrait, voice: str, tmp_path_factory: pytest.Temp
 
 
 @pytest.fixture(scope="module")
-def person(portraits: Real3DPortrait) -> Portrait:
+def person(portraits: Real3DPortrait) -> CompactPortrait:
     """The example photo, prepared once for all tests at 256 pixels."""
-    return prepare_portrait(read_photo(PORTRAIT), portraits.model.face_model, size=256)
+    return prepare_compact_portrait(read_photo(PORTRAIT), portraits.model.face_model, size=256)
 
 
 def motion(frames: int, portraits: Real3DPortrait) -> Motion:
@@ -75,7 +75,7 @@ def test_speech_gives_a_video_of_its_length(talking: Path) -> None:
 
 
 def test_the_head_lives_and_the_rest_of_a_kept_background_stands_still(
-    portraits: Real3DPortrait, person: Portrait, voice: str
+    portraits: Real3DPortrait, person: CompactPortrait, voice: str
 ) -> None:
     frames = np.stack(list(portraits.stream_audio_driven(person, voice)))
     assert frames.shape == (25, 256, 256, 3)
@@ -85,7 +85,7 @@ def test_the_head_lives_and_the_rest_of_a_kept_background_stands_still(
     assert np.abs(frames[0].astype(float) - photo).mean() < 6  # it starts at the photo
 
 
-def test_the_same_seed_gives_the_same_frames(portraits: Real3DPortrait, person: Portrait, voice: str) -> None:
+def test_the_same_seed_gives_the_same_frames(portraits: Real3DPortrait, person: CompactPortrait, voice: str) -> None:
     def tenth(seed: int) -> np.ndarray:
         return next(islice(portraits.stream_audio_driven(person, voice, seed=seed), 10, None))
 
@@ -106,7 +106,7 @@ def test_a_video_drives_another_photo_with_its_sound(portraits: Real3DPortrait, 
 
 
 def test_saved_motion_drives_like_the_motion_itself(
-    portraits: Real3DPortrait, person: Portrait, tmp_path: Path
+    portraits: Real3DPortrait, person: CompactPortrait, tmp_path: Path
 ) -> None:
     move = motion(6, portraits)
     move.save(tmp_path / "m.npz")
@@ -115,7 +115,9 @@ def test_saved_motion_drives_like_the_motion_itself(
     assert np.array_equal(direct, loaded)
 
 
-def test_motion_of_another_face_model_is_refused(portraits: Real3DPortrait, person: Portrait, tmp_path: Path) -> None:
+def test_motion_of_another_face_model_is_refused(
+    portraits: Real3DPortrait, person: CompactPortrait, tmp_path: Path
+) -> None:
     move = motion(3, portraits)
     Motion(move.expression, move.rotation, move.translation, "other").save(tmp_path / "m.npz")
     with pytest.raises(MotionFaceModelError):
@@ -123,7 +125,7 @@ def test_motion_of_another_face_model_is_refused(portraits: Real3DPortrait, pers
     assert not (tmp_path / "o.mp4").exists()
 
 
-def test_outside_the_person_a_new_still_background_is_exact(portraits: Real3DPortrait, person: Portrait) -> None:
+def test_outside_the_person_a_new_still_background_is_exact(portraits: Real3DPortrait, person: CompactPortrait) -> None:
     move = motion(6, portraits)
     people = list(portraits.stream_video_driven(person, move, background="transparent"))
     frames = list(portraits.stream_background_swap(portrait=person, driving=move, background="#204060"))
@@ -144,7 +146,7 @@ def test_source_size_pastes_the_crop_back(portraits: Real3DPortrait, tmp_path: P
     assert np.abs(frame[100:200, 150:250].astype(float) - wide[100:200, 150:250]).mean() < 12
 
 
-def test_added_turn_shows_and_static_pose_stands(portraits: Real3DPortrait, person: Portrait) -> None:
+def test_added_turn_shows_and_static_pose_stands(portraits: Real3DPortrait, person: CompactPortrait) -> None:
     straight = next(portraits.stream_video_driven(person, still(portraits)))
     turned = next(portraits.stream_video_driven(person, still(portraits), yaw=15))
     assert np.abs(straight.astype(int) - turned)[60:180, 80:180].mean() > 5
@@ -152,7 +154,7 @@ def test_added_turn_shows_and_static_pose_stands(portraits: Real3DPortrait, pers
     assert (held[0][-20:] == held[3][-20:]).all()
 
 
-def test_each_control_of_motion_and_camera_shows(portraits: Real3DPortrait, person: Portrait) -> None:
+def test_each_control_of_motion_and_camera_shows(portraits: Real3DPortrait, person: CompactPortrait) -> None:
     move = motion(6, portraits)
 
     def fourth(**controls: object) -> np.ndarray:
@@ -175,7 +177,9 @@ def test_a_lively_speaker_moves_more_than_a_calm_one(portraits: Real3DPortrait) 
         assert np.array_equal(getattr(unchanged, name), getattr(move, name))
 
 
-def test_zoom_shows_the_face_larger_with_all_that_is_behind_it(portraits: Real3DPortrait, person: Portrait) -> None:
+def test_zoom_shows_the_face_larger_with_all_that_is_behind_it(
+    portraits: Real3DPortrait, person: CompactPortrait
+) -> None:
     plain = next(portraits.stream_video_driven(person, still(portraits), background="transparent"))
     near = next(portraits.stream_video_driven(person, still(portraits), background="transparent", zoom=2))
     assert near.shape == plain.shape
@@ -184,7 +188,7 @@ def test_zoom_shows_the_face_larger_with_all_that_is_behind_it(portraits: Real3D
     assert np.abs(near.astype(int) - np.asarray(part))[..., 3].mean() < 3
 
 
-def test_an_orbit_turns_the_head_and_comes_back(portraits: Real3DPortrait, person: Portrait) -> None:
+def test_an_orbit_turns_the_head_and_comes_back(portraits: Real3DPortrait, person: CompactPortrait) -> None:
     orbit = Controls(camera="orbit").camera_path
     yaw = np.degrees(orbit.at(25, 30)[0] - orbit.at(2, 30)[0])  # the motion counts from its first frames
     held = replace(motion(30, portraits), expression=np.repeat(still(portraits).expression[:1], 30, 0))
@@ -201,7 +205,9 @@ def test_a_finished_video_cannot_be_moved(portraits: Real3DPortrait, talking: Pa
             portraits.background_swap(video=talking, background="red", output=tmp_path / "o.mp4", **controls)
 
 
-def test_a_picture_that_is_wider_than_the_frame_is_shown_whole(portraits: Real3DPortrait, person: Portrait) -> None:
+def test_a_picture_that_is_wider_than_the_frame_is_shown_whole(
+    portraits: Real3DPortrait, person: CompactPortrait
+) -> None:
     wide = np.repeat(np.repeat(np.eye(3, dtype=np.uint8)[None] * 255, 80, 0), 80, 1)  # red, green, blue
     corner = {
         fit: next(portraits.stream_video_driven(person, still(portraits), background=wide, background_fit=fit))[100, 2]
@@ -227,7 +233,11 @@ def test_a_picture_that_is_wider_than_the_frame_is_shown_whole(portraits: Real3D
     ],
 )
 def test_wrong_controls_are_named(
-    portraits: Real3DPortrait, person: Portrait, error: type[InputError], controls: dict[str, object], tmp_path: Path
+    portraits: Real3DPortrait,
+    person: CompactPortrait,
+    error: type[InputError],
+    controls: dict[str, object],
+    tmp_path: Path,
 ) -> None:
     with pytest.raises(error):
         portraits.video_driven(person, motion(2, portraits), output=tmp_path / "o.mp4", **controls)
@@ -249,7 +259,7 @@ def test_unknown_model_says_where_it_looked(tmp_path: Path) -> None:
         Real3DPortrait.from_pretrained(tmp_path / "no-such")
 
 
-def test_a_reader_that_stops_early_leaves_no_thread(portraits: Real3DPortrait, person: Portrait) -> None:
+def test_a_reader_that_stops_early_leaves_no_thread(portraits: Real3DPortrait, person: CompactPortrait) -> None:
     import threading
 
     stream = portraits.stream_video_driven(person, motion(12, portraits))

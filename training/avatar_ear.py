@@ -22,13 +22,13 @@ from torch.nn import functional as F
 
 from real3d_portrait.er_nerf.compact_parts import face_model
 from real3d_portrait.er_nerf.config import ErNerfConfig
-from real3d_portrait.er_nerf.ear import PREFIXES
-from real3d_portrait.er_nerf.lip_codes import CODES, lip_basis
-from real3d_portrait.er_nerf.model import ErNerf
-from real3d_portrait.er_nerf.speech import hidden_layer, speech_windows
+from real3d_portrait.er_nerf.data.lip_codes import CODES, lip_basis
+from real3d_portrait.er_nerf.data.speech import hidden_layer, speech_windows
+from real3d_portrait.er_nerf.rendering.model import ErNerf
+from real3d_portrait.er_nerf.training.ear import PREFIXES
 from real3d_portrait.media.audio import read_audio
+from real3d_portrait.models.compact.speech_motion import load_a2m, predict_expression
 from real3d_portrait.motion.audio_features import SAMPLE_RATE, audio_features
-from real3d_portrait.motion.audio_to_motion import load_a2m, predict_expression
 from real3d_portrait.resources import resource
 from training.split import heldout_identities
 

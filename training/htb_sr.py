@@ -25,8 +25,8 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from real3d_portrait.models.htb_sr import BLACK, ShadingNet, gated, make_nets, network_input
-from real3d_portrait.models.htb_sr_crops import EYE, HEAD, MOUTH, REGIONS
+from real3d_portrait.models.compact.shading import BLACK, ShadingNet, gated, make_nets, network_input
+from real3d_portrait.models.compact.shading_crops import EYE, HEAD, MOUTH, REGIONS
 
 NAMES = ("render", "target", "reference", "maps", "gate")
 LARGEST_TURN = 0.5  # change of the facing vector beyond which a pair shows mostly what the photo hid

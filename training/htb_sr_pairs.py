@@ -27,12 +27,12 @@ from numpy.typing import NDArray
 from real3d_portrait.face.camera import project, rotation_matrix, scale_of
 from real3d_portrait.face.face_model import FaceModel
 from real3d_portrait.face.fitting import FaceFit, fit_still
-from real3d_portrait.models.eyes import EyeLayer
-from real3d_portrait.models.htb_sr_crops import REGIONS, PhotoPlacement, cut, place
-from real3d_portrait.models.i2p import lift
-from real3d_portrait.models.motion_adapter import diff_plane
-from real3d_portrait.models.mouth_interior import MouthInterior
-from real3d_portrait.models.renderer import first_hit
+from real3d_portrait.models.compact.eyes import EyeLayer
+from real3d_portrait.models.compact.image_to_plane import lift
+from real3d_portrait.models.compact.motion_adapter import diff_plane
+from real3d_portrait.models.compact.mouth_interior import MouthInterior
+from real3d_portrait.models.compact.shading_crops import REGIONS, PhotoPlacement, cut, place
+from real3d_portrait.models.compact.volume_renderer import first_hit
 
 from .split import heldout_identities, is_heldout_portrait
 

@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 from safetensors.numpy import save_file
 from scipy.optimize import minimize
 
-from real3d_portrait.face.occlusion import PARTS, OcclusionJudge, patch_features
 from real3d_portrait.face.tracking import FaceFinder
+from real3d_portrait.portrait.occlusion import PARTS, OcclusionJudge, patch_features
 from training.occluders import OBJECTS, Painter
 from training.split import is_heldout_portrait
 

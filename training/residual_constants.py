@@ -21,7 +21,8 @@ from torch import Tensor
 
 from real3d_portrait.face.camera import project
 from real3d_portrait.face.face_model import FaceModel
-from real3d_portrait.models import head_sheet, i2p, torso
+from real3d_portrait.models.compact import head_sheet, torso
+from real3d_portrait.models.compact import image_to_plane as i2p
 from training.residual_data import SIDE, Person, load, training_clips
 from training.residual_render import Target, distance, render, source, target
 

@@ -24,7 +24,7 @@ from real3d_portrait.face.camera import project, rotation_angles, rotation_matri
 from real3d_portrait.face.face_model import FaceModel
 from real3d_portrait.face.fitting import FaceFit, fit_clip, fit_still
 from real3d_portrait.face.topology import EYE_LEFT, EYE_RIGHT, LIPS_INNER, mirror
-from real3d_portrait.models.torso import NECK
+from real3d_portrait.models.compact.torso import NECK
 from training.split import heldout_identities
 
 log = logging.getLogger(__name__)

@@ -20,12 +20,12 @@ from real3d_portrait.face.camera import rotation_matrix, scale_of
 from real3d_portrait.face.face_model import FaceModel
 from real3d_portrait.face.rasterizer import rasterize
 from real3d_portrait.face.topology import OVAL
-from real3d_portrait.models import torso
-from real3d_portrait.models.head_sheet import sheet_faces
-from real3d_portrait.models.i2p import LiftedHead, lift
-from real3d_portrait.models.renderer import first_hit
-from real3d_portrait.models.residuals import shown_expression
-from real3d_portrait.models.triplane import TriPlanes
+from real3d_portrait.models.compact import torso
+from real3d_portrait.models.compact.canonical_plane import TriPlanes
+from real3d_portrait.models.compact.head_sheet import sheet_faces
+from real3d_portrait.models.compact.image_to_plane import LiftedHead, lift
+from real3d_portrait.models.compact.learned_residuals import shown_expression
+from real3d_portrait.models.compact.volume_renderer import first_hit
 from training.residual_data import SIDE, Person
 
 PLANE = 192
@@ -122,7 +122,7 @@ def render(
     window: float,  # the share's plane shows -window..window
 ) -> Tensor:
     """The person's colour, matte and holes (5, SIDE, SIDE) in the target's pose and expression."""
-    from real3d_portrait.models.torso import COLLARBONE
+    from real3d_portrait.models.compact.torso import COLLARBONE
 
     half = photo.head.half_width
     point = torch.from_numpy(photo.moved).float()

@@ -22,9 +22,9 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from real3d_portrait.face.face_model import FaceModel
-from real3d_portrait.models.i2p_residual import I2PResidual
-from real3d_portrait.models.ma_residual import MAResidual
-from real3d_portrait.models.residuals import WINDOW, canonical_view, depth_at, motion_basis
+from real3d_portrait.models.compact.image_to_plane_residual import I2PResidual
+from real3d_portrait.models.compact.learned_residuals import WINDOW, canonical_view, depth_at, motion_basis
+from real3d_portrait.models.compact.motion_adapter_residual import MAResidual
 from training.residual_data import Person, load, training_clips
 from training.residual_render import Source, Target, contact, distance, drift, render, source, target
 

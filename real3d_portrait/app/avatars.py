@@ -21,8 +21,8 @@ from real3d_portrait.errors import (
 )
 
 if TYPE_CHECKING:
-    from real3d_portrait.er_nerf.avatar import Avatar
-    from real3d_portrait.er_nerf.speaking import Frame
+    from real3d_portrait.er_nerf.rendering.avatar import Avatar
+    from real3d_portrait.er_nerf.rendering.speaking import Frame
     from real3d_portrait.media.clip import Clip
 
 VARIABLE = "REAL3D_AVATARS"
@@ -79,7 +79,7 @@ class Avatars:
         Raises:
             ParameterChoiceError: another name. What `Avatar.load` raises, such as AvatarCorruptError.
         """
-        from real3d_portrait.er_nerf.avatar import Avatar
+        from real3d_portrait.er_nerf.rendering.avatar import Avatar
         from real3d_portrait.models.compute import Compute
 
         if name not in self._folders:
@@ -136,8 +136,8 @@ class AvatarRendering:
 
     def preview(self, *, audio: str | None, folder: Path, portrait: str | None = None, **controls: Any) -> Clip:
         """The loudest moment of the first two seconds as a signed PNG in `folder`."""
-        from real3d_portrait.er_nerf.avatar import FPS
-        from real3d_portrait.er_nerf.speaking import speech_of
+        from real3d_portrait.er_nerf.rendering.avatar import FPS
+        from real3d_portrait.er_nerf.rendering.speaking import speech_of
         from real3d_portrait.media.audio import Audio, read_audio
         from real3d_portrait.resources import resource
 
@@ -151,9 +151,9 @@ class AvatarRendering:
 
     def _render(self, audio: Path | None, output: Path, controls: dict[str, Any], features: Any = None) -> Clip:
         from real3d_portrait.app.rendering import labelled
-        from real3d_portrait.background import Background
+        from real3d_portrait.background.background import Background
         from real3d_portrait.controls import Controls, Progress
-        from real3d_portrait.er_nerf.speaking import render_avatar
+        from real3d_portrait.er_nerf.rendering.speaking import render_avatar
 
         settings = Controls(**controls)
         for name in settings.rendered:

@@ -12,6 +12,7 @@ from threading import Semaphore
 from typing import Any
 
 from real3d_portrait.app.limits import Limits
+from real3d_portrait.background.prompt import paintable
 from real3d_portrait.errors import (
     AudioCorruptError,
     BackgroundUnreadableError,
@@ -25,7 +26,6 @@ from real3d_portrait.errors import (
     TooLongError,
     VideoTooLargeError,
 )
-from real3d_portrait.prompt import paintable
 
 _MOTION_BYTES = 64_000_000  # unpacked: more than an hour of motion
 _AT_ONCE = Semaphore(2)  # a checked picture is decoded: so many hold memory at a time

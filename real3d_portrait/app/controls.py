@@ -8,10 +8,10 @@ import gradio as gr
 from gradio.components import Component
 from PIL import ImageColor
 
-from real3d_portrait import prompt
 from real3d_portrait.app.limits import Limits
 from real3d_portrait.app.model_source import ModelSource, lends_gpus
 from real3d_portrait.app.uploads import FileUpload, PhotoUpload
+from real3d_portrait.background import prompt
 from real3d_portrait.errors import ConflictingInputsError, UnknownBackgroundError
 
 BACKGROUND_KINDS = ("keep", "blur", "transparent")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from real3d_portrait.media.audio import Audio
     from real3d_portrait.media.pieces import PieceWriter
-    from real3d_portrait.models.talking import Frame, Frames
+    from real3d_portrait.models.interface import Frame, Frames
 
 _LOGGER = logging.getLogger(__name__)
 _CAUTION = 1.2  # how many times as long as it seems the rest may take

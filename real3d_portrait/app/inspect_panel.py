@@ -85,6 +85,6 @@ def _picked(event: gr.SelectData) -> int:
 
 
 def _inspect(file: str, face: float | None) -> Any:
-    from real3d_portrait.inspection import inspect_photo
+    from real3d_portrait.portrait.inspection import inspect_photo
 
     return inspect_photo(file, int(face) if face else None)

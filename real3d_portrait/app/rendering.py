@@ -14,7 +14,7 @@ from real3d_portrait.app.draft import Draft
 from real3d_portrait.errors import StagesUnavailableError
 from real3d_portrait.media.audio import Audio, read_audio
 from real3d_portrait.media.clip import Clip
-from real3d_portrait.models.talking import AnyModel, Frame
+from real3d_portrait.models.interface import AnyModel, Frame
 from real3d_portrait.motion.motion import Motion
 from real3d_portrait.pipeline import Real3DPortrait, _background, _controls, _placement
 from real3d_portrait.provenance.badge import add_badge
@@ -51,10 +51,10 @@ class Rendering(Real3DPortrait):
         Raises:
             StagesUnavailableError: another model than the compact one.
         """
-        from real3d_portrait.head_mesh import head_mesh
         from real3d_portrait.media.glb import write_glb
-        from real3d_portrait.models.compact import CompactModel
-        from real3d_portrait.stages import inner_stages
+        from real3d_portrait.models.compact.head_mesh import head_mesh
+        from real3d_portrait.models.compact.inner_stages import inner_stages
+        from real3d_portrait.models.compact.model import CompactModel
 
         if not isinstance(self.model, CompactModel):
             raise StagesUnavailableError(model=self.name)

@@ -14,9 +14,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..errors import CheckpointMismatchError, CheckpointUnsafeError
-from .config import ErNerfConfig
-from .model import ErNerf
+from real3d_portrait.er_nerf.config import ErNerfConfig
+from real3d_portrait.er_nerf.rendering.model import ErNerf
+from real3d_portrait.errors import CheckpointMismatchError, CheckpointUnsafeError
 
 _NETWORK = "avatar network"
 _MEAN = "mean_density_torso"

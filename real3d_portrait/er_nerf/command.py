@@ -17,7 +17,7 @@ from real3d_portrait.console import ProgressBar
 from real3d_portrait.errors import Real3DError
 
 if TYPE_CHECKING:
-    from real3d_portrait.er_nerf.avatar import Avatar
+    from real3d_portrait.er_nerf.rendering.avatar import Avatar
 
 _LOG_FILE_SECONDS = 10.0  # between two updates of a bar that goes to a file
 
@@ -165,7 +165,7 @@ def in_words(seconds: float) -> str:
 
 
 def _train(arguments: argparse.Namespace) -> None:
-    from real3d_portrait.er_nerf.recipe import train_avatar
+    from real3d_portrait.er_nerf.training.recipe import train_avatar
 
     names = ("size", "steps", "minutes", "lpips", "device", "seed")
     wanted = {name: getattr(arguments, name) for name in names}
@@ -182,11 +182,11 @@ def _train(arguments: argparse.Namespace) -> None:
 
 
 def _render(arguments: argparse.Namespace) -> None:
-    from real3d_portrait.background import Background
+    from real3d_portrait.background.background import Background
     from real3d_portrait.controls import Progress
-    from real3d_portrait.er_nerf.avatar import Avatar
-    from real3d_portrait.er_nerf.hearing import read_features
-    from real3d_portrait.er_nerf.speaking import render_avatar
+    from real3d_portrait.er_nerf.data.hearing import read_features
+    from real3d_portrait.er_nerf.rendering.avatar import Avatar
+    from real3d_portrait.er_nerf.rendering.speaking import render_avatar
     from real3d_portrait.models.compute import Compute
 
     avatar = Avatar.load(arguments.avatar, Compute.on(arguments.device).device)
@@ -211,7 +211,7 @@ def _render(arguments: argparse.Namespace) -> None:
 
 
 def _info(arguments: argparse.Namespace) -> None:
-    from real3d_portrait.er_nerf.avatar import FORMAT, Avatar
+    from real3d_portrait.er_nerf.rendering.avatar import FORMAT, Avatar
 
     avatar = Avatar.load(arguments.avatar)
     files = [file for file in Path(arguments.avatar).iterdir() if file.is_file()]

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..config import CompactConfig, read_config
-from ..face.face_model import FaceModel
-from ..models.a2m import A2M
-from ..motion.audio_to_motion import load_a2m
-from ..resources import resource
-from .ear import EAR_FILE
+from real3d_portrait.config import CompactConfig, read_config
+from real3d_portrait.er_nerf.training.ear import EAR_FILE
+from real3d_portrait.face.face_model import FaceModel
+from real3d_portrait.models.compact.audio_to_motion import A2M
+from real3d_portrait.models.compact.speech_motion import load_a2m
+from real3d_portrait.resources import resource
 
 
 def face_model() -> FaceModel:

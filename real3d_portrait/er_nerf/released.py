@@ -9,12 +9,12 @@ from typing import Any
 import cv2
 import numpy as np
 
-from ..errors import InputError, MissingInputError
-from ..media.images import read_photo
-from .avatar import RELEASED_SPEECH, Avatar
-from .camera import Intrinsics, camera_pose
-from .checkpoint import read_released
-from .training_folder import claim_folder
+from real3d_portrait.er_nerf.camera import Intrinsics, camera_pose
+from real3d_portrait.er_nerf.checkpoint import read_released
+from real3d_portrait.er_nerf.rendering.avatar import RELEASED_SPEECH, Avatar
+from real3d_portrait.er_nerf.training.folder import claim_folder
+from real3d_portrait.errors import InputError, MissingInputError
+from real3d_portrait.media.images import read_photo
 
 
 class TransformsError(InputError):

@@ -14,10 +14,9 @@ from safetensors.numpy import load_file, save_file
 from scipy.spatial import Delaunay
 
 from real3d_portrait.errors import FaceModelFileError, FaceModelMissingError
-
-from .bfm_files import SourceArrays, read_folder
-from .eg3d_camera import SIDE, place, project
-from .topology import N_MESH
+from real3d_portrait.face.bfm_files import SourceArrays, read_folder
+from real3d_portrait.face.eg3d_camera import SIDE, place, project
+from real3d_portrait.face.topology import N_MESH
 
 NAME = "bfm-2009-front"
 N_IDENTITY, N_EXPRESSION, N_KEYPOINTS = 80, 64, 68

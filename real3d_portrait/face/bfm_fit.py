@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .bfm import N_EXPRESSION, N_IDENTITY, LinearShape
-from .eg3d_camera import FOCAL, SIDE, VIEWER, place, project, rotation_matrix
-from .topology import EYE_LEFT, EYE_RIGHT, LIPS_INNER, LIPS_OUTER, N_MESH
+from real3d_portrait.face.bfm import N_EXPRESSION, N_IDENTITY, LinearShape
+from real3d_portrait.face.eg3d_camera import FOCAL, SIDE, VIEWER, place, project, rotation_matrix
+from real3d_portrait.face.topology import EYE_LEFT, EYE_RIGHT, LIPS_INNER, LIPS_OUTER, N_MESH
 
 Array = NDArray[np.float64]
 Slopes = NDArray[np.float32]

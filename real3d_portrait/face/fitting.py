@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from .camera import DISTANCE, rotation_angles
-from .face_model import FaceModel
-from .topology import RIGID
+from real3d_portrait.face.camera import DISTANCE, rotation_angles
+from real3d_portrait.face.face_model import FaceModel
+from real3d_portrait.face.topology import RIGID
 
 Array = NDArray[np.float64]
 

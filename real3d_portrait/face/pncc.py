@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from .rasterizer import rasterize
+from real3d_portrait.face.rasterizer import rasterize
 
 Array = NDArray[np.float32]
 

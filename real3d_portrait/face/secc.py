@@ -8,9 +8,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from .bfm import BaselFaceModel
-from .eg3d_camera import SIDE, VIEWER, project
-from .rasterizer import rasterize
+from real3d_portrait.face.bfm import BaselFaceModel
+from real3d_portrait.face.eg3d_camera import SIDE, VIEWER, project
+from real3d_portrait.face.rasterizer import rasterize
 
 Array = NDArray[np.float32]
 

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import torch
 
-from ..errors import OutOfMemoryError, is_out_of_memory
+from real3d_portrait.errors import OutOfMemoryError, is_out_of_memory
 
 log = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import torch
 
-from ..errors import DeviceUnavailableError, ParameterChoiceError
+from real3d_portrait.errors import DeviceUnavailableError, ParameterChoiceError
 
 _FRAMES_AT_ONCE = {"cpu": 1, "cuda": 8}  # a CPU gains nothing from more, and memory grows with them
 

@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from ..errors import WeightsCorruptError
+from real3d_portrait.errors import WeightsCorruptError
 
 C = TypeVar("C")
 N = TypeVar("N", bound=nn.Module)

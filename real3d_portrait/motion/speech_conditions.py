@@ -6,18 +6,14 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from real3d_portrait.models.real3d.audio_to_motion import NEUTRAL_MOUTH_AMPLITUDE, AudioToMotion
 from real3d_portrait.motion.audio_features import motion_frames
 from real3d_portrait.motion.hubert import HOP, SAMPLE_RATE, feature_frames
 from real3d_portrait.motion.praat_pitch import praat_pitch
 
-TEMPERATURE = 0.2  # spread of the prior that the release plays with
-
 _N_FFT = 512
-_MULTIPLE = 8  # feature frames to a latent frame
+MULTIPLE = 8  # feature frames to a latent frame
 
 Array = NDArray[np.float32]
 
@@ -49,36 +45,10 @@ def speech_conditions(samples: NDArray[np.floating], hubert: FeatureExtractor) -
     features = hubert.features(samples)
     f0 = match_length(praat_pitch(padded_speech(samples), SAMPLE_RATE), stft_frames(len(samples)))
     length = feature_frames(len(samples))
-    padded = -(-length // _MULTIPLE) * _MULTIPLE
+    padded = -(-length // MULTIPLE) * MULTIPLE
     f0 = np.pad(f0[:length], (0, padded - min(length, len(f0))))
     features = np.pad(features, ((0, padded - length), (0, 0)))
     return SpeechConditions(features, f0, min(motion_frames(len(samples)), padded // 2))
-
-
-def predict_expression(
-    network: AudioToMotion,
-    conditions: SpeechConditions,
-    *,
-    mouth_amplitude: float = 1.0,
-    temperature: float = TEMPERATURE,
-    seed: int = 0,
-) -> Array:
-    """(frames, 64) expression coefficients, neither smoothed nor clamped.
-
-    Args:
-        network: in evaluation mode, on the device where it shall run.
-        mouth_amplitude: 1 as released.
-        temperature: spread of the prior, 0 for the most likely motion.
-        seed: the same seed and input give the same motion.
-    """
-    parameter = next(network.parameters())
-    generator = torch.Generator().manual_seed(seed)
-    noise = temperature * torch.randn(1, network.config.latent, len(conditions.f0) // _MULTIPLE, generator=generator)
-    features, f0 = (torch.from_numpy(a)[None] for a in (conditions.features, conditions.f0))
-    amplitude = torch.tensor([NEUTRAL_MOUTH_AMPLITUDE * mouth_amplitude])
-    with torch.inference_mode():
-        expression = network(*(a.to(parameter) for a in (features, f0, noise, amplitude)))
-    return expression[0, : conditions.frames].float().cpu().numpy()
 
 
 def padded_speech(samples: NDArray[np.floating]) -> NDArray[np.floating]:

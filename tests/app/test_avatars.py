@@ -16,9 +16,9 @@ from httpx import HTTPStatusError
 from PIL import Image
 
 from real3d_portrait.app.avatars import VARIABLE, Avatars
-from real3d_portrait.er_nerf.avatar import Avatar, AvatarCorruptError
-from real3d_portrait.er_nerf.model import ErNerf
-from real3d_portrait.er_nerf.speech import KIND
+from real3d_portrait.er_nerf.data.speech import KIND
+from real3d_portrait.er_nerf.rendering.avatar import Avatar, AvatarCorruptError
+from real3d_portrait.er_nerf.rendering.model import ErNerf
 from real3d_portrait.errors import ParameterChoiceError
 from real3d_portrait.provenance.keys import FOLDER as KEY_FOLDER
 from real3d_portrait.provenance.verify import Marking, verify

@@ -11,8 +11,8 @@ import pytest
 from real3d_portrait.app import controls
 from real3d_portrait.app.limits import Limits
 from real3d_portrait.app.model_source import ModelSource
+from real3d_portrait.background.prompt import MODEL_VARIABLE
 from real3d_portrait.errors import ConflictingInputsError, UnknownBackgroundError
-from real3d_portrait.prompt import MODEL_VARIABLE
 
 
 def arguments(**values: Any) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import numpy as np
 
 from real3d_portrait.er_nerf.camera import Intrinsics, camera_pose
 from real3d_portrait.er_nerf.config import ErNerfConfig, GridConfig
-from real3d_portrait.er_nerf.dataset import AvatarData
+from real3d_portrait.er_nerf.data.dataset import AvatarData
 
 SIZE = 48
 CHANNELS = 6

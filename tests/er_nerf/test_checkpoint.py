@@ -12,7 +12,7 @@ from torch import Tensor
 
 from real3d_portrait.er_nerf.checkpoint import read_released, to_released
 from real3d_portrait.er_nerf.config import ErNerfConfig
-from real3d_portrait.er_nerf.model import ErNerf
+from real3d_portrait.er_nerf.rendering.model import ErNerf
 from real3d_portrait.errors import CheckpointMismatchError, CheckpointUnsafeError
 
 

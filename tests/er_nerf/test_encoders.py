@@ -10,7 +10,7 @@ import torch
 from scipy.special import lpmv
 
 from real3d_portrait.er_nerf.config import ErNerfConfig, GridConfig
-from real3d_portrait.er_nerf.encoders import (
+from real3d_portrait.er_nerf.fields.encoders import (
     GridEncoder,
     frequency_encoding,
     frequency_width,

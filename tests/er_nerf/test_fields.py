@@ -7,10 +7,11 @@ import math
 import pytest
 import torch
 
-from real3d_portrait.er_nerf.audio import AudioSmoothing, audio_windows, held_ends
-from real3d_portrait.er_nerf.compositing import RaySums
-from real3d_portrait.er_nerf.head_field import HeadField
-from real3d_portrait.er_nerf.losses import (
+from real3d_portrait.er_nerf.fields.audio_encoder import AudioSmoothing, audio_windows, held_ends
+from real3d_portrait.er_nerf.fields.head_field import HeadField
+from real3d_portrait.er_nerf.fields.torso_field import TorsoField
+from real3d_portrait.er_nerf.rendering.compositing import RaySums
+from real3d_portrait.er_nerf.training.losses import (
     edge_loss,
     entropy_bits,
     head_loss,
@@ -18,7 +19,6 @@ from real3d_portrait.er_nerf.losses import (
     torso_loss,
     uncertainty_weighted,
 )
-from real3d_portrait.er_nerf.torso_field import TorsoField
 from tests.er_nerf.synthetic_head import small_config
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from real3d_portrait.er_nerf.framing import frame_alike
-from real3d_portrait.er_nerf.shots import Shot
+from real3d_portrait.er_nerf.data.framing import frame_alike
+from real3d_portrait.er_nerf.data.shots import Shot
 
 WIDTH, HEIGHT = 640, 360
 

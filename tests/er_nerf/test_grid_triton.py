@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from real3d_portrait.er_nerf.config import ErNerfConfig, GridConfig
-from real3d_portrait.er_nerf.encoders import GridEncoder, triton_runs
+from real3d_portrait.er_nerf.fields.encoders import GridEncoder, triton_runs
 
 triton = pytest.importorskip("triton")
 
@@ -84,7 +84,7 @@ def test_the_kernels_compile_to_steps_that_are_not_fused(
     from triton.backends.compiler import GPUTarget
     from triton.compiler import ASTSource
 
-    from real3d_portrait.er_nerf import grid_triton
+    from real3d_portrait.er_nerf.fields import grid_triton
 
     monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
     kernel = getattr(grid_triton, name)

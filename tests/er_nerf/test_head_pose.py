@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from real3d_portrait.er_nerf.head_pose import camera_of, head_paths, scene_frame
+from real3d_portrait.er_nerf.data.head_pose import camera_of, head_paths, scene_frame
 from real3d_portrait.face.camera import rotation_matrix
 from real3d_portrait.face.face_model import FaceModel
 from real3d_portrait.face.fitting import fit_clip

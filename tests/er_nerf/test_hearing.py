@@ -7,8 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from real3d_portrait.er_nerf import recipe
-from real3d_portrait.er_nerf.hearing import (
+from real3d_portrait.er_nerf.data.hearing import (
     HUBERT_KIND,
     FeaturesError,
     HubertHearing,
@@ -17,7 +16,8 @@ from real3d_portrait.er_nerf.hearing import (
     hearing_of,
     read_features,
 )
-from real3d_portrait.er_nerf.speech import KIND
+from real3d_portrait.er_nerf.data.speech import KIND
+from real3d_portrait.er_nerf.training import recipe
 from real3d_portrait.errors import ParameterChoiceError
 from real3d_portrait.hub import WEIGHTS_VARIABLE
 from real3d_portrait.motion.hubert import Hubert

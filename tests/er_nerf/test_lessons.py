@@ -10,25 +10,25 @@ import numpy as np
 import pytest
 import torch
 
-from real3d_portrait.er_nerf import ear
-from real3d_portrait.er_nerf.audio import held_ends
-from real3d_portrait.er_nerf.body_motion import PosedBody, body_motion
 from real3d_portrait.er_nerf.compact_parts import avatar_ear, face_model
 from real3d_portrait.er_nerf.config import ErNerfConfig
-from real3d_portrait.er_nerf.dataset import AvatarData
-from real3d_portrait.er_nerf.ear import STRENGTH, EarLesson, load_ear
-from real3d_portrait.er_nerf.evaluate import pictures
-from real3d_portrait.er_nerf.lip_codes import CODES, lip_basis
-from real3d_portrait.er_nerf.model import ErNerf
-from real3d_portrait.er_nerf.patch_critic import PatchCritic
-from real3d_portrait.er_nerf.settings import TrainingSettings
-from real3d_portrait.er_nerf.speech import hidden_layer, speech_windows
-from real3d_portrait.er_nerf.torso_lesson import TorsoLesson
-from real3d_portrait.er_nerf.trainer import Trainer
+from real3d_portrait.er_nerf.data.body_motion import PosedBody, body_motion
+from real3d_portrait.er_nerf.data.dataset import AvatarData
+from real3d_portrait.er_nerf.data.lip_codes import CODES, lip_basis
+from real3d_portrait.er_nerf.data.speech import hidden_layer, speech_windows
+from real3d_portrait.er_nerf.fields.audio_encoder import held_ends
+from real3d_portrait.er_nerf.rendering.model import ErNerf
+from real3d_portrait.er_nerf.training import ear
+from real3d_portrait.er_nerf.training.ear import STRENGTH, EarLesson, load_ear
+from real3d_portrait.er_nerf.training.evaluate import pictures
+from real3d_portrait.er_nerf.training.patch_critic import PatchCritic
+from real3d_portrait.er_nerf.training.settings import TrainingSettings
+from real3d_portrait.er_nerf.training.torso_lesson import TorsoLesson
+from real3d_portrait.er_nerf.training.trainer import Trainer
 from real3d_portrait.face.topology import LIPS_INNER, LIPS_OUTER
 from real3d_portrait.media.audio import read_audio
+from real3d_portrait.models.compact.speech_motion import load_a2m, predict_expression
 from real3d_portrait.motion.audio_features import audio_features
-from real3d_portrait.motion.audio_to_motion import load_a2m, predict_expression
 from real3d_portrait.resources import resource
 from tests.er_nerf.synthetic_head import SIZE, small_config, synthetic_data
 

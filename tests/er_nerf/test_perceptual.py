@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn import functional as F
 
-from real3d_portrait.er_nerf.perceptual import PerceptualDistance, PerceptualWeightsError
+from real3d_portrait.er_nerf.training.perceptual import PerceptualDistance, PerceptualWeightsError
 
 SHAPES = {0: (64, 3, 11, 11), 3: (192, 64, 5, 5), 6: (384, 192, 3, 3), 8: (256, 384, 3, 3), 10: (256, 256, 3, 3)}
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from scipy.io import wavfile
 
-from real3d_portrait.er_nerf.hearing import HiddenLayerHearing
-from real3d_portrait.er_nerf.layers import (
+from real3d_portrait.er_nerf.data.hearing import HiddenLayerHearing
+from real3d_portrait.er_nerf.data.layers import (
     PlateBuilder,
     eye_closure,
     face_boxes,
@@ -19,16 +19,16 @@ from real3d_portrait.er_nerf.layers import (
     person_alpha,
     torso_picture,
 )
-from real3d_portrait.er_nerf.prepare import prepare_video
-from real3d_portrait.er_nerf.recipe import train_avatar
-from real3d_portrait.er_nerf.speech import hidden_layer, speech_windows
-from real3d_portrait.er_nerf.video_errors import AvatarNoSpeechError, AvatarVideoTooShortError
+from real3d_portrait.er_nerf.data.prepare import prepare_video
+from real3d_portrait.er_nerf.data.speech import hidden_layer, speech_windows
+from real3d_portrait.er_nerf.data.video_errors import AvatarNoSpeechError, AvatarVideoTooShortError
+from real3d_portrait.er_nerf.training.recipe import train_avatar
 from real3d_portrait.errors import ParameterRangeError
 from real3d_portrait.face.face_model import FaceModel
 from real3d_portrait.media.writer import VideoWriter
-from real3d_portrait.models.a2m import A2M
+from real3d_portrait.models.compact.audio_to_motion import A2M
+from real3d_portrait.models.compact.speech_motion import load_a2m
 from real3d_portrait.motion.audio_features import SAMPLE_RATE
-from real3d_portrait.motion.audio_to_motion import load_a2m
 from real3d_portrait.resources import resource
 
 WEIGHTS = resource("assets", "weights", "compact")

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from real3d_portrait.er_nerf import prepare
-from real3d_portrait.er_nerf.dataset import AvatarData
-from real3d_portrait.er_nerf.hearing import Hearing, hearing_of
-from real3d_portrait.er_nerf.prepare import prepare_video
-from real3d_portrait.er_nerf.speech import KIND
-from real3d_portrait.er_nerf.video_errors import (
+from real3d_portrait.er_nerf.data import prepare
+from real3d_portrait.er_nerf.data.dataset import AvatarData
+from real3d_portrait.er_nerf.data.hearing import Hearing, hearing_of
+from real3d_portrait.er_nerf.data.prepare import prepare_video
+from real3d_portrait.er_nerf.data.speech import KIND
+from real3d_portrait.er_nerf.data.video_errors import (
     AvatarFaceLeavesError,
     AvatarFaceTooSmallError,
     AvatarNoSpeechError,

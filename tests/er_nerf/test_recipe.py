@@ -14,21 +14,21 @@ import numpy as np
 import pytest
 
 from real3d_portrait import cli
-from real3d_portrait.er_nerf import recipe, torso_lesson
-from real3d_portrait.er_nerf.avatar import Avatar, AvatarUnfinishedError
-from real3d_portrait.er_nerf.model import ErNerf
-from real3d_portrait.er_nerf.pace import TimeLeft, steps_in
-from real3d_portrait.er_nerf.recipe import train_avatar
-from real3d_portrait.er_nerf.settings import TrainingSettings, short_settings
-from real3d_portrait.er_nerf.speech import KIND
-from real3d_portrait.er_nerf.trainer import STATE_FILE, Progress, TrainingStateError
-from real3d_portrait.er_nerf.training_folder import (
+from real3d_portrait.er_nerf.data.speech import KIND
+from real3d_portrait.er_nerf.rendering.avatar import Avatar, AvatarUnfinishedError
+from real3d_portrait.er_nerf.rendering.model import ErNerf
+from real3d_portrait.er_nerf.training import recipe, torso_lesson
+from real3d_portrait.er_nerf.training.folder import (
     AvatarExistsError,
     AvatarFolderInUseError,
     TrainingDiffersError,
     TrainingFolder,
 )
-from real3d_portrait.er_nerf.training_log import CURVE, EVENTS, PREVIEW, TrainingLog
+from real3d_portrait.er_nerf.training.log import CURVE, EVENTS, PREVIEW, TrainingLog
+from real3d_portrait.er_nerf.training.pace import TimeLeft, steps_in
+from real3d_portrait.er_nerf.training.recipe import train_avatar
+from real3d_portrait.er_nerf.training.settings import TrainingSettings, short_settings
+from real3d_portrait.er_nerf.training.trainer import STATE_FILE, Progress, TrainingStateError
 from real3d_portrait.errors import ConflictingInputsError, InputError, VideoMissingError
 from real3d_portrait.provenance.verify import Marking, verify
 from tests.er_nerf.synthetic_head import small_config, synthetic_data

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 import torch
 
-from real3d_portrait.er_nerf.avatar import Avatar
 from real3d_portrait.er_nerf.checkpoint import to_released
 from real3d_portrait.er_nerf.config import ErNerfConfig
-from real3d_portrait.er_nerf.model import ErNerf
 from real3d_portrait.er_nerf.released import TransformsError, import_avatar
-from real3d_portrait.er_nerf.training_folder import AvatarExistsError
+from real3d_portrait.er_nerf.rendering.avatar import Avatar
+from real3d_portrait.er_nerf.rendering.model import ErNerf
+from real3d_portrait.er_nerf.training.folder import AvatarExistsError
 from real3d_portrait.errors import MissingInputError
 
 Sources = tuple[Path, Path, Path]

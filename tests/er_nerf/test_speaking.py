@@ -11,11 +11,11 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from real3d_portrait.er_nerf import compact_parts
-from real3d_portrait.er_nerf.avatar import Avatar, to_and_fro
-from real3d_portrait.er_nerf.hearing import AvatarHearsOtherError
-from real3d_portrait.er_nerf.model import ErNerf
-from real3d_portrait.er_nerf.pose_range import poses_of_motion, quiet_pose, within_range
-from real3d_portrait.er_nerf.speaking import render_avatar, speech_of
+from real3d_portrait.er_nerf.data.hearing import AvatarHearsOtherError
+from real3d_portrait.er_nerf.rendering.avatar import Avatar, to_and_fro
+from real3d_portrait.er_nerf.rendering.model import ErNerf
+from real3d_portrait.er_nerf.rendering.pose_range import poses_of_motion, quiet_pose, within_range
+from real3d_portrait.er_nerf.rendering.speaking import render_avatar, speech_of
 from real3d_portrait.errors import (
     MissingInputError,
     ParameterChoiceError,

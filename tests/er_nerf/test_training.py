@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 import torch
 
-from real3d_portrait.er_nerf import ear, torso_lesson
-from real3d_portrait.er_nerf.avatar import (
+from real3d_portrait.er_nerf.data.dataset import AvatarData, AvatarDataError
+from real3d_portrait.er_nerf.rendering.avatar import (
     Avatar,
     AvatarCorruptError,
     AvatarMissingError,
@@ -21,11 +21,11 @@ from real3d_portrait.er_nerf.avatar import (
     AvatarTooNewError,
     to_and_fro,
 )
-from real3d_portrait.er_nerf.dataset import AvatarData, AvatarDataError
-from real3d_portrait.er_nerf.evaluate import evaluate, psnr
-from real3d_portrait.er_nerf.model import ErNerf
-from real3d_portrait.er_nerf.settings import TrainingSettings, short_settings
-from real3d_portrait.er_nerf.trainer import (
+from real3d_portrait.er_nerf.rendering.model import ErNerf
+from real3d_portrait.er_nerf.training import ear, torso_lesson
+from real3d_portrait.er_nerf.training.evaluate import evaluate, psnr
+from real3d_portrait.er_nerf.training.settings import TrainingSettings, short_settings
+from real3d_portrait.er_nerf.training.trainer import (
     STATE_FILE,
     Progress,
     Trainer,

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from real3d_portrait.motion.audio_to_motion import AudioToMotion
+from real3d_portrait.models.compact.speech_motion import AudioToMotion
 from real3d_portrait.motion.pose_tracks import ROLL, YAW, TrackBank, play_tracks, speech_presence
 
 FRAMES = 25 * 60

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from real3d_portrait.models.real3d.audio_to_motion import AudioToMotion, AudioToMotionConfig
+from real3d_portrait.models.full.audio_to_motion import AudioToMotion, AudioToMotionConfig
+from real3d_portrait.models.full.speech_motion import predict_expression
 from real3d_portrait.motion.hubert import feature_frames
 from real3d_portrait.motion.speech_conditions import (
     match_length,
     padded_speech,
-    predict_expression,
     speech_conditions,
     stft_frames,
 )

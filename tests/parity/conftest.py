@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from real3d_portrait.models.real3d.folding import fold
-from real3d_portrait.models.real3d.image_model import Real3DImageModel
-from real3d_portrait.models.real3d.names import IMAGE_MODEL
+from real3d_portrait.models.full.folding import fold
+from real3d_portrait.models.full.image_model import Real3DImageModel
+from real3d_portrait.models.full.released_names import IMAGE_MODEL
 from tests.parity.parity_fixtures import filled, listing
 
 

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from real3d_portrait.er_nerf.checkpoint import load_released
 from real3d_portrait.er_nerf.config import ErNerfConfig
-from real3d_portrait.er_nerf.model import ErNerf
+from real3d_portrait.er_nerf.rendering.model import ErNerf
 
 FOLDER = Path(os.environ.get("PARITY_DIR") or Path(__file__).parents[3] / "shared" / "parity" / "ernerf")
 SEED = int(os.environ.get("PARITY_SEED") or 1)

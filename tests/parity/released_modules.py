@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from torch import nn
 
-from real3d_portrait.models.real3d.names import IMAGE_MODEL
+from real3d_portrait.models.full.released_names import IMAGE_MODEL
 from tests.parity.parity_fixtures import filled, listing
 
 Module = TypeVar("Module", bound=nn.Module)

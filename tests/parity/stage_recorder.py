@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from real3d_portrait.models.real3d.super_resolution import SuperResolution
+from real3d_portrait.models.full.super_resolution import SuperResolution
 
 
 @contextmanager

@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from real3d_portrait.models.real3d.audio_to_motion import AudioToMotion, pitch_bins
-from real3d_portrait.models.real3d.names import AUDIO_TO_MOTION
+from real3d_portrait.models.full.audio_to_motion import AudioToMotion, pitch_bins
+from real3d_portrait.models.full.released_names import AUDIO_TO_MOTION
 from tests.parity.parity_fixtures import filled, fixture, listing, needs_fixtures
 
 pytestmark = needs_fixtures

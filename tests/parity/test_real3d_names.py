@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import nn
 
-from real3d_portrait.models.real3d.audio_to_motion import AudioToMotion
-from real3d_portrait.models.real3d.image_model import Real3DImageModel
-from real3d_portrait.models.real3d.names import AUDIO_TO_MOTION, IMAGE_MODEL, NameTable
+from real3d_portrait.models.full.audio_to_motion import AudioToMotion
+from real3d_portrait.models.full.image_model import Real3DImageModel
+from real3d_portrait.models.full.released_names import AUDIO_TO_MOTION, IMAGE_MODEL, NameTable
 from tests.parity.parity_fixtures import listing, needs_fixtures
 
 pytestmark = needs_fixtures

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from real3d_portrait.models.real3d.image_to_plane import ImageToPlane
-from real3d_portrait.models.real3d.motion_adapter import MotionAdapter
-from real3d_portrait.models.real3d.names_planes import IMAGE_TO_PLANE, MOTION_ADAPTER
+from real3d_portrait.models.full.image_to_plane import ImageToPlane
+from real3d_portrait.models.full.motion_adapter import MotionAdapter
+from real3d_portrait.models.full.released_plane_names import IMAGE_TO_PLANE, MOTION_ADAPTER
 from tests.parity.parity_fixtures import fixture, input_image, needs_fixtures
 from tests.parity.released_modules import filled_module
 

@@ -18,7 +18,10 @@ from real3d_portrait.face.bfm_fit import BaselFit, fit_loss, fit_points, fit_sti
 from real3d_portrait.face.blink_edit import blink_shares, close_eyes
 from real3d_portrait.face.eg3d_camera import eg3d_cameras, place, project, rotation_matrix, smooth_cameras
 from real3d_portrait.face.pose_path import mirror_index, on_source, smooth_keypoints
-from real3d_portrait.face.source_layers import (
+from real3d_portrait.models.full.audio_to_motion import pitch_bins
+from real3d_portrait.motion.praat_pitch import praat_pitch
+from real3d_portrait.motion.speech_conditions import match_length, padded_speech, stft_frames
+from real3d_portrait.portrait.layers import (
     HEAD,
     PERSON,
     TORSO,
@@ -28,9 +31,6 @@ from real3d_portrait.face.source_layers import (
     keep_classes,
     torso_layer,
 )
-from real3d_portrait.models.real3d.audio_to_motion import pitch_bins
-from real3d_portrait.motion.praat_pitch import praat_pitch
-from real3d_portrait.motion.speech_conditions import match_length, padded_speech, stft_frames
 from tests.parity.adam_fit import adam_fit
 from tests.parity.parity_fixtures import SEED, fixture, needs_fixtures
 

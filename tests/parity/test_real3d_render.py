@@ -5,11 +5,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from real3d_portrait.models.real3d.decoder import PointDecoder
-from real3d_portrait.models.real3d.names_planes import DECODER
-from real3d_portrait.models.real3d.plane_sampling import sample_planes
-from real3d_portrait.models.real3d.rays import box_interval, camera_rays, coarse_depths, fine_depths
-from real3d_portrait.models.real3d.volume_renderer import (
+from real3d_portrait.models.full.decoder import PointDecoder
+from real3d_portrait.models.full.plane_sampling import sample_planes
+from real3d_portrait.models.full.rays import box_interval, camera_rays, coarse_depths, fine_depths
+from real3d_portrait.models.full.released_plane_names import DECODER
+from real3d_portrait.models.full.volume_renderer import (
     Rendered,
     SampleNoise,
     VolumeRenderer,

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from real3d_portrait.models.real3d.image_model import Real3DImageModel
+from real3d_portrait.models.full.image_model import Real3DImageModel
 from tests.parity.parity_fixtures import fixture, input_image, needs_fixtures, segmentation_one_hot
 from tests.parity.stage_recorder import recorded_stages
 

@@ -20,7 +20,7 @@ import torch
 from torch import nn
 
 from real3d_portrait.face.face_model import FaceModel
-from real3d_portrait.models.a2m import A2M, A2MConfig
+from real3d_portrait.models.compact.audio_to_motion import A2M, A2MConfig
 from real3d_portrait.motion.audio_features import N_FEATURES
 from real3d_portrait.motion.lids import blink_direction
 from real3d_portrait.motion.neutral import closed_mouth

@@ -1,0 +1,221 @@
+"""What stands behind the person: a source of one background frame per output frame."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import cv2
+import numpy as np
+from PIL import Image, ImageColor
+
+from real3d_portrait.background.fit import BLUR, FITS, Fit
+from real3d_portrait.background.prompt import PREFIX, paintable
+from real3d_portrait.errors import (
+    BackgroundMissingError,
+    BackgroundUnreadableError,
+    InputError,
+    NotAnImageError,
+    ParameterChoiceError,
+    UnknownBackgroundError,
+)
+from real3d_portrait.media.images import is_animated, read_photo
+from real3d_portrait.media.video import probe, read_frames
+
+Kind = Literal["keep", "transparent", "blur", "colour", "image", "video", "prompt"]
+BackgroundSource = str | os.PathLike[str] | np.ndarray | Image.Image
+
+FPS = 25
+_WORDS: dict[str, Kind] = {"keep": "keep", "transparent": "transparent", "blur": "blur"}
+_ROLE = "background image"
+_TIME_ROUNDING = 1e-4  # seconds; containers keep times in whole milliseconds or finer fractions
+
+
+@dataclass(frozen=True, eq=False)
+class Background:
+    """One background; make it with `parse`.
+
+    Attributes:
+        kind: where the frames come from.
+        colour: RGB of a solid one.
+        image: (h, w, 3) uint8 of an image, at its own size.
+        video: file of a looping one.
+        prompt: words that it is painted from; `painted` turns them into an image.
+        seed: of that painting.
+        fit: how an image or video of another shape meets the frame; see `cover` and `contain`.
+        warnings: what was done to the source that its owner may not expect.
+    """
+
+    kind: Kind
+    colour: tuple[int, int, int] | None = None
+    image: np.ndarray | None = None
+    video: Path | None = None
+    prompt: str | None = None
+    seed: int = 0
+    fit: Fit = "cover"
+    warnings: tuple[str, ...] = ()
+
+    @classmethod
+    def parse(cls, spec: BackgroundSource, fit: Fit = "cover", seed: int = 0) -> Background:
+        """Understand what a user names as background.
+
+        Args:
+            spec: keep, transparent, blur, a colour (#rgb, #rrggbb, or a CSS name such as teal), "prompt:" with words
+                to paint it from, an image or video file, or a picture as array or Pillow image. A path object is
+                always a file.
+            fit: cover fills the frame and cuts off what hangs over; contain shows the whole picture.
+            seed: of what is painted from words.
+
+        Raises:
+            ParameterChoiceError: another fit.
+            UnknownBackgroundError: none of these.
+            BackgroundMissingError: it looks like a file name but there is no such file.
+            BackgroundUnreadableError: the file is neither picture nor video.
+            MissingInputError, ParameterRangeError, PromptExtraMissingError, PromptModelUnsetError: words that nothing
+                can be painted from, or nothing to paint with.
+            ImageTruncatedError, ImageTooLargeError and others of `read_photo`: the picture is faulty.
+        """
+        if fit not in FITS:
+            raise ParameterChoiceError(name="background fit", value=fit, choices=", ".join(FITS))
+        return replace(cls._understood(spec), fit=fit, seed=seed)
+
+    @classmethod
+    def _understood(cls, spec: BackgroundSource) -> Background:
+        if isinstance(spec, (np.ndarray, Image.Image)):
+            return cls._from_picture(spec)
+        if isinstance(spec, str):
+            word = spec.strip().lower()
+            if word in _WORDS:
+                return cls(_WORDS[word])
+            colour = _colour(word)
+            if colour is not None:
+                return cls("colour", colour=colour)
+            if word.startswith(PREFIX):
+                return cls("prompt", prompt=paintable(spec.strip()[len(PREFIX) :]))
+        path = Path(spec).expanduser()
+        if spec == "" or not path.exists():
+            if isinstance(spec, str) and not re.fullmatch(r".*(/.*|\.\w+)", spec):
+                raise UnknownBackgroundError(spec=spec)
+            raise BackgroundMissingError(path=path)
+        return cls._from_file(path)
+
+    @classmethod
+    def _from_file(cls, path: Path) -> Background:
+        if not is_animated(path):
+            try:
+                return cls._from_picture(path)
+            except NotAnImageError:
+                pass
+        try:
+            probe(path)
+        except InputError:
+            if is_animated(path):  # an animation that FFmpeg does not play
+                return cls._from_picture(path)
+            raise BackgroundUnreadableError(path=path) from None
+        return cls("video", video=path)
+
+    @classmethod
+    def _from_picture(cls, source: Path | np.ndarray | Image.Image) -> Background:
+        photo = read_photo(source, _ROLE)
+        return cls("image", image=photo.pixels, warnings=photo.warnings)
+
+    @property
+    def transparent(self) -> bool:
+        """Whether the output keeps only the person, with alpha."""
+        return self.kind == "transparent"
+
+    def painted(
+        self, width: int, height: int, device: str = "auto", progress: Callable[[int, int], None] | None = None
+    ) -> Background:
+        """What a prompt says as an image of that size; any other background as it is.
+
+        Args:
+            device: auto, cpu or cuda.
+            progress: called with the steps done and their number.
+
+        Raises:
+            PromptModelError, PromptRefusedError: the model could not be loaded, or withheld its picture.
+        """
+        if self.prompt is None:
+            return self
+        from real3d_portrait.background.painter import PromptPainter
+
+        # The painter goes with this call: its weights take more memory than the rest of a clip.
+        image = PromptPainter(device=device).paint(self.prompt, width, height, self.seed, progress=progress)
+        return replace(self, kind="image", image=image, prompt=None)
+
+    def frames(self, plate: np.ndarray) -> Iterator[np.ndarray]:
+        """Yield backgrounds (H, W, 3) uint8 without end, one a frame at 25 fps.
+
+        Args:
+            plate: (H, W, 3) uint8, the photo's own background with the person taken out. It is what
+                keep shows and what lies under a transparent output's alpha.
+
+        A still background yields one and the same array, so that nothing in it can move.
+        """
+        height, width = plate.shape[:2]
+        if self.prompt is not None:
+            return self.painted(width, height).frames(plate)
+        if self.video is not None:
+            return _looping(self.video, width, height, FITS[self.fit])
+        still = plate
+        if self.image is not None:
+            still = FITS[self.fit](self.image, width, height)
+        elif self.colour is not None:
+            still = np.full_like(plate, self.colour)
+        elif self.kind == "blur":
+            sigma = BLUR * max(height, width)
+            still = cv2.GaussianBlur(plate, (0, 0), sigma, borderType=cv2.BORDER_REPLICATE)
+        return itertools.repeat(still)
+
+
+def _looping(
+    path: Path, width: int, height: int, fitted: Callable[[np.ndarray, int, int], np.ndarray]
+) -> Iterator[np.ndarray]:
+    """The video frame on show at each 25th of a second; after its end the video starts again."""
+    given = 0  # output frames so far
+    begin = 0.0  # output time at which this round of the video began
+    while True:
+        pictures = 0
+        for shown, until in _intervals(path):
+            pictures += 1
+            picture = None
+            while given / FPS < begin + until - _TIME_ROUNDING:
+                if picture is None:
+                    picture = fitted(shown, width, height)
+                yield picture
+                given += 1
+        if pictures == 1:  # nothing will ever change
+            yield from itertools.repeat(fitted(shown, width, height))
+        begin += until
+
+
+def _intervals(path: Path) -> Iterator[tuple[np.ndarray, float]]:
+    """Each frame with the time at which the next one takes its place, counted from the first frame's time."""
+    frames = read_frames(path)
+    shown = next(frames)
+    first, number = shown.time, 1
+    for following in frames:
+        yield shown.pixels, following.time - first
+        shown, number = following, number + 1
+    mean = (shown.time - first) / (number - 1) if number > 1 else 1 / FPS
+    yield shown.pixels, shown.time - first + mean
+
+
+def _colour(word: str) -> tuple[int, int, int] | None:
+    """RGB of a CSS colour, also of the rgba(…) with fractions that colour pickers give; opaque ones only."""
+    number = r"(\d+(?:\.\d*)?)"
+    numbers = re.fullmatch(rf"rgba?\({number}, *{number}, *{number}(?:, *1(?:\.0*)?)?\)", word)
+    if numbers:
+        red, green, blue = (min(round(float(part)), 255) for part in numbers.groups())
+        return red, green, blue
+    try:
+        colour = ImageColor.getrgb(word)
+    except ValueError:
+        return None
+    return (colour[0], colour[1], colour[2]) if len(colour) == 3 else None

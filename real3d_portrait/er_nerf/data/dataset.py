@@ -1,0 +1,150 @@
+"""What an avatar is trained on: frames of one person with poses, boxes, eyes and speech, read from the disk as used."""
+
+from __future__ import annotations
+
+from dataclasses import astuple, dataclass
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from real3d_portrait.er_nerf.camera import Intrinsics
+from real3d_portrait.errors import Real3DError
+
+TRACK_FILE = "track.npz"
+FORMAT = 3
+
+
+class AvatarDataError(Real3DError):
+    message = "The prepared data '{path}' is damaged or incomplete ({reason}); prepare the video again."
+
+
+@dataclass(frozen=True)
+class AvatarData:
+    """T frames of one person in S shots, each with the head in the same place and size; the main shot comes last.
+
+    Attributes:
+        frames: (T, H, W, 3) uint8, the person before the plate.
+        torso: (T, H, W, 4) uint8, the torso without the head, with its matte.
+        plates: (S, H, W, 3) uint8, each shot's background without the person.
+        poses: (T, 4, 4) float32, of `camera.camera_pose`.
+        cameras: one a shot, all of the same size.
+        shot: (T,) int, which shot a frame belongs to, rising.
+        eyes: (T,) float32, 0 open … 1 closed.
+        face: (T, 4) int, box of the landmarks: first and last row (excluded), first and last column.
+        lips: (T, 4) int, square round the lips, in the same order.
+        lids: (T, 4) int, box round both eyes, in the same order.
+        speech: (N, 16, C) float32, windows of audio features: those of the frames and, about each shot, of what is
+            heard shortly before and after.
+        heard: (T,) int, which window is a frame's own.
+        training: the first frames that are trained on. testing: from this one on frames test; those between, which
+            would look almost like the last that were learned, do neither.
+        head: (T, H, W) uint8 matte of the head, or None.
+        mouth: (T, K) float32, `lip_codes` about their mean in training, or None.
+        body: (T, 2, 3) float64, `body_motion` within the main shot and the identity before it, or None.
+    """
+
+    frames: NDArray[np.uint8]
+    torso: NDArray[np.uint8]
+    plates: NDArray[np.uint8]
+    poses: NDArray[np.float32]
+    cameras: tuple[Intrinsics, ...]
+    shot: NDArray[np.int64]
+    eyes: NDArray[np.float32]
+    face: NDArray[np.int64]
+    lips: NDArray[np.int64]
+    lids: NDArray[np.int64]
+    speech: NDArray[np.float32]
+    heard: NDArray[np.int64]
+    training: int
+    testing: int
+    head: NDArray[np.uint8] | None = None
+    mouth: NDArray[np.float32] | None = None
+    body: NDArray[np.float64] | None = None
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    @property
+    def main(self) -> slice:
+        """The frames of the main shot, whose background, torso, poses and eyes the avatar keeps."""
+        return slice(int(np.searchsorted(self.shot, self.shot[-1])), len(self))
+
+    def plate(self, frame: int) -> NDArray[np.uint8]:
+        """(H, W, 3): what is behind the person in a frame."""
+        return self.plates[self.shot[frame]]
+
+    def camera(self, frame: int) -> Intrinsics:
+        return self.cameras[self.shot[frame]]
+
+    def torso_backdrop(self, frame: int) -> NDArray[np.float32]:
+        """(H, W, 3) in 0…1: the true torso over the plate, without the head."""
+        torso = self.torso[frame].astype(np.float32) / 255
+        alpha = torso[..., 3:]
+        return torso[..., :3] * alpha + self.plate(frame).astype(np.float32) / 255 * (1 - alpha)
+
+    def save(self, folder: Path, pictures: bool = True) -> None:
+        """One file a kind of picture, uncompressed so that it is read in a moment, and the track.
+
+        pictures: whether the frames' own pictures are written too, which may lie there already.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in ("frames", "torso", "head", "plates") if pictures else ("plates",):
+            if getattr(self, name) is not None:
+                np.save(folder / f"{name}.npy", getattr(self, name))
+        np.savez(
+            folder / TRACK_FILE,
+            format=FORMAT,
+            cameras=np.array([astuple(camera) for camera in self.cameras]),
+            training=self.training,
+            testing=self.testing,
+            **{
+                name: getattr(self, name)
+                for name in ("poses", "shot", "eyes", "face", "lips", "lids", "speech", "heard")
+            },
+            **{name: getattr(self, name) for name in ("mouth", "body") if getattr(self, name) is not None},
+        )
+
+    @classmethod
+    def load(cls, folder: Path) -> AvatarData:
+        """Read what `save` wrote; pictures stay on the disk until they are used.
+
+        Raises:
+            AvatarDataError: a file is missing, damaged or of another version.
+        """
+        try:
+            with np.load(folder / TRACK_FILE) as track:
+                values: dict[str, Any] = {name: track[name] for name in track.files}
+            if int(values.pop("format")) != FORMAT:
+                raise ValueError("it is of another version")
+            cameras = tuple(Intrinsics(int(h), int(w), *rest) for h, w, *rest in values.pop("cameras").tolist())
+            for name in ("frames", "torso", "plates", "head"):
+                path = folder / f"{name}.npy"
+                values[name] = np.load(path, mmap_mode="r") if name != "head" or path.is_file() else None
+            for name in ("training", "testing"):
+                values[name] = int(values[name])
+            data = cls(cameras=cameras, **values)
+            of_frames = [data.frames, data.torso, data.poses, data.shot, data.eyes, data.heard]
+            lengths = {len(part) for part in [*of_frames, data.mouth, data.body] if part is not None}
+            if len(lengths) != 1 or len(data.plates) != len(cameras):
+                raise ValueError("its parts have different lengths")
+        except (OSError, KeyError, ValueError, TypeError, EOFError, BadZipFile) as error:
+            raise AvatarDataError(path=folder, reason=(str(error) or "it is cut off").splitlines()[0]) from error
+        return data
+
+
+def box_mask(pixels: Tensor, width: int, box: NDArray[np.int64]) -> Tensor:
+    """(N,) bool: whether the centres of row-major pixels lie in a half-open box."""
+    row, column = pixels // width + 0.5, pixels % width + 0.5
+    top, bottom, left, right = (int(edge) for edge in box)
+    return (row >= top) & (row < bottom) & (column >= left) & (column < right)
+
+
+def box_pixels(box: NDArray[np.int64], width: int) -> Tensor:
+    """Row-major numbers of a box's pixels."""
+    top, bottom, left, right = (int(edge) for edge in box)
+    return (torch.arange(top, bottom)[:, None] * width + torch.arange(left, right)).flatten()

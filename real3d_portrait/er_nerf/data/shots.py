@@ -1,0 +1,213 @@
+"""The shots of a person's videos: parts between cuts, with the face followed through each."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from real3d_portrait.er_nerf.data.same_person import LOOK, aligned_face, differ, identity
+from real3d_portrait.er_nerf.data.video_errors import (
+    AvatarFaceLeavesError,
+    AvatarFaceTooSmallError,
+    AvatarOtherPersonError,
+    AvatarSeveralPeopleError,
+    AvatarVideoTooShortError,
+)
+from real3d_portrait.errors import FaceLostError, VideoWithoutFaceError
+from real3d_portrait.face.face_model import FaceModel
+from real3d_portrait.face.tracking import FaceFinder, FaceTracker
+from real3d_portrait.media.video import VideoInfo, probe, read_frames
+
+log = logging.getLogger(__name__)
+
+FPS = 25
+SHORTEST = 5.0  # seconds of all shots together
+SHORTEST_SHOT = 2.0
+SMALLEST_FACE = 64  # pixels from forehead to chin
+LONGEST_GAP = 1.0  # seconds without a face that are bridged
+_LAST_SHOWN = 0.2  # seconds
+_PROBE_EVERY = 2.0  # seconds between frames that are searched for further people
+_SECOND_FACE = 0.5  # of the first one's height: a person, not a picture on the wall
+_LOOK_EVERY = 5  # frames between those that tell a face's looks
+_THUMBNAIL = 16
+# Within shots of 200 clips neither was exceeded; between two people's clips the first was in 99.5%.
+_CUT = 0.08  # mean change of a thumbnail, of full scale
+_JUMP = 0.2  # face heights by which landmarks move from one frame to the next
+_OUTSIDE = 0.15  # share of the landmarks that may lie beyond the picture's border
+
+Tell = Callable[[int, int], None]  # frames done, and in all
+
+
+@dataclass(frozen=True, eq=False)
+class Shot:
+    """Frames [first, last) of a video at 25 fps, with the face in each."""
+
+    path: Path
+    width: int
+    height: int
+    first: int
+    last: int
+    landmarks: NDArray[np.float32]  # (T, 478, 3) pixels of the video
+    looks: NDArray[np.float32]  # (LOOK, LOOK) sum of `same_person.aligned_face`
+
+    def __len__(self) -> int:
+        return self.last - self.first
+
+    @property
+    def face(self) -> float:
+        """Its height in pixels."""
+        return float(np.median(np.ptp(self.landmarks[..., 1], axis=1)))
+
+    def seconds_at(self, frame: int) -> float:
+        """Where in the video a frame of the shot stands."""
+        return round((self.first + frame) / FPS, 1)
+
+
+def look_into(paths: Sequence[Path]) -> list[VideoInfo]:
+    """What the files hold, at a glance.
+
+    Raises:
+        AvatarVideoTooShortError. What `media.video.probe` raises.
+    """
+    infos = [probe(path) for path in paths]
+    check_length(paths, sum(info.seconds for info in infos))
+    return infos
+
+
+def find_shots(paths: Sequence[Path], infos: Sequence[VideoInfo], model: FaceModel, tell: Tell) -> list[Shot]:
+    """All shots of one person that are long enough, in the files' order.
+
+    Raises:
+        AvatarVideoTooShortError, AvatarFaceTooSmallError, AvatarSeveralPeopleError, AvatarOtherPersonError,
+        AvatarFaceLeavesError, FaceLostError, VideoWithoutFaceError. What `media.video.read_frames` raises.
+    """
+    lengths = [max(1, round(info.seconds * FPS)) for info in infos]
+    shots: list[Shot] = []
+    for i, (path, frames, info) in enumerate(zip(paths, lengths, infos, strict=True)):
+
+        def told(done: int, before: int = sum(lengths[:i])) -> None:
+            tell(before + done, sum(lengths))
+
+        for first, faces, looks in _parts(path, frames, model, told):
+            points = _bridged(path, first, faces)
+            shots.append(Shot(path, info.width, info.height, first, first + len(faces), points, looks))
+    if not shots:
+        raise VideoWithoutFaceError(path=paths[0])
+    long = [shot for shot in shots if len(shot) >= SHORTEST_SHOT * FPS]
+    check_length(paths, sum(len(shot) for shot in long) / FPS)
+    for shot in long:
+        _check_face(shot)
+    _check_one_person(long, model)
+    return long
+
+
+def named(paths: Sequence[Path]) -> str:
+    """As in a sentence."""
+    return f"'{paths[0]}'" if len(paths) == 1 else f"'{paths[0]}' and what came with it"
+
+
+def check_length(paths: Sequence[Path], seconds: float) -> None:
+    """Raises AvatarVideoTooShortError where shots of so many seconds in all do not do."""
+    if seconds < SHORTEST:
+        raise AvatarVideoTooShortError(
+            what=named(paths), seconds=round(seconds, 1), shot=SHORTEST_SHOT, minimum=SHORTEST
+        )
+
+
+def frames_at_25_fps(path: Path, first: int, last: int) -> Iterator[NDArray[np.uint8]]:
+    """Frames number first … last - 1 at 25 fps: of each moment the picture that is shown then; fewer if it ends."""
+    wanted, time, shown = first, 0.0, None
+    for frame in read_frames(path):
+        while shown is not None and wanted < last and frame.time > (wanted + 0.5) / FPS:
+            yield shown
+            wanted += 1
+        if wanted >= last:
+            return
+        time, shown = frame.time, frame.pixels
+    # The last picture is shown for a moment; a length that the file only claims is not filled with it.
+    while shown is not None and wanted < min(last, (time + _LAST_SHOWN) * FPS):
+        yield shown
+        wanted += 1
+
+
+def _parts(
+    path: Path, frames: int, model: FaceModel, tell: Callable[[int], None]
+) -> Iterator[tuple[int, list[NDArray[np.float32] | None], NDArray[np.float32]]]:
+    """First frame, faces and looks of each part between cuts that shows one, from its first known face to its last."""
+    found: list[NDArray[np.float32] | None] = []
+    looks: dict[int, NDArray[np.float32]] = {}
+    cuts = [0]
+    before: NDArray[np.floating] | None = None
+    with FaceTracker() as tracker, FaceFinder(max_faces=2) as finder:
+        for i, pixels in enumerate(frames_at_25_fps(path, 0, frames)):
+            thumbnail = cv2.resize(pixels, (_THUMBNAIL, _THUMBNAIL), interpolation=cv2.INTER_AREA) / np.float32(255)
+            face = tracker.track(pixels)
+            if before is not None and (np.abs(thumbnail - before).mean() > _CUT or _jumped(found[-1], face)):
+                cuts.append(i)
+            before = thumbnail
+            found.append(face)
+            if face is not None and i % _LOOK_EVERY == 0:
+                looks[i] = aligned_face(pixels, face, model)
+            if i % round(_PROBE_EVERY * FPS) == 0:
+                heights = [float(np.ptp(someone[:, 1])) for someone in finder.find(pixels)]
+                if len(heights) > 1 and heights[1] > _SECOND_FACE * heights[0]:
+                    raise AvatarSeveralPeopleError(path=path, seconds=round(i / FPS, 1))
+            tell(i + 1)
+    cuts.append(len(found))
+    for first, last in zip(cuts, cuts[1:], strict=False):
+        # Titles and black at either end are no part of the shot.
+        known = [i for i in range(first, last) if found[i] is not None]
+        if known:
+            seen = [look for i, look in looks.items() if first <= i < last]
+            yield known[0], found[known[0] : known[-1] + 1], sum(seen, start=np.zeros((LOOK, LOOK), np.float32))
+
+
+def _jumped(before: NDArray[np.float32] | None, face: NDArray[np.float32] | None) -> bool:
+    if before is None or face is None:
+        return False
+    way = np.linalg.norm(face[:, :2] - before[:, :2], axis=1).mean()
+    return bool(way > _JUMP * np.ptp(face[:, 1]))
+
+
+def _bridged(path: Path, first: int, faces: list[NDArray[np.float32] | None]) -> NDArray[np.float32]:
+    """Landmarks of every frame, straight lines across gaps of at most a second; the ends are known."""
+    known = np.array([i for i, face in enumerate(faces) if face is not None])
+    widest = int(np.argmax(np.diff(known, append=len(faces))))
+    gap = np.diff(known, append=len(faces))[widest] - 1
+    if gap > LONGEST_GAP * FPS:
+        start = (first + known[widest] + 1) / FPS
+        end = start + gap / FPS
+        raise FaceLostError(start=round(start, 1), end=round(end, 1), path=path, limit=LONGEST_GAP)
+    points = np.stack([face for face in faces if face is not None]).reshape(len(known), -1)
+    at = np.arange(len(faces))
+    lines = [np.interp(at, known, column) for column in points.T]
+    return np.stack(lines, -1).reshape(len(faces), -1, 3).astype(np.float32)
+
+
+def _check_face(shot: Shot) -> None:
+    if shot.face < SMALLEST_FACE:
+        raise AvatarFaceTooSmallError(path=shot.path, pixels=round(shot.face), minimum=SMALLEST_FACE)
+    points = shot.landmarks[..., :2]
+    outside = ((points < 0) | (points > [shot.width, shot.height])).any(2).mean(1) > _OUTSIDE
+    if outside.any():
+        raise AvatarFaceLeavesError(path=shot.path, seconds=shot.seconds_at(int(outside.argmax())))
+
+
+def _check_one_person(shots: list[Shot], model: FaceModel) -> None:
+    """Everybody must be who is seen in the longest shot."""
+    if len(shots) == 1:
+        return
+    shapes = [identity(shot.landmarks, (shot.width, shot.height), model) for shot in shots]
+    main = int(np.argmax([len(shot) for shot in shots]))
+    for shot, shape in zip(shots, shapes, strict=True):
+        looks = (shot.looks, shots[main].looks) if shot.path == shots[main].path else None
+        other, distance = differ((shape, shapes[main]), looks)
+        log.debug("'%s' at %.1f s: face %.1f from that of the main shot.", shot.path, shot.seconds_at(0), distance)
+        if other:
+            raise AvatarOtherPersonError(path=shot.path, seconds=shot.seconds_at(0))

@@ -1,0 +1,238 @@
+"""An avatar's folder: weights, the way it moved in its video and the plate behind it; and its rendering to frames."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from safetensors.torch import save as to_bytes
+from torch import Tensor
+
+from real3d_portrait.er_nerf.camera import Intrinsics, picture_points
+from real3d_portrait.er_nerf.config import ErNerfConfig, GridConfig
+from real3d_portrait.er_nerf.data.dataset import AvatarData
+from real3d_portrait.er_nerf.fields.audio_encoder import held_ends
+from real3d_portrait.er_nerf.fields.head_field import Conditions
+from real3d_portrait.er_nerf.rendering.model import ErNerf
+from real3d_portrait.er_nerf.rendering.occupancy import OccupiedCells
+from real3d_portrait.errors import InputError, Real3DError
+
+FORMAT = 1
+FPS = 25
+RELEASED_SPEECH = {29: "deepspeech", 44: "esperanto", 1024: "hubert"}  # kinds of released avatars, by their width
+_DAMAGED = (OSError, LookupError, ValueError, TypeError, AttributeError, RuntimeError, BadZipFile, SafetensorError)
+FACTS_FILE = "avatar.json"
+PLAN_FILE = "training.json"  # there as long as a training is not finished
+_WEIGHTS, _SCENE, _PLATE = "weights.safetensors", "scene.npz", "plate.png"
+
+
+class AvatarMissingError(InputError):
+    message = "No avatar was found in '{folder}'; give a folder made by 'real3d-portrait avatar train'."
+
+
+class AvatarUnfinishedError(InputError):
+    message = (
+        "The avatar '{folder}' is not finished; the command that began its training goes on with it when called again."
+    )
+
+
+class AvatarCorruptError(Real3DError):
+    message = "The avatar '{folder}' is damaged ({reason}); train it again or restore it from a copy."
+
+
+class AvatarTooNewError(InputError):
+    message = "The avatar '{folder}' was made by a newer version (format {found}, this one knows {known}); update."
+
+
+class AvatarSpeechError(InputError):
+    message = "The avatar hears {expected} features of kind '{kind}', but {found} were given; use that kind."
+
+
+@dataclass
+class Avatar:
+    """A trained person.
+
+    Attributes:
+        model: in evaluation mode.
+        camera: at the size of the training video.
+        poses: (T, 4, 4), and eyes (T,), of the main shot as far as it was trained on.
+        plate: (H, W, 3) uint8.
+        speech_kind: which features it was trained to hear.
+        notes: what is worth knowing of the training, such as steps and seconds of video.
+    """
+
+    model: ErNerf
+    camera: Intrinsics
+    poses: NDArray[np.float32]
+    eyes: NDArray[np.float32]
+    plate: NDArray[np.uint8]
+    speech_kind: str
+    notes: dict[str, Any]
+
+    @classmethod
+    def of(cls, model: ErNerf, data: AvatarData, speech_kind: str, notes: dict[str, Any] | None = None) -> Avatar:
+        """From what was just trained."""
+        shown = slice(data.main.start, data.training)  # of what was held back the torso knows nothing
+        poses, eyes, plate = data.poses[shown], data.eyes[shown], np.asarray(data.plates[-1])
+        return cls(model.eval(), data.cameras[-1], poses, eyes, plate, speech_kind, dict(notes or {}))
+
+    def save(self, folder: Path) -> None:
+        """Write the folder's files; a folder that holds an older avatar keeps it until the new one is whole."""
+        folder.mkdir(parents=True, exist_ok=True)
+        facts = {
+            "format": FORMAT,
+            "config": asdict(self.model.config),
+            "torso_mean": self.model.torso_occupancy.mean if self.model.torso_occupancy else 0.0,
+            "camera": asdict(self.camera),
+            "speech": self.speech_kind,
+            "fps": FPS,
+            "notes": self.notes,
+        }
+        with tempfile.TemporaryDirectory(dir=folder, prefix=".new") as name:
+            new = Path(name)
+            state = {key: value.contiguous().cpu() for key, value in self.model.state_dict().items()}
+            # The bits say all that rendering needs; the grid behind them is four times the rest.
+            state.pop("occupancy.density")
+            # As bytes: a file of the library's own making could be read by nobody else.
+            (new / _WEIGHTS).write_bytes(to_bytes(state))
+            np.savez(new / _SCENE, poses=self.poses, eyes=self.eyes)
+            cv2.imwrite(str(new / _PLATE), cv2.cvtColor(self.plate, cv2.COLOR_RGB2BGR))
+            (new / FACTS_FILE).write_text(json.dumps(facts, indent=1))
+            for file in (_WEIGHTS, _SCENE, _PLATE, FACTS_FILE):
+                os.replace(new / file, folder / file)
+
+    @classmethod
+    def load(cls, folder: str | Path, device: str | torch.device = "cpu") -> Avatar:
+        """Read an avatar's folder.
+
+        Raises:
+            AvatarMissingError: there is none. AvatarUnfinishedError: its training was interrupted.
+            AvatarTooNewError: it was made by a later version.
+            AvatarCorruptError: a file is missing or damaged.
+        """
+        folder = Path(folder)
+        if not (folder / FACTS_FILE).is_file():
+            if (folder / PLAN_FILE).is_file():
+                raise AvatarUnfinishedError(folder=folder)
+            raise AvatarMissingError(folder=folder)
+        try:
+            facts = json.loads((folder / FACTS_FILE).read_text())
+            if int(facts["format"]) > FORMAT:
+                raise AvatarTooNewError(folder=folder, found=facts["format"], known=FORMAT)
+            model = ErNerf(_config(facts["config"]))
+            state = load_file(folder / _WEIGHTS)
+            state["occupancy.density"] = model.occupancy.density
+            model.load_state_dict(state)
+            if model.torso_occupancy is not None:
+                model.torso_occupancy.mean = float(facts["torso_mean"])
+            with np.load(folder / _SCENE) as scene:
+                poses, eyes = scene["poses"], scene["eyes"]
+            picture = cv2.imread(str(folder / _PLATE), cv2.IMREAD_COLOR)
+            camera = Intrinsics(**facts["camera"])
+            kind, notes = str(facts["speech"]), dict(facts["notes"])
+            if picture is None or picture.shape[:2] != (camera.height, camera.width) or len(poses) != len(eyes):
+                raise ValueError(f"{_PLATE} or {_SCENE} does not fit")
+        except _DAMAGED as error:
+            raise AvatarCorruptError(folder=folder, reason=(str(error) or "it is cut off").splitlines()[0]) from error
+        model.eval().requires_grad_(False).to(device)
+        plate = cv2.cvtColor(picture, cv2.COLOR_BGR2RGB).astype(np.uint8)
+        return cls(model, camera, poses, eyes, plate, kind, notes)
+
+    def sized(self, side: int) -> Avatar:
+        """The same person seen by a camera with `side` pixels on its shorter side."""
+        c = self.camera
+        factor = side / min(c.height, c.width)
+        height, width = round(c.height * factor), round(c.width * factor)
+        camera = Intrinsics(height, width, *(factor * x for x in (c.focal_x, c.focal_y, c.centre_x, c.centre_y)))
+        shrink = cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
+        plate = cv2.resize(self.plate, (width, height), interpolation=shrink)
+        return replace(self, camera=camera, plate=plate.astype(np.uint8))
+
+    def frames(
+        self,
+        speech: NDArray[np.float32],
+        poses: NDArray[np.float32] | None = None,
+        backgrounds: Iterator[NDArray[np.uint8]] | None = None,
+        transparent: bool = False,
+    ) -> Iterator[NDArray[np.uint8]]:
+        """One frame for each window of speech; the same input gives the same frames.
+
+        Args:
+            speech: (T, steps, C) windows of the kind that the avatar hears.
+            poses: (N, 4, 4), walked to and fro; None: those of its video.
+            backgrounds: one (H, W, 3) a frame; None: the plate of its video.
+            transparent: yield the person alone.
+
+        Yields:
+            (H, W, 3) uint8; transparent (H, W, 4), with the plate's colours where nothing is.
+
+        Raises:
+            AvatarSpeechError: the features are of another size.
+        """
+        config = self.model.config
+        if speech.ndim != 3 or speech.shape[1:] != (config.audio_steps, config.audio_channels):
+            expected = f"{config.audio_steps} x {config.audio_channels}"
+            found = " x ".join(str(n) for n in speech.shape[1:])
+            raise AvatarSpeechError(expected=expected, kind=self.speech_kind, found=found)
+        device = self.model.box.device
+        heard = torch.from_numpy(np.ascontiguousarray(speech, dtype=np.float32)).to(device)
+        before = 0
+        if self.speech_kind not in RELEASED_SPEECH.values():
+            heard, before = held_ends(heard, config.audio_windows), config.audio_windows // 2
+        path = self.poses if poses is None else poses
+        seen = torch.from_numpy(np.ascontiguousarray(path, dtype=np.float32)).to(device)
+        behind = itertools.repeat(self.plate) if backgrounds is None else backgrounds
+        occupied = self.model.occupancy.cells()
+        for frame, background in zip(range(len(speech)), behind, strict=False):
+            eye = float(self.eyes[to_and_fro(frame, len(self.eyes))])
+            conditions = self.model.conditions(heard, [frame + before], [eye])
+            at = seen[to_and_fro(frame, len(seen))]
+            if transparent:
+                yield self._alone(at, conditions, occupied)
+            else:
+                flat = torch.from_numpy(background.reshape(-1, 3).astype(np.float32) / 255).to(device)
+                picture = self.model.render(at, self.camera, conditions, flat, occupied)
+                yield (picture * 255).round().to(torch.uint8).cpu().numpy()
+
+    @torch.no_grad()
+    def _alone(self, pose: Tensor, conditions: Conditions, occupied: OccupiedCells) -> NDArray[np.uint8]:
+        """(H, W, 4) straight colour and alpha of the person."""
+        model, height, width = self.model, self.camera.height, self.camera.width
+        colour = torch.zeros(height * width, 3, device=pose.device)
+        alpha = colour[:, :1]
+        if model.torso is not None:
+            points = picture_points(height, width).to(pose.device)
+            torso = model.render_torso(points, pose, colour)
+            colour, alpha = torso.picture, torso.alpha
+        head = model.render_head(pose, self.camera, conditions, occupied)
+        weight = head.sums.weight[:, None]
+        alpha = (weight + (1 - weight) * alpha).clamp(0, 1)
+        seen = alpha > 0.5 / 255
+        plate = torch.from_numpy(self.plate.reshape(-1, 3) / np.float32(255)).to(pose.device)
+        straight = torch.where(seen, head.over(colour) / alpha.clamp_min(0.5 / 255), plate).clamp(0, 1)
+        picture = torch.cat([straight, alpha], 1).view(height, width, 4)
+        return (picture * 255).round().to(torch.uint8).cpu().numpy()
+
+
+def to_and_fro(index: int, length: int) -> int:
+    """Where a walk along 0 … length - 1 and back again is at a step; the ends are visited twice."""
+    turn, place = divmod(index, length)
+    return place if turn % 2 == 0 else length - 1 - place
+
+
+def _config(data: dict[str, Any]) -> ErNerfConfig:
+    grids = {name: GridConfig(**data[name]) for name in ("planes", "torso_grid")}
+    return ErNerfConfig(**{**data, **grids})

@@ -1,0 +1,92 @@
+"""The method in five pictures: what the compact model holds between a photo and a frame."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from real3d_portrait.face.camera import rotation_matrix
+from real3d_portrait.face.pncc import coordinate_code, pncc
+from real3d_portrait.face.rasterizer import FAR
+from real3d_portrait.face.topology import closed_faces
+from real3d_portrait.models.compact.model import CHIN, Avatar, CompactModel, over
+from real3d_portrait.models.compact.motion_adapter import diff_plane
+from real3d_portrait.models.compact.volume_renderer import first_hit
+from real3d_portrait.motion.motion import Motion
+from real3d_portrait.portrait.portrait import Portrait
+
+Picture = NDArray[np.uint8]  # (S, S, 3)
+
+_AROUND_FACE = 0.6  # head units to each side
+_NOTHING = 30  # grey of what a stage does not show
+
+
+@dataclass(frozen=True)
+class Stages:
+    """(S, S, 3) uint8 each.
+
+    Attributes:
+        photo: the crop that the head is made from.
+        pncc: the motion code: each place of the canonical front view names the resting head's point that came there.
+        depth: of what each pixel of the frame sees, near ones bright.
+        raw: the head alone, looked up in the photo through the rendered planes.
+        final: with teeth and lids, shoulders, fine texture and background.
+    """
+
+    photo: Picture
+    pncc: Picture
+    depth: Picture
+    raw: Picture
+    final: Picture
+
+    def captioned(self) -> list[tuple[Picture, str]]:
+        """In order, with titles, as a gallery takes them."""
+        titles = ("Photo", "Motion code (PNCC)", "Depth", "Rendered head", "Final frame")
+        return list(zip((self.photo, self.pncc, self.depth, self.raw, self.final), titles, strict=True))
+
+
+def inner_stages(
+    model: CompactModel, portrait: Portrait, avatar: Avatar, motion: Motion, frame: int, behind: Picture
+) -> Stages:
+    """The stages of one frame.
+
+    Args:
+        portrait, avatar: of one photo.
+        motion: placed on the avatar (`place`).
+        frame: its number in the motion.
+        behind: (S, S, 3) the background of that frame.
+    """
+    size, head = avatar.size, avatar.head
+    expression, rotation, translation = (a[frame] for a in (motion.expression, motion.rotation, motion.translation))
+    turn = rotation_matrix(rotation)
+    residual = 0.0 if avatar.motion is None else avatar.motion(expression)
+    diff, sheet = diff_plane(head, avatar.planes, model.face_model.displacement(expression), turn, residual)
+    # Of the whole code the face, over its own range: hair and shoulders would leave it few colours.
+    face = sheet[: len(head.neutral)] - (head.neutral.max(0) + head.neutral.min(0)) / 2
+    code, drawn = pncc(face, closed_faces(), coordinate_code(head.neutral), size, _AROUND_FACE)
+    hit = first_hit(avatar.planes + diff, rotation, translation, size)
+    looked_up = cv2.remap(
+        avatar.photo, hit[..., 1] - 0.5, hit[..., 2] - 0.5, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
+    )
+    person = looked_up[..., 3] > 127
+    chin = float(head.neutral[CHIN, 1])
+    looked_up[..., 3][hit[..., 3] < chin - 0.03] = 0
+    shoulders = model.shoulders(avatar, motion.rotation, motion.translation)[frame]
+    plain = np.full_like(behind, _NOTHING)
+    return Stages(
+        photo=portrait.image if portrait.size == size else cv2.resize(portrait.image, (size, size)),
+        pncc=np.where((drawn > FAR)[..., None], 255 * code.clip(0, 1), _NOTHING).astype(np.uint8),
+        depth=np.where(person[..., None], _shaded(hit[..., 0], person), _NOTHING).astype(np.uint8),
+        raw=over(looked_up, plain),
+        final=over(model.render(avatar, expression, rotation, translation, shoulders), behind),
+    )
+
+
+def _shaded(depth: NDArray[np.float32], where: NDArray[np.bool_]) -> Picture:
+    """Depth (S, S) in colours that grow brighter towards the viewer, over the range that it has there."""
+    low, high = np.percentile(depth[where], (2, 99.8)) if where.any() else (0.0, 1.0)
+    level = np.clip((depth - low) / max(high - low, 1e-6), 0, 1)
+    return cv2.cvtColor(cv2.applyColorMap(np.uint8(np.rint(255 * level)), cv2.COLORMAP_VIRIDIS), cv2.COLOR_BGR2RGB)

@@ -1,0 +1,315 @@
+"""The full model: the released networks behind the same interface as the compact one.
+
+Each part is read, and where it lies on a hub fetched, when a stage first needs it: the face model for a photo or a
+driving video, the image network for frames, HuBERT and A2M for speech.
+"""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import repeat
+from pathlib import Path
+from typing import Literal, TypeVar
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from real3d_portrait.config import FullConfig
+from real3d_portrait.errors import PortraitModelError
+from real3d_portrait.face.bfm import N_EXPRESSION, BaselFaceModel, torso_keypoints
+from real3d_portrait.face.bfm_fit import BaselFit
+from real3d_portrait.face.blink_edit import close_eyes
+from real3d_portrait.face.eg3d_camera import eg3d_cameras, smooth_cameras
+from real3d_portrait.face.face_model import FaceModel
+from real3d_portrait.face.pose_path import smooth_keypoints
+from real3d_portrait.face.secc import SeccRenderer
+from real3d_portrait.hub import Weights
+from real3d_portrait.media.audio import Audio
+from real3d_portrait.media.images import Photo
+from real3d_portrait.models.batches import in_batches
+from real3d_portrait.models.compact.speech_motion import load_a2m
+from real3d_portrait.models.compute import Compute
+from real3d_portrait.models.full.audio_to_motion import AudioToMotion, AudioToMotionConfig
+from real3d_portrait.models.full.folding import fold
+from real3d_portrait.models.full.image_model import ImageModelConfig, Real3DImageModel
+from real3d_portrait.models.full.speech_motion import predict_expression
+from real3d_portrait.models.full.super_resolution import BackgroundSource
+from real3d_portrait.models.full.torso_warp import TorsoSource
+from real3d_portrait.models.interface import Frame, Frames, Liveliness, Placement, Tracked
+from real3d_portrait.models.network_file import load_config, load_network
+from real3d_portrait.motion.basel_motion import (
+    MOTION_NAME,
+    adjusted,
+    from_basel,
+    head_unit,
+    scaled,
+    speaking_motion,
+    to_basel,
+    tracked_motion,
+)
+from real3d_portrait.motion.hubert import Hubert
+from real3d_portrait.motion.liveliness import smoothed
+from real3d_portrait.motion.motion import Motion
+from real3d_portrait.motion.placement import limited_turn
+from real3d_portrait.motion.speech_conditions import speech_conditions
+from real3d_portrait.motion.video_to_motion import follow_face
+from real3d_portrait.portrait.full import FullPortrait, prepare_full_portrait
+from real3d_portrait.portrait.head_masks import PersonSegmenter, person_segmenter
+from real3d_portrait.portrait.portrait import Portrait
+from real3d_portrait.resources import resource
+
+N = TypeVar("N", bound=nn.Module)
+
+_CLASSES = 6
+
+
+@dataclass(frozen=True)
+class FullAvatar:
+    """What one photo gives and every frame reuses; tensors have batch 1 and lie on the model's device."""
+
+    size: int  # pixels of a frame
+    plate: NDArray[np.uint8]  # (S, S, 3) the background without the person, S of the network
+    fit: BaselFit
+    planes: Tensor  # (1, 3, C, S / 2, S / 2) canonical
+    torso: TorsoSource
+    codes: SeccRenderer
+    canonical_code: Tensor  # (1, 3, S, S)
+    key_points: Tensor  # (1, 68, 3)
+
+
+class FullModel:
+    """`models.talking.TalkingModel` by the released networks."""
+
+    def __init__(self, config: FullConfig, weights: Weights, device: str = "auto") -> None:
+        """
+        Args:
+            device: auto, cpu or cuda.
+
+        Raises:
+            WeightsFileMissingError: a file that cannot be fetched is not here. DeviceUnavailableError.
+        """
+        for file in (config.face_model, config.image, config.a2m):
+            weights.require(file)
+        self.config = config
+        self.weights = weights
+        self.compute = Compute.on(device)
+
+    @property
+    def name(self) -> str:
+        return self.config.name
+
+    @property
+    def temperature(self) -> float:
+        return self.config.temperature
+
+    @property
+    def motion_name(self) -> str:
+        return MOTION_NAME
+
+    @property
+    def lacks(self) -> tuple[str, ...]:
+        return ("brow", "gaze")  # its coefficients tell neither apart
+
+    @cached_property
+    def face_model(self) -> BaselFaceModel:
+        return BaselFaceModel.load(self.weights.path(self.config.face_model))
+
+    @cached_property
+    def side(self) -> int:
+        """Of the picture that the image network takes and gives, pixels."""
+        return load_config(self.weights.path(self.config.image), ImageModelConfig).image_size
+
+    @cached_property
+    def image_network(self) -> Real3DImageModel:
+        path = self.weights.path(self.config.image)
+        network = load_network(path, Real3DImageModel, ImageModelConfig, self.config.attention)
+        return self._folded(network)
+
+    @cached_property
+    def audio_network(self) -> AudioToMotion:
+        path = self.weights.path(self.config.a2m)
+        return self._folded(load_network(path, AudioToMotion, AudioToMotionConfig))
+
+    @cached_property
+    def segmenter(self) -> PersonSegmenter:
+        """mediapipe's multiclass network where the weights have it, else an estimate."""
+        held = self.config.segmenter in self.weights.manifest.files
+        return person_segmenter(self.weights.path(self.config.segmenter).parent if held else None)
+
+    def prepare(self, photo: Photo, size: int | None, face: int | None) -> FullPortrait:
+        return prepare_full_portrait(photo, self.face_model, self.side, self.segmenter, size, face)
+
+    def reconstruct(self, portrait: Portrait) -> FullAvatar:
+        side = self.side
+        if not isinstance(portrait, FullPortrait) or portrait.size != side:
+            raise PortraitModelError(model=self.name)
+        network, fit = self.image_network, portrait.fit
+        codes = SeccRenderer(self.face_model, fit.identity, side)
+        with self.compute.running():
+            classes = F.one_hot(self._tensor(portrait.classes).long(), _CLASSES).permute(2, 0, 1)[None].float()
+            planes = network.canonical_planes(self._picture(portrait.head))
+            torso = network.torso_source(self._picture(portrait.torso), classes)
+        key_points = torso_keypoints(
+            self.face_model.landmark_shape, fit.identity, fit.expression, fit.euler, fit.translation
+        )
+        return FullAvatar(
+            size=portrait.output or side,
+            plate=portrait.background,
+            fit=fit,
+            planes=planes.float(),
+            torso=torso,
+            codes=codes,
+            canonical_code=self._tensor(codes())[None],
+            key_points=self._tensor(key_points),
+        )
+
+    def motion_from_audio(
+        self,
+        audio: Audio,
+        *,
+        pose: Literal["natural", "static"] | Motion,
+        mouth_amplitude: float,
+        blink: str,
+        temperature: float,
+        seed: int,
+    ) -> Motion:
+        conditions = speech_conditions(audio.samples, self._hubert())
+        gc.collect()  # the network refers to itself in circles and would stay for long: 1.3 GB
+        expression = predict_expression(
+            self.audio_network, conditions, mouth_amplitude=mouth_amplitude, temperature=temperature, seed=seed
+        )
+        bundled = resource("assets", "weights", "compact")
+        return speaking_motion(
+            expression,
+            audio.samples,
+            bank=load_a2m(bundled).bank,
+            head_unit=head_unit(self.face_model, FaceModel.load(bundled / "face_model.safetensors")),
+            pose=pose,
+            blink=blink,
+            seed=seed,
+        )
+
+    def motion_from_video(self, path: str | Path, progress: Tracked | None = None) -> Motion:
+        return tracked_motion(follow_face(path, progress), self.face_model)
+
+    def adjust(self, motion: Motion, mouth_amplitude: float, blink: str) -> Motion:
+        return adjusted(motion, self.face_model, mouth_amplitude, blink)
+
+    def livelier(self, motion: Motion, liveliness: Liveliness) -> Motion:
+        smooth = smoothed(liveliness.preset.moved(motion), liveliness.smoothing, None)
+        # A blink is a few frames long, and its share never leaves 0..1.
+        expression = np.hstack([smooth.expression[:, :N_EXPRESSION], motion.expression[:, N_EXPRESSION:]])
+        return replace(smooth, expression=expression)
+
+    def place(self, avatar: FullAvatar, motion: Motion, placement: Placement) -> tuple[Motion, bool]:
+        """The release's way: what the driver's angles and position differ by from his first frame is added to the
+        source's, and the distance is held, because a fit tells it badly."""
+        source = from_basel(avatar.fit.euler[0])
+        turn = np.asarray(motion.rotation, np.float64)
+        moved = np.zeros_like(motion.translation, np.float64)
+        if placement.mode != "static":
+            turn = motion.rotation - (source if placement.mode == "absolute" else motion.rotation[0])
+            moved = (motion.translation - motion.translation[0]) * [1, 1, 0]
+        turn, limited = limited_turn(turn + np.array(placement.turn), self.config.limits)
+        placed = replace(
+            scaled(motion, placement.expression_scale),
+            rotation=(source + turn).astype(np.float32),
+            translation=(avatar.fit.translation[0] + moved).astype(np.float32),
+        )
+        return placed, limited
+
+    def render_frames(self, avatar: FullAvatar, motion: Motion, backgrounds: Iterator[Frame] | None) -> Frames:
+        network = self.image_network
+        euler, expression = to_basel(motion.rotation), motion.expression[:, :N_EXPRESSION]
+        cameras = smooth_cameras(eg3d_cameras(euler, motion.translation))
+        shape = self.face_model.landmark_shape
+        driven = smooth_keypoints(torso_keypoints(shape, avatar.fit.identity, expression, euler, motion.translation))
+        plates = repeat(avatar.plate) if backgrounds is None else backgrounds
+        fixed = _Remembered()
+        with self.compute.running():
+            # The release takes the first driven frame, not the photo, as the source of all the others.
+            first = self._tensor(avatar.codes(expression[0]))[None]
+            source = network.motion_adapter.source(avatar.canonical_code, first)
+
+        def make(frames: range, behind: list[Frame]) -> list[Frame]:
+            part = slice(frames.start, frames.stop)
+            codes = np.stack([self._code(avatar, motion.expression[t]) for t in frames])
+            with self.compute.running():
+                planes = avatar.planes + network.motion_adapter(source, self._tensor(codes)).float()
+                background = fixed.source(behind, self._background)
+            with self.compute.running(exact=True):
+                rendered = network.render(planes, self._tensor(cameras[part]))
+            with self.compute.running():
+                points = self._tensor(driven[part])
+                composed = network.compose(rendered, avatar.torso, background, avatar.key_points, points)
+                pictures = ((composed.image.float() + 1) * 127.5).byte().permute(0, 2, 3, 1).cpu().numpy()
+                alpha = F.interpolate(composed.alpha.float(), scale_factor=2, mode="bilinear").cpu().numpy()[:, 0]
+            if backgrounds is None:
+                pictures = [_cut_out(*parts) for parts in zip(pictures, alpha, behind, strict=True)]
+            return [_resized(picture, avatar.size) for picture in pictures]
+
+        yield from in_batches(make, plates, len(motion), self.compute.batch)
+
+    def _code(self, avatar: FullAvatar, expression: NDArray[np.floating]) -> NDArray[np.float32]:
+        code, share = avatar.codes(expression[:N_EXPRESSION]), float(expression[N_EXPRESSION])
+        return close_eyes(code, share) if share > 0 else code
+
+    def _background(self, plates: list[Frame]) -> BackgroundSource:
+        return self.image_network.background_source(torch.cat([self._picture(plate) for plate in plates]))
+
+    def _folded(self, network: N) -> N:
+        network.to(self.compute.device)
+        fold(network)
+        return network
+
+    def _hubert(self) -> Hubert:
+        # Not kept, and heard before the image network is read: together they would need more memory than frames do.
+        from transformers.utils import logging
+
+        logging.disable_progress_bar()  # of reading what is here already; a download's bar is the hub client's
+        source = self.config.hubert
+        revision = None if Path(source).is_dir() else self.config.hubert_revision
+        return Hubert.load(source, revision, self.compute.device)
+
+    def _picture(self, image: NDArray[np.uint8]) -> Tensor:
+        """(S, S, 3) uint8 -> (1, 3, S, S) in [-1, 1]."""
+        return ((self._tensor(image).float() - 127.5) / 127.5).permute(2, 0, 1)[None]
+
+    def _tensor(self, array: NDArray) -> Tensor:
+        return torch.from_numpy(np.ascontiguousarray(array)).to(self.compute.device, non_blocking=True)
+
+
+class _Remembered:
+    """The network's view of a background that stands still, made once."""
+
+    def __init__(self) -> None:
+        self._plate: Frame | None = None
+        self._source: BackgroundSource | None = None
+
+    def source(self, plates: list[Frame], make: Callable[[list[Frame]], BackgroundSource]) -> BackgroundSource:
+        if any(plate is not plates[0] for plate in plates):
+            return make(plates)
+        if self._source is None or self._plate is not plates[0]:
+            self._plate, self._source = plates[0], make(plates[:1])
+        return self._source
+
+
+def _cut_out(picture: Frame, coverage: NDArray[np.float32], plate: Frame) -> Frame:
+    """(S, S, 4): the person's own colour, the plate that was blended in taken out again, and coverage as alpha."""
+    alpha = coverage[..., None]
+    colour = (picture - (1 - alpha) * plate) / np.maximum(alpha, 0.05)
+    return np.dstack([colour.clip(0, 255), 255 * alpha]).round().astype(np.uint8)
+
+
+def _resized(frame: Frame, size: int) -> Frame:
+    if len(frame) == size:
+        return frame
+    interpolation = cv2.INTER_AREA if size < len(frame) else cv2.INTER_CUBIC
+    return np.asarray(cv2.resize(frame, (size, size), interpolation=interpolation), np.uint8)

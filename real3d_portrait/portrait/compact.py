@@ -1,0 +1,75 @@
+"""Photo → CompactPortrait: the face chosen, a square crop, matte, colours, plate and fit, done once a photo."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from real3d_portrait.face.face_model import FaceModel
+from real3d_portrait.face.fitting import FaceFit, fit_still
+from real3d_portrait.media.images import Photo
+from real3d_portrait.portrait.crop import LARGEST_SIZE, choose_face, crop_square, resize_square
+from real3d_portrait.portrait.inpainting import background_plate, foreground_colours
+from real3d_portrait.portrait.matting import portrait_matte
+from real3d_portrait.portrait.occlusion import OcclusionJudge
+from real3d_portrait.portrait.portrait import Portrait
+from real3d_portrait.resources import resource
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompactPortrait(Portrait):
+    """A photo prepared for the compact model.
+
+    Attributes:
+        matte: (S, S) float32 alpha of the person, exactly 0 and 1 away from the edge.
+        foreground: (S, S, 3) uint8 the person's colours without background, continued beyond the edge.
+        background: (S, S, 3) uint8 the crop with the person filled in.
+        landmarks: (478, 3) float32 pixels of the crop.
+        fit: face model coefficients and pose for the crop's camera.
+    """
+
+    matte: NDArray[np.float32]
+    foreground: NDArray[np.uint8]
+    background: NDArray[np.uint8]
+    landmarks: NDArray[np.float32]
+    fit: FaceFit
+
+
+def prepare_compact_portrait(
+    photo: Photo, model: FaceModel, size: int | None = 512, face: int | None = None
+) -> CompactPortrait:
+    """Everything about a photo that does not change from frame to frame.
+
+    Args:
+        photo: as `read_photo` gives it.
+        model: face model to fit.
+        size: side of the crop in pixels; None keeps the photo's own resolution, up to 1024.
+        face: which face, 1 being the largest; None takes the largest, with a warning where there are more.
+
+    Raises:
+        NoFaceError, FaceIndexError, FaceTooSmallError (under 64 px), FaceInProfileError (over 60° of yaw).
+    """
+    source = photo.pixels
+    landmarks, warnings = choose_face(source, face)
+    left, top, side = crop_square(landmarks, source.shape[1], source.shape[0])
+    size = min(side, LARGEST_SIZE) if size is None else size
+    crop = source[top : top + side, left : left + side]
+    landmarks = landmarks - np.float32([left, top, 0])
+    covered = OcclusionJudge.load(resource("assets", "weights", "compact", "occlusion.safetensors"))
+    warnings += covered.warnings(crop, landmarks)
+    image = resize_square(crop, size)
+    landmarks = landmarks * np.float32(size / side)
+    matte = portrait_matte(image, landmarks)
+    return CompactPortrait(
+        image=image,
+        matte=matte,
+        foreground=foreground_colours(image, matte),
+        background=background_plate(image, matte),
+        landmarks=landmarks,
+        fit=fit_still(model, landmarks, size),
+        crop_to_source=np.array([[side / size, 0, left], [0, side / size, top]]),
+        source=source,
+        warnings=(*photo.warnings, *warnings),
+    )

@@ -1,0 +1,173 @@
+"""Which pixels of a photo are hair, face, skin, clothes: mediapipe's multiclass network, or an estimate without it.
+
+The network's file is not in mediapipe's wheel. Without it the person is cut out by the bundled segmentation and parted
+by what the face mesh tells: the face's outline, the jaw line, and the colours of skin, hair and clothes.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Protocol
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from real3d_portrait.errors import WeightsCorruptError
+from real3d_portrait.face.topology import OVAL
+from real3d_portrait.face.tracking import Landmarks
+from real3d_portrait.portrait.layers import Classes, Image, Mask, PersonClass
+from real3d_portrait.portrait.segmentation import person_probability
+from real3d_portrait.portrait.trimap import main_part, with_crown
+
+MODEL_FILE = "selfie_multiclass_256x256.tflite"
+
+# The outline's lower part from ear to ear (image left to right): above it head, below it neck and clothes.
+_JAW = [234, 93, 132, 58, 172, 136, 150, 149, 176, 148, 152, 377, 400, 378, 379, 365, 397, 288, 361, 323, 454]
+_CHIN, _FOREHEAD, _MOUTH = 152, 10, 13
+
+# In face heights (forehead to chin), from the chin downwards.
+_SURELY_CLOTHES, _NECK_END = 0.45, 0.4
+_NECK_WIDTH = 0.45  # face heights to each side of the chin
+_THROAT_WIDTH = 0.28  # likewise; hair does not grow there
+_COLOUR_NOISE = 6.0  # least deviation of a part's colour, levels of Lab
+_UNLIKELY = 12.0  # log-odds against a part where it hardly ever is
+_SMOOTH = 0.006  # of the side: neighbours are of one part
+_THREAD = 0.006  # of the side: half the width of what is too thin to hang on
+
+
+class PersonSegmenter(Protocol):
+    """What takes a photo apart."""
+
+    @property
+    def description(self) -> str:
+        """One sentence for the user: what is in use."""
+
+    def classes(self, image: Image, landmarks: Landmarks) -> Classes:
+        """(S, S, 3) RGB and mesh (478, 3) in its pixels -> (S, S) values of `PersonClass`."""
+
+
+def person_segmenter(folder: Path | None) -> PersonSegmenter:
+    """The best that there is: the network where `folder` holds its file, else the estimate.
+
+    Raises:
+        WeightsCorruptError: the file is there but no such network.
+    """
+    path = folder / MODEL_FILE if folder is not None else None
+    return MulticlassSegmenter(path) if path is not None and path.is_file() else GeometricSegmenter()
+
+
+class MulticlassSegmenter:
+    """mediapipe's selfie multiclass network from a file."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises WeightsCorruptError."""
+        from mediapipe.tasks.python import BaseOptions
+        from mediapipe.tasks.python.vision import ImageSegmenter, ImageSegmenterOptions
+
+        self._path = path
+        options = ImageSegmenterOptions(
+            BaseOptions(model_asset_buffer=path.read_bytes()), output_category_mask=True, output_confidence_masks=True
+        )
+        try:
+            self._network = ImageSegmenter.create_from_options(options)
+        except (RuntimeError, ValueError) as error:
+            raise WeightsCorruptError(path=path, reason=str(error).splitlines()[0]) from error
+
+    @property
+    def description(self) -> str:
+        return f"hair, face, skin and clothes: mediapipe's multiclass network ({self._path})"
+
+    def classes(self, image: Image, landmarks: Landmarks) -> Classes:
+        """As `PersonSegmenter`; the landmarks are not needed."""
+        from mediapipe import Image as Frame
+        from mediapipe import ImageFormat
+
+        found = self._network.segment(Frame(image_format=ImageFormat.SRGB, data=np.ascontiguousarray(image)))
+        if len(found.confidence_masks) != len(PersonClass):
+            reason = f"it knows {len(found.confidence_masks)} classes instead of {len(PersonClass)}"
+            raise WeightsCorruptError(path=self._path, reason=reason)
+        return found.category_mask.numpy_view().copy()
+
+
+class GeometricSegmenter:
+    """An estimate from the face mesh, the person matte and the colours of the photo's own hair, skin and clothes."""
+
+    description = f"hair, face, skin and clothes: estimated from the face mesh and the person matte (no {MODEL_FILE})"
+
+    def classes(self, image: Image, landmarks: Landmarks) -> Classes:
+        """As `PersonSegmenter`. What is worn on the head counts as hair."""
+        probability = with_crown(person_probability(image), landmarks)
+        face = _polygon(landmarks[OVAL], len(image))
+        return part_person(image, main_part(probability > 0.5, face), landmarks)
+
+
+def part_person(image: Image, person: Mask, landmarks: Landmarks) -> Classes:
+    """(S, S) classes inside a person mask (S, S).
+
+    Inside the face's outline is face. Each other pixel is of the part whose colour it has, weighed by where parts are:
+    clothes below the mouth, the neck under the chin, hair the less likely the deeper under the chin.
+    """
+    size = len(image)
+    face = _polygon(landmarks[OVAL], size) & person
+    height = float(np.linalg.norm(landmarks[_CHIN, :2] - landmarks[_FOREHEAD, :2]))
+    row, column = np.ogrid[:size, :size]
+    under_chin = (row - landmarks[_CHIN, 1]) / height
+    aside = np.abs(column - landmarks[_CHIN, 0]) / height
+    samples = {
+        PersonClass.HAIR: person & ~face & (row < landmarks[_FOREHEAD, 1]),
+        PersonClass.BODY_SKIN: face,
+        PersonClass.CLOTHES: person & np.broadcast_to(under_chin > _SURELY_CLOTHES, person.shape),
+    }
+    above_jaw = _above_jaw(landmarks, size)
+    doubt = {
+        PersonClass.HAIR: np.maximum(np.clip(under_chin / _SURELY_CLOTHES, 0, 1), ~above_jaw & (aside < _THROAT_WIDTH)),
+        PersonClass.BODY_SKIN: np.maximum(np.clip(under_chin / _NECK_END - 1, 0, 1), aside > _NECK_WIDTH),
+        PersonClass.CLOTHES: np.clip(-under_chin * height / (landmarks[_CHIN, 1] - landmarks[_MOUTH, 1]), 0, 1),
+    }
+    colour = cv2.cvtColor(image, cv2.COLOR_RGB2LAB).astype(np.float32)
+    costs = np.stack(
+        [
+            cv2.GaussianBlur(_colour_cost(colour, samples[part]), (0, 0), _SMOOTH * size) + _UNLIKELY * doubt[part]
+            for part in samples
+        ]
+    )
+    # Shadows and seams below look like hair here and there; hair hangs on the head.
+    loose = ~_attached(face | (person & (costs.argmin(0) == 0)), face, size)
+    costs[0][loose] = np.inf
+    likeliest = np.array([int(part) for part in samples], np.uint8)[costs.argmin(0)]
+    likeliest[(likeliest == PersonClass.BODY_SKIN) & above_jaw] = PersonClass.FACE_SKIN
+    likeliest[face] = PersonClass.FACE_SKIN
+    likeliest[~person] = PersonClass.BACKGROUND
+    return likeliest
+
+
+def _attached(head: Mask, face: Mask, size: int) -> Mask:
+    """What of the head hangs together with the face by more than threads."""
+    width = 2 * round(_THREAD * size) + 1
+    solid = cv2.morphologyEx(head.astype(np.uint8), cv2.MORPH_OPEN, np.ones((width, width), np.uint8)).astype(bool)
+    return main_part(solid | face, face)
+
+
+def _polygon(outline: NDArray[np.floating], size: int) -> Mask:
+    points = np.rint(outline[:, :2]).astype(np.int32)
+    return cv2.fillPoly(np.zeros((size, size), np.uint8), [points], (1,)).astype(bool)
+
+
+def _above_jaw(landmarks: Landmarks, size: int) -> Mask:
+    """All that lies higher than the jaw line of its column, or, beside the face where ears are, than the mouth."""
+    jaw = landmarks[_JAW, :2]
+    order = np.argsort(jaw[:, 0], kind="stable")
+    mouth = float(landmarks[_MOUTH, 1])
+    line = np.interp(np.arange(size) + 0.5, jaw[order, 0], jaw[order, 1], left=mouth, right=mouth)
+    return np.arange(size)[:, None] + 0.5 < line
+
+
+def _colour_cost(colour: NDArray[np.float32], sample: Mask) -> NDArray[np.float32]:
+    """(S, S) minus the log-likelihood of each pixel's colour under a normal law fitted robustly to the sample."""
+    if not sample.any():
+        return np.full(sample.shape, _UNLIKELY, np.float32)
+    middle = np.median(colour[sample], 0)
+    deviation = np.maximum(1.48 * np.median(np.abs(colour[sample] - middle), 0), _COLOUR_NOISE)
+    cost = 0.5 * np.square((colour - middle) / deviation).sum(-1) + np.log(deviation).sum()
+    return np.minimum(cost, 2 * _UNLIKELY).astype(np.float32)

@@ -1,0 +1,63 @@
+"""Background swap of a finished video: the person stays, the rest goes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from real3d_portrait.background.background import Background
+from real3d_portrait.background.swap import swapped_frames
+from real3d_portrait.errors import VideoWithoutFaceError
+from real3d_portrait.media.video import read_frames
+from real3d_portrait.media.writer import VideoWriter
+from tests.example_inputs import PORTRAIT
+
+SIDE, FRAMES = 256, 6
+
+
+@pytest.fixture(scope="module")
+def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A portrait held for a moment, at 12.5 fps."""
+    path = tmp_path_factory.mktemp("swap") / "talk.mp4"
+    frame = np.asarray(Image.open(PORTRAIT).convert("RGB").resize((SIDE, SIDE)))
+    with VideoWriter(path, SIDE, SIDE, fps=12.5) as writer:
+        for _ in range(FRAMES):
+            writer.write(frame)
+    return path
+
+
+def test_the_face_is_left_alone_and_the_corner_is_replaced(video: Path) -> None:
+    original = next(read_frames(video)).pixels
+    frames = list(swapped_frames(video, Background.parse("#102030"), 2 * FRAMES))
+    assert len(frames) == 2 * FRAMES
+    face = np.s_[100:140, 110:146]
+    for frame in frames:
+        assert (frame[face] == original[face]).all()
+        assert (frame[:20, :20] == [16, 32, 48]).all()
+
+
+def test_transparent_and_blur(video: Path) -> None:
+    clear = next(swapped_frames(video, Background.parse("transparent"), FRAMES))
+    assert clear.shape == (SIDE, SIDE, 4)
+    assert clear[120, 128, 3] == 255
+    assert clear[5, 5, 3] == 0
+    soft = next(swapped_frames(video, Background.parse("blur"), FRAMES))
+    original = next(read_frames(video)).pixels
+    assert (soft[120, 128] == original[120, 128]).all()
+
+
+def test_keep_changes_nothing(video: Path) -> None:
+    kept = next(swapped_frames(video, Background.parse("keep"), FRAMES))
+    assert (kept == next(read_frames(video)).pixels).all()
+
+
+def test_a_video_without_a_face_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "wall.mp4"
+    with VideoWriter(path, 128, 128) as writer:
+        for shade in range(30):
+            writer.write(np.full((128, 128, 3), 60 + shade, np.uint8))
+    with pytest.raises(VideoWithoutFaceError):
+        next(swapped_frames(path, Background.parse("blur"), 30))

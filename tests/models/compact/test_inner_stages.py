@@ -1,0 +1,108 @@
+"""The inner stages as pictures, and the head as a mesh: both of the example photo at a small size."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from real3d_portrait import Motion, Real3DPortrait
+from real3d_portrait.face.camera import project
+from real3d_portrait.media.glb import glb
+from real3d_portrait.media.images import read_photo
+from real3d_portrait.models.compact.head_mesh import head_mesh
+from real3d_portrait.models.compact.inner_stages import Stages, inner_stages
+from real3d_portrait.models.compact.model import Avatar, CompactModel
+from real3d_portrait.motion.neutral import mouth_direction
+from real3d_portrait.portrait.compact import CompactPortrait
+from tests.example_inputs import PORTRAIT
+from tests.media.test_glb import parsed, texture, values
+
+SIZE = 256
+
+
+@pytest.fixture(scope="module")
+def model() -> CompactModel:
+    return Real3DPortrait.from_pretrained("compact").model
+
+
+@pytest.fixture(scope="module")
+def person(model: CompactModel) -> CompactPortrait:
+    return model.prepare(read_photo(PORTRAIT), SIZE, None)
+
+
+@pytest.fixture(scope="module")
+def avatar(model: CompactModel, person: CompactPortrait) -> Avatar:
+    return model.reconstruct(person)
+
+
+@pytest.fixture(scope="module")
+def motion(model: CompactModel, avatar: Avatar) -> Motion:
+    """Rest, then an open mouth on a head turned to the right."""
+    towards = mouth_direction(model.face_model)
+    opened = 0.08 * towards / (towards @ towards)
+    turn = np.array([[0, 0, 0], [0.3, 0, 0]])
+    pose = avatar.rotation + turn, np.tile(avatar.translation, (2, 1))
+    return Motion(np.stack([0 * opened, opened]).astype("f4"), *(a.astype("f4") for a in pose), model.motion_name)
+
+
+@pytest.fixture(scope="module")
+def stages(model: CompactModel, person: CompactPortrait, avatar: Avatar, motion: Motion) -> Stages:
+    return inner_stages(model, person, avatar, motion, 1, avatar.plate)
+
+
+def test_each_stage_is_a_picture_of_the_frames_size(stages: Stages) -> None:
+    assert [title for _, title in stages.captioned()][::4] == ["Photo", "Final frame"]
+    for picture, _ in stages.captioned():
+        assert picture.shape == (SIZE, SIZE, 3)
+        assert picture.dtype == np.uint8
+
+
+def test_first_and_last_are_the_photo_and_the_frame(
+    stages: Stages, model: CompactModel, person: CompactPortrait, avatar: Avatar, motion: Motion
+) -> None:
+    assert (stages.photo == person.image).all()
+    frames = list(model.render_frames(avatar, motion, iter([avatar.plate] * 2)))
+    assert (stages.final == frames[1]).all()
+
+
+def test_the_motion_code_says_which_point_came_where(
+    stages: Stages, model: CompactModel, person: CompactPortrait, avatar: Avatar, motion: Motion
+) -> None:
+    rest = inner_stages(model, person, avatar, replace(motion, expression=0 * motion.expression), 1, avatar.plate).pncc
+    shown = rest.max(-1) > 30
+    rows, columns = np.nonzero(shown & (np.ptp(rest.astype(int), axis=-1) > 0))
+    # At rest red runs with x from the left and green with y from below.
+    assert np.corrcoef(columns, rest[rows, columns, 0])[0, 1] > 0.99
+    assert np.corrcoef(-rows, rest[rows, columns, 1])[0, 1] > 0.99
+    changed = (np.abs(stages.pncc.astype(int) - rest).max(-1) > 8).mean(1)
+    assert changed[SIZE // 2 :].mean() > 5 * changed[: SIZE // 3].mean()
+
+
+def test_depth_is_brightest_at_the_nose_and_the_raw_head_has_no_shoulders(
+    stages: Stages, avatar: Avatar, motion: Motion
+) -> None:
+    points = project(avatar.head.neutral, motion.rotation[1], motion.translation[1], SIZE).astype(int)
+    nose, temple, chin = (points[i, :2] for i in (4, 127, 152))
+    grey = stages.depth.astype(int).sum(-1)
+    assert grey[nose[1], nose[0]] > 1.3 * grey[temple[1], temple[0]]
+    assert (stages.raw[chin[1] + 40 :] == 30).all()
+    assert np.abs(stages.raw[nose[1], nose[0]].astype(int) - stages.final[nose[1], nose[0]]).max() < 40
+
+
+def test_the_head_as_a_mesh_shows_the_photo_where_the_camera_saw_it(avatar: Avatar, person: CompactPortrait) -> None:
+    document, body = parsed(glb(head_mesh(avatar)))
+    vertices, uv, faces = (values(document, body, index) for index in range(3))
+    assert faces.max() == len(vertices) - 1
+    # The tip of the nose is the frontmost vertex; the texture shows there what the photo shows there.
+    nose = vertices[:, 2].argmax()
+    skin = texture(document, body)
+    place = uv[nose] * skin.shape[0] - 8
+    assert place == pytest.approx(person.landmarks[[1, 4], :2].mean(0), abs=8)
+    assert (skin[8:-8, 8:-8] == avatar.photo).all()
+    assert (skin[0, :, 3] == 0).all()
+    # Each triangle of the face looks forwards.
+    a, b, c = vertices[faces.reshape(-1, 3)].swapaxes(0, 1)
+    normals = np.cross(b - a, c - a)
+    assert (normals[:, 2] > 0).mean() > 0.95
