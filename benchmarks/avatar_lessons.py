@@ -17,8 +17,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
+from real3d_portrait.arrays import Float32Array, Float64Array
 from real3d_portrait.er_nerf.compact_parts import avatar_ear
 from real3d_portrait.er_nerf.config import ErNerfConfig
 from real3d_portrait.er_nerf.data.body_motion import PosedBody
@@ -30,7 +30,7 @@ from real3d_portrait.er_nerf.training.ear import STRENGTH, EarLesson, load_ear
 _PENALTY = 3.0  # of the ridge regression, the best of 0.1 to 10 on the test frames: a bar set high
 
 
-def ridge(data: AvatarData) -> NDArray[np.float64]:
+def ridge(data: AvatarData) -> Float64Array:
     """(T,) the strongest code, from the windows' second steps."""
     heard = data.speech[data.heard][:, ::2].reshape(len(data), -1).astype(np.float64)
     known = heard[: data.training]
@@ -40,7 +40,7 @@ def ridge(data: AvatarData) -> NDArray[np.float64]:
     return heard @ np.linalg.solve(normal, known.T @ codes)
 
 
-def ear(data: AvatarData, bundled: bool, taught: bool) -> NDArray[np.float32]:
+def ear(data: AvatarData, bundled: bool, taught: bool) -> Float32Array:
     """(T,) the strongest code that an ear hears."""
     torch.manual_seed(0)
     model = ErNerf(ErNerfConfig(audio_channels=data.speech.shape[2], individual_codes=1, torso=False))

@@ -21,6 +21,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from real3d_portrait.arrays import UInt8Array
 from real3d_portrait.face.face_model import FaceModel
 from real3d_portrait.face.fitting import FaceFit
 from real3d_portrait.face.tracking import FaceFinder
@@ -29,20 +30,19 @@ from real3d_portrait.models.compact.shading_crops import EYE, MOUTH, REGIONS, cu
 from training.htb_sr_pairs import Photo, choose, displacement_to, shows_face
 from training.split import heldout_identities
 
-Image = NDArray[np.uint8]
-Rendered = tuple[int, Image, NDArray, NDArray]  # time, frame, driven landmarks, skull
+Rendered = tuple[int, UInt8Array, NDArray, NDArray]  # time, frame, driven landmarks, skull
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 LIPS = (61, 291, 0, 17, 13, 14, 78, 308, 82, 87, 312, 317)
 LIDS = (33, 133, 159, 145, 158, 153, 263, 362, 386, 374, 385, 380)
 log = logging.getLogger(__name__)
 
 
-def psnr(made: Image, target: Image) -> float:
+def psnr(made: UInt8Array, target: UInt8Array) -> float:
     error = float(((made.astype(np.float32) - target) ** 2).mean())
     return 10 * np.log10(255**2 / max(error, 1e-2))
 
 
-def ssim(made: Image, target: Image) -> float:
+def ssim(made: UInt8Array, target: UInt8Array) -> float:
     """Structural similarity of the luma, Gaussian window of 1.5 pixels (Wang et al. 2004)."""
     a, b = (image.astype(np.float32) @ LUMA for image in (made, target))
     blur = lambda x: cv2.GaussianBlur(x, (11, 11), 1.5)  # noqa: E731
@@ -52,12 +52,12 @@ def ssim(made: Image, target: Image) -> float:
     return float(value.mean())
 
 
-def sharpness(image: Image) -> float:
+def sharpness(image: UInt8Array) -> float:
     """Variance of the Laplacian of the luma."""
     return float(cv2.Laplacian(image.astype(np.float32) @ LUMA, cv2.CV_32F).var())
 
 
-def inner(crop: Image) -> Image:
+def inner(crop: UInt8Array) -> UInt8Array:
     """The middle of a mouth crop: lips and what is between them."""
     n = crop.shape[0]
     return crop[n // 4 : -n // 4, n // 8 : -n // 8]
@@ -72,12 +72,12 @@ def frames_of(photo: Photo, model: FaceModel, fit: dict, times: list[int]) -> It
 
 
 def measure(
-    photo: Photo, frames: list[Rendered], truth: dict[int, Image], htb: HtbSr, finder: FaceFinder
+    photo: Photo, frames: list[Rendered], truth: dict[int, UInt8Array], htb: HtbSr, finder: FaceFinder
 ) -> dict[str, NDArray]:
     """Each measure's mean over frames, without and with the learned part: name → (2,)."""
     features = htb.features(photo.image, photo.landmarks, photo.rest)
     total: dict[str, list[tuple[float, float]]] = {}
-    last: dict[str, tuple[int, list[Image]]] = {}
+    last: dict[str, tuple[int, list[UInt8Array]]] = {}
     source_mouth = sharpness(inner(photo.references[1]))
     for t, frame, driven, skull in frames:
         versions = [frame, htb.refine(frame, driven, skull, features), truth[t]]
@@ -112,7 +112,7 @@ def measure(
     return {name: np.mean(values, 0) for name, values in total.items()}
 
 
-def sheet_rows(photo: Photo, frames: list[Rendered], truth: dict[int, Image], htb: HtbSr) -> Image:
+def sheet_rows(photo: Photo, frames: list[Rendered], truth: dict[int, UInt8Array], htb: HtbSr) -> UInt8Array:
     """Mouths and eyes by opening, the narrowest, the middle and the widest: without, with, truth."""
     features = htb.features(photo.image, photo.landmarks, photo.rest)
     tiles = []

@@ -19,9 +19,9 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from real3d_portrait import Real3DPortrait
+from real3d_portrait.arrays import UInt8Array
 from real3d_portrait.errors import InputError
 from real3d_portrait.face.tracking import FaceFinder
 from real3d_portrait.media.images import Photo, read_photo
@@ -34,17 +34,16 @@ log = logging.getLogger(__name__)
 
 RENDER_EVERY = 4  # portraits to one whose mouth is rendered
 
-Image = NDArray[np.uint8]
-Case = tuple[str, bool, Image]  # fault, whether it is there, picture
+Case = tuple[str, bool, UInt8Array]  # fault, whether it is there, picture
 
 
-def darker(image: Image, random: np.random.Generator) -> Image:
+def darker(image: UInt8Array, random: np.random.Generator) -> UInt8Array:
     light = (image / 255) ** 2.2 * random.uniform(0.03, 0.125)
     light += random.normal(size=image.shape) * np.sqrt(2e-4 * light + 1e-6)
     return np.uint8(255 * np.clip(light, 0, 1) ** (1 / 2.2))
 
 
-def blurred(image: Image, face_height: float, random: np.random.Generator) -> Image:
+def blurred(image: UInt8Array, face_height: float, random: np.random.Generator) -> UInt8Array:
     spread = random.uniform(0.012, 0.03) * face_height
     if random.random() < 0.5:
         return cv2.GaussianBlur(image, (0, 0), spread)
@@ -56,13 +55,13 @@ def blurred(image: Image, face_height: float, random: np.random.Generator) -> Im
     return cv2.filter2D(image, -1, streak / streak.sum(), borderType=cv2.BORDER_REPLICATE)
 
 
-def resized(image: Image, factor: float) -> Image:
+def resized(image: UInt8Array, factor: float) -> UInt8Array:
     return cv2.resize(
         image, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
     )
 
 
-def mouths(portraits: Real3DPortrait, image: Image, random: np.random.Generator) -> Iterator[Case]:
+def mouths(portraits: Real3DPortrait, image: UInt8Array, random: np.random.Generator) -> Iterator[Case]:
     """The person with closed and with open lips, in the photo's pose."""
     try:
         avatar = portraits.model.reconstruct(portraits.model.prepare(Photo(image), 384, None))
@@ -76,7 +75,7 @@ def mouths(portraits: Real3DPortrait, image: Image, random: np.random.Generator)
         yield "mouth_open", there, over(person, avatar.plate)
 
 
-def cases(image: Image, row: dict[str, str], random: np.random.Generator) -> Iterator[Case]:
+def cases(image: UInt8Array, row: dict[str, str], random: np.random.Generator) -> Iterator[Case]:
     tall, yaw = float(row["face_height_px"]) * image.shape[0] / float(row["crop_side_px"]), abs(float(row["yaw_deg"]))
     yield "dark", False, image
     yield "dark", True, darker(image, random)

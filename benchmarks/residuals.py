@@ -20,6 +20,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from real3d_portrait.arrays import FloatArray, UInt8Array
 from real3d_portrait.config import CompactConfig, read_config
 from real3d_portrait.errors import InputError
 from real3d_portrait.face.camera import rotation_angles, rotation_matrix
@@ -42,21 +43,18 @@ SIZE = 512
 VARIANTS = {"neither": (), "I2P": ("i2p",), "MA": ("ma",), "both": ("i2p", "ma")}
 MEASURES = ("head PSNR", "head SSIM", "person PSNR", "landmarks %", "pose °")
 
-Image = NDArray[np.uint8]
-Array = NDArray[np.floating]
-
 
 @dataclass(frozen=True)
 class Scene:
     """One clip: its photo, the motion in the photo's place, and the true frames."""
 
     portrait: CompactPortrait
-    expression: Array  # (T, E) change since the photo
-    rotation: Array  # (T, 3)
-    translation: Array  # (T, 3)
-    landmarks: Array  # (T, 478, 3) pixels of the crop
+    expression: FloatArray  # (T, E) change since the photo
+    rotation: FloatArray  # (T, 3)
+    translation: FloatArray  # (T, 3)
+    landmarks: FloatArray  # (T, 478, 3) pixels of the crop
     chosen: NDArray[np.integer]
-    truth: list[Image]  # (SIZE, SIZE, 3) each
+    truth: list[UInt8Array]  # (SIZE, SIZE, 3) each
 
 
 def heldout_clips(data: Path, per_person: int) -> Iterator[Path]:
@@ -94,7 +92,7 @@ def scene(video: Path, track: Path, model: FaceModel, frames: int) -> Scene:
     )
 
 
-def drive(model: CompactModel, avatar: Avatar, played: Scene) -> list[Image]:
+def drive(model: CompactModel, avatar: Avatar, played: Scene) -> list[UInt8Array]:
     fit = played.portrait.fit
     face = model.face_model
     shown = shown_expression(face, face.vertices(fit.identity, fit.expression, fit.offset) - avatar.head.neutral)
@@ -108,17 +106,17 @@ def drive(model: CompactModel, avatar: Avatar, played: Scene) -> list[Image]:
     ]
 
 
-def psnr(a: Image, b: Image, weight: Array) -> float:
+def psnr(a: UInt8Array, b: UInt8Array, weight: FloatArray) -> float:
     """dB inside a weight (H, W)."""
     error = ((a.astype(np.float64) - b) ** 2).mean(2)
     return float(10 * np.log10(255**2 / ((error * weight).sum() / weight.sum())))
 
 
-def ssim(a: Image, b: Image, weight: Array) -> float:
+def ssim(a: UInt8Array, b: UInt8Array, weight: FloatArray) -> float:
     """Structural similarity of the grey pictures (Wang et al. 2004), mean inside a weight (H, W)."""
     x, y = (cv2.cvtColor(i, cv2.COLOR_RGB2GRAY).astype(np.float64) for i in (a, b))
 
-    def mean(image: Array) -> Array:
+    def mean(image: FloatArray) -> FloatArray:
         return cv2.GaussianBlur(image, (11, 11), 1.5)
 
     mx, my = mean(x), mean(y)
@@ -128,14 +126,14 @@ def ssim(a: Image, b: Image, weight: Array) -> float:
     return float((value * weight).sum() / weight.sum())
 
 
-def turn_between(a: Array, b: Array, model: FaceModel) -> float:
+def turn_between(a: FloatArray, b: FloatArray, model: FaceModel) -> float:
     """Degrees between the head poses that fit landmarks (478, 3) of two pictures."""
     first, second = (rotation_matrix(fit_still(model, marks, SIZE).rotation) for marks in (a, b))
     return float(np.degrees(np.arccos(np.clip((np.trace(first @ second.T) - 1) / 2, -1, 1))))
 
 
 def judge(
-    drawn: Image, true: Image, person: Array, landmarks: Array, finder: FaceFinder, model: FaceModel
+    drawn: UInt8Array, true: UInt8Array, person: FloatArray, landmarks: FloatArray, finder: FaceFinder, model: FaceModel
 ) -> list[float]:
     height = np.ptp(landmarks[:, 1])
     head = person * (np.arange(SIZE)[:, None] < landmarks[152, 1] + 0.15 * height)
@@ -160,7 +158,7 @@ def main() -> None:
     config = read_config(resource("configs", "compact.yaml"), CompactConfig)
     models = {name: CompactModel(config, args.weights, frozenset(parts)) for name, parts in VARIANTS.items()}
     face_model = models["neither"].face_model
-    table: dict[str, list[Array]] = {name: [] for name in VARIANTS}
+    table: dict[str, list[FloatArray]] = {name: [] for name in VARIANTS}
     rows = []
     with FaceFinder(max_faces=1) as finder:
         for video in heldout_clips(args.data, args.clips):

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from real3d_portrait.arrays import Frame
 from real3d_portrait.background.background import Background, BackgroundSource
 from real3d_portrait.background.swap import swapped_frames
 from real3d_portrait.config import CompactConfig, FullConfig, read_config
@@ -32,12 +33,13 @@ from real3d_portrait.media.clip import Clip
 from real3d_portrait.media.images import read_photo
 from real3d_portrait.media.video import probe
 from real3d_portrait.media.writer import VideoWriter, check_output
-from real3d_portrait.models.interface import AnyModel, Frame, Frames, Liveliness, Placement
-from real3d_portrait.motion.motion import FPS, Motion
+from real3d_portrait.models.interface import AnyModel, Frames, Liveliness, Placement
+from real3d_portrait.motion.motion import Motion
 from real3d_portrait.motion.pose_presets import NATURAL, PRESETS
 from real3d_portrait.portrait.paste_back import PasteBack
 from real3d_portrait.portrait.portrait import Portrait
 from real3d_portrait.resources import resource
+from real3d_portrait.timing import FPS
 
 log = logging.getLogger(__name__)
 

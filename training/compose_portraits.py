@@ -22,10 +22,11 @@ import torch
 import yaml
 from numpy.typing import NDArray
 
+from real3d_portrait.arrays import Float32Array
 from real3d_portrait.face.tracking import FaceFinder, person_matte
 from training import composite_align as align
 from training import composite_blend as blending
-from training.composite_align import SIDE, Array, Source
+from training.composite_align import SIDE, Source
 from training.upscaler import MIT_FOLDERS, Upscaler, load_faces, train
 
 log = logging.getLogger(__name__)
@@ -44,7 +45,7 @@ class Faces:
     def picture(self, group: str) -> NDArray[np.uint8]:
         return cv2.cvtColor(cv2.imread(str(self._folder / self.rows[group]["file"])), cv2.COLOR_BGR2RGB)
 
-    def enlarged(self, group: str) -> Array:
+    def enlarged(self, group: str) -> Float32Array:
         kept = self._work / f"{group}.npy"
         if not kept.exists():
             np.save(kept, self._upscaler.enlarge(self.picture(group)).astype(np.float16))
@@ -72,11 +73,11 @@ def mirrored(source: Source, pairs: NDArray[np.int64]) -> Source:
     )  # fmt: skip
 
 
-def fine_matte(picture: NDArray[np.uint8], enlarged: Array) -> Array:
+def fine_matte(picture: NDArray[np.uint8], enlarged: Float32Array) -> Float32Array:
     """Person matte at the enlarged size, drawn to the picture's edges by a guided filter (He et al. 2010)."""
     coarse = cv2.resize(person_matte(picture), enlarged.shape[1::-1], interpolation=cv2.INTER_CUBIC)
 
-    def box(x: Array) -> Array:
+    def box(x: Float32Array) -> Float32Array:
         return cv2.blur(x, (21, 21))
 
     mean_p = box(coarse)
@@ -88,11 +89,11 @@ def fine_matte(picture: NDArray[np.uint8], enlarged: Array) -> Array:
     return np.clip((refined - 0.3) / 0.6, 0, 1)
 
 
-def to_lab(rgb: Array) -> Array:
+def to_lab(rgb: Float32Array) -> Float32Array:
     return cv2.cvtColor(np.clip(rgb, 0, 1).astype(np.float32), cv2.COLOR_RGB2LAB)
 
 
-def compose(sources: list[Source], spec: Spec) -> tuple[Array, Array, NDArray, Array]:
+def compose(sources: list[Source], spec: Spec) -> tuple[Float32Array, Float32Array, NDArray, Float32Array]:
     """Lab (SIDE, SIDE, 3), matte (SIDE, SIDE), the mean shape (478, 2), shares of the face (bands, N)."""
     mean, _ = align.mean_shape([s.points for s in sources], [s.shapes for s in sources])
     shape = mean * SIDE / spec["frame"] + [SIDE / 2, SIDE * spec["centre"]]
@@ -114,7 +115,7 @@ def compose(sources: list[Source], spec: Spec) -> tuple[Array, Array, NDArray, A
     tone[0] += spec.get("tone_shift", (0, 0, 0))
     labs = [blending.match_skin(lab, own, tone) for lab, own in zip(labs, tones)]
 
-    def votes(where: list[Array]) -> tuple[list[Array], list[Array]]:
+    def votes(where: list[Float32Array]) -> tuple[list[Float32Array], list[Float32Array]]:
         inside = [align.sample(s.inside, m, cv2.INTER_LINEAR, border=0.0) for s, m in zip(sources, where)]
         inside = [np.clip(2 * blending.soften(cv2.erode(i, np.ones((7, 7))), 8) - 1, 0, 1) for i in inside]
         allowed = [np.where(s.neckline is not None, 1, np.clip(1 - 1.3 * body, 0, 1)) for s in sources]
@@ -166,7 +167,7 @@ def region_names(names: list[str]) -> list[str]:
     return [r for name in names for r in groups.get(name, (name,))]
 
 
-def finish(lab: Array, matte: Array, spec: Spec, seed: int) -> NDArray[np.uint8]:
+def finish(lab: Float32Array, matte: Float32Array, spec: Spec, seed: int) -> NDArray[np.uint8]:
     """RGB over a plain studio wall, with a slight tone curve and one film grain over both."""
     rng = np.random.default_rng(seed)
     y, x = np.mgrid[0:SIDE, 0:SIDE] / SIDE
@@ -187,7 +188,7 @@ def finish(lab: Array, matte: Array, spec: Spec, seed: int) -> NDArray[np.uint8]
     return (np.clip(cv2.cvtColor(picture, cv2.COLOR_LAB2RGB), 0, 1) * 255 + 0.5).astype(np.uint8)
 
 
-def details(lightness: Array, points: NDArray, shape: NDArray) -> Array:
+def details(lightness: Float32Array, points: NDArray, shape: NDArray) -> Float32Array:
     """The face's lightness on the mean shape's oval, low frequencies taken out, mean 0, length 1."""
     matrix = align.similarity(points, shape)
     placed = cv2.warpAffine(lightness, matrix, (SIDE, SIDE), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from scipy.interpolate import RBFInterpolator
 from scipy.optimize import linear_sum_assignment
 
+from real3d_portrait.arrays import Float32Array, Float64Array
+
 SIDE = 768
 EYE_CORNERS = (33, 263)
 CHIN, FOREHEAD = 152, 10
@@ -25,21 +27,19 @@ SPLINE_POINTS = np.unique(
     ]
 )
 
-Array = NDArray[np.float32]
-
 
 @dataclass(frozen=True)
 class Source:
     name: str
-    image: Array  # (h, w, 3) RGB, 0..1
-    matte: Array  # (h, w), 0..1
-    inside: Array  # (h, w), 0 where the picture was padded
-    points: Array  # (478, 2)
-    neckline: Array | None  # (5, 2) from left to right, for sources that lend their clothes
+    image: Float32Array  # (h, w, 3) RGB, 0..1
+    matte: Float32Array  # (h, w), 0..1
+    inside: Float32Array  # (h, w), 0 where the picture was padded
+    points: Float32Array  # (478, 2)
+    neckline: Float32Array | None  # (5, 2) from left to right, for sources that lend their clothes
     shapes: float  # weight of this face in the mean shape
 
 
-def similarity(moving: NDArray, fixed: NDArray) -> NDArray[np.float64]:
+def similarity(moving: NDArray, fixed: NDArray) -> Float64Array:
     """(2, 3) rotation, scale and shift that best carries moving (N, 2) to fixed (N, 2) (Umeyama 1991)."""
     a, b = moving - moving.mean(0), fixed - fixed.mean(0)
     u, s, vt = np.linalg.svd(b.T @ a)
@@ -48,7 +48,7 @@ def similarity(moving: NDArray, fixed: NDArray) -> NDArray[np.float64]:
     return np.c_[linear, fixed.mean(0) - linear @ moving.mean(0)]
 
 
-def apply(matrix: NDArray, points: NDArray) -> NDArray[np.float64]:
+def apply(matrix: NDArray, points: NDArray) -> Float64Array:
     return points @ matrix[:, :2].T + matrix[:, 2]
 
 
@@ -74,7 +74,9 @@ def mean_shape(faces: list[NDArray], weights: list[float]) -> tuple[NDArray, NDA
     return mean, pairs
 
 
-def silhouette(matte: Array, inside: Array, shape: NDArray, ray_limit: int) -> dict[tuple[str, int], NDArray]:
+def silhouette(
+    matte: Float32Array, inside: Float32Array, shape: NDArray, ray_limit: int
+) -> dict[tuple[str, int], NDArray]:
     """Where rays from between the eyes leave the head, and columns beside the neck meet the shoulder."""
     found: dict[tuple[str, int], NDArray] = {}
     centre = np.array([SIDE / 2, shape[list(EYE_CORNERS), 1].mean()])
@@ -117,18 +119,20 @@ def common_silhouette(found: list[dict[tuple[str, int], NDArray]]) -> dict[tuple
     return common
 
 
-def grid() -> Array:
+def grid() -> Float32Array:
     y, x = np.mgrid[0:SIDE, 0:SIDE].astype(np.float32)
     return np.stack([x, y], -1)
 
 
-def sample(picture: Array, where: Array, interpolation: int = cv2.INTER_LANCZOS4, border: float | None = None) -> Array:
+def sample(
+    picture: Float32Array, where: Float32Array, interpolation: int = cv2.INTER_LANCZOS4, border: float | None = None
+) -> Float32Array:
     mode = cv2.BORDER_REPLICATE if border is None else cv2.BORDER_CONSTANT
     x, y = np.ascontiguousarray(where[..., 0]), np.ascontiguousarray(where[..., 1])
     return cv2.remap(picture, x, y, interpolation, borderMode=mode, borderValue=border or 0)
 
 
-def place(sources: list[Source], shape: NDArray, ray_limit: int) -> tuple[list[Array], NDArray]:
+def place(sources: list[Source], shape: NDArray, ray_limit: int) -> tuple[list[Float32Array], NDArray]:
     """Each source's map (SIDE, SIDE, 2) from canvas to source pixels, and the common neckline (5, 2)."""
     matrices = [similarity(s.points, shape) for s in sources]
     outlines = []
@@ -164,8 +168,12 @@ def place(sources: list[Source], shape: NDArray, ray_limit: int) -> tuple[list[A
 
 
 def refine(
-    maps: list[Array], pictures: list[Array], weights: list[Array], limit: Array, rounds: int = 3
-) -> list[Array]:
+    maps: list[Float32Array],
+    pictures: list[Float32Array],
+    weights: list[Float32Array],
+    limit: Float32Array,
+    rounds: int = 3,
+) -> list[Float32Array]:
     """Draws each source towards the mean of all by optical flow (DIS, Kroeger et al. 2016).
 
     `pictures` are single-channel source pictures, `weights` and `limit` (SIDE, SIDE) say where a source
@@ -192,7 +200,7 @@ def refine(
     return maps
 
 
-def level_contrast(lightness: Array) -> Array:
+def level_contrast(lightness: Float32Array) -> Float32Array:
     """Lightness 0..100 to 0..255 with local mean and contrast evened out: flow shall see form, not light."""
     mean = cv2.GaussianBlur(lightness, (0, 0), 10)
     spread = np.sqrt(np.maximum(cv2.GaussianBlur((lightness - mean) ** 2, (0, 0), 10), 4))

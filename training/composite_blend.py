@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.interpolate import PchipInterpolator
 
-from training.composite_align import CHIN, EYE_CORNERS, FOREHEAD, SIDE, Array
+from real3d_portrait.arrays import Float32Array
+from training.composite_align import CHIN, EYE_CORNERS, FOREHEAD, SIDE
 
 OVAL = (10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377, 152, 148,
         176, 149, 150, 136, 172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109)  # fmt: skip
@@ -35,7 +36,7 @@ MOST_GAIN = (1.4, 1.4, 1.35, 1.2, 1.1, 1.05)
 SHARPEN = (1.35, 1.2, 1.08, 1.0, 1.0, 1.0)
 
 
-def soften(x: NDArray, sigma: float) -> Array:
+def soften(x: NDArray, sigma: float) -> Float32Array:
     return cv2.GaussianBlur(np.asarray(x, np.float32), (0, 0), sigma)
 
 
@@ -109,7 +110,7 @@ def label_regions(shape: NDArray, neckline: NDArray, hair_length: float | None) 
     return out
 
 
-def match_skin(lab: Array, own: NDArray, wanted: NDArray) -> Array:
+def match_skin(lab: Float32Array, own: NDArray, wanted: NDArray) -> Float32Array:
     """Lab of a source, its skin's (mean, spread) (2, 3) brought to the wanted one; black stays black."""
     lightness = lab[..., 0]
     bright = np.clip(lightness / own[0, 0], 0, 1)
@@ -124,8 +125,8 @@ def match_skin(lab: Array, own: NDArray, wanted: NDArray) -> Array:
     return out
 
 
-def dye(lab: Array, clothes: NDArray[np.bool_], neck: NDArray[np.bool_], skin: NDArray[np.bool_],
-        sure: NDArray[np.bool_], colour: NDArray, spread: float) -> Array:  # fmt: skip
+def dye(lab: Float32Array, clothes: NDArray[np.bool_], neck: NDArray[np.bool_], skin: NDArray[np.bool_],
+        sure: NDArray[np.bool_], colour: NDArray, spread: float) -> Float32Array:  # fmt: skip
     """Gives cloth, told from skin by its colour on and near the clothes region, one colour and contrast."""
     inner = (cv2.erode(clothes.astype(np.uint8), np.ones((9, 9))) > 0) & sure
     if inner.sum() < 500:
@@ -146,7 +147,7 @@ def dye(lab: Array, clothes: NDArray[np.bool_], neck: NDArray[np.bool_], skin: N
     return lab * (1 - cloth) + dyed * cloth
 
 
-def extend(lab: Array, known: NDArray) -> Array:
+def extend(lab: Float32Array, known: NDArray) -> Float32Array:
     """Fills where `known` (SIDE, SIDE) is 0 from the nearest colours (pull-push, Gortler et al. 1996)."""
     pyramid = [(lab * known[..., None], np.asarray(known, np.float32))]
     while min(pyramid[-1][1].shape) > 4:
@@ -163,7 +164,7 @@ def extend(lab: Array, known: NDArray) -> Array:
     return filled.astype(np.float32)
 
 
-def foreground(lab: Array, matte: Array, inside: Array) -> Array:
+def foreground(lab: Float32Array, matte: Float32Array, inside: Float32Array) -> Float32Array:
     """The person's own colours, carried on past the matte's edge so that no old background is blended in."""
     core = soften(cv2.erode((matte > 0.9).astype(np.float32), np.ones((7, 7))), 1.5)
     keep = (np.clip(1.6 * core - 0.3, 0, 1) * inside)[..., None]
@@ -171,7 +172,7 @@ def foreground(lab: Array, matte: Array, inside: Array) -> Array:
     return extend(lab, known) * (1 - keep) + lab * keep
 
 
-def laplacian(picture: Array) -> list[Array]:
+def laplacian(picture: Float32Array) -> list[Float32Array]:
     gauss = [picture]
     for _ in range(LEVELS):
         gauss.append(cv2.pyrDown(gauss[-1]))
@@ -179,7 +180,9 @@ def laplacian(picture: Array) -> list[Array]:
     return [*bands, gauss[-1]]
 
 
-def blend(pictures: list[Array], lead: list[Array], base: list[Array], face: Array) -> tuple[Array, Array]:
+def blend(
+    pictures: list[Float32Array], lead: list[Float32Array], base: list[Float32Array], face: Float32Array
+) -> tuple[Float32Array, Float32Array]:
     """One Lab picture from many, and each source's share of the face in each band, (LEVELS + 1, N).
 
     `lead` are the weights of the leading sources, `base` those of the mean, (SIDE, SIDE) each. Colour follows
@@ -193,7 +196,7 @@ def blend(pictures: list[Array], lead: list[Array], base: list[Array], face: Arr
         size = bands[0][level].shape[1::-1]
         stack = np.array([b[level] for b in bands])
 
-        def weights(strength: Array, size: tuple[int, int] = size) -> Array:
+        def weights(strength: Float32Array, size: tuple[int, int] = size) -> Float32Array:
             raw = [strength * a + (1 - strength) * b / len(base) + 1e-9 for a, b in zip(lead, base)]
             small = np.array([cv2.resize(np.float32(w), size, interpolation=cv2.INTER_AREA) for w in raw])
             return small / small.sum(0)
@@ -214,7 +217,7 @@ def blend(pictures: list[Array], lead: list[Array], base: list[Array], face: Arr
     return picture, np.array(shares)
 
 
-def joint_matte(mattes: list[Array], lead: list[Array], votes: list[Array]) -> Array:
+def joint_matte(mattes: list[Float32Array], lead: list[Float32Array], votes: list[Float32Array]) -> Float32Array:
     """Matte of the composite: the leading source's, held near the outline on which all agree."""
     weight = np.array([soften(w + 1e-6, 6) for w in lead])
     own = (weight * np.array(mattes)).sum(0) / weight.sum(0)
@@ -226,7 +229,7 @@ def joint_matte(mattes: list[Array], lead: list[Array], votes: list[Array]) -> A
     return np.clip((soften(shrunk, 0.9) - 0.4) / 0.55, 0, 1)
 
 
-def natural_hair(lab: Array, hair: Array) -> Array:
+def natural_hair(lab: Float32Array, hair: Float32Array) -> Float32Array:
     """Lab without the green or blue that an old background left in hair; `hair` (SIDE, SIDE) is its mask."""
     out = lab.copy()
     out[..., 2] += hair * (np.maximum(lab[..., 2], 2) - lab[..., 2])

@@ -14,42 +14,33 @@ import logging
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
+from real3d_portrait.arrays import BoolArray, Float64Array, Int32Array
 from real3d_portrait.face.face_model import FaceModel
 from real3d_portrait.face.fitting import ClipFit, align, camera_points, fit_clip, pose_weights
-from real3d_portrait.face.topology import (
-    EYE_LEFT,
-    EYE_RIGHT,
-    IRIS,
-    LIPS_INNER,
-    LIPS_OUTER,
-    RIGID,
-    mirror,
-)
+from real3d_portrait.face.topology import EYE_LEFT, EYE_RIGHT, IRIS, LIPS_INNER, LIPS_OUTER, RIGID, mirror
 from training.split import heldout_identities, is_heldout_portrait
 
 log = logging.getLogger(__name__)
-Array = NDArray[np.float64]
 
 FACE_HEIGHT = 0.9  # forehead to chin of the mean, head units
 N_IDENTITY, N_EXPRESSION = 50, 46  # the two gaze directions come on top
 
 
-def mouth_gap(shapes: Array) -> Array:
+def mouth_gap(shapes: Float64Array) -> Float64Array:
     """Mean gap between the inner lips, (T,), in the unit of the shapes (T, 478, 3)."""
     return np.mean([shapes[:, a, 1] - shapes[:, b, 1] for a, b in ((13, 14), (82, 87), (312, 317))], 0)
 
 
-def eye_gap(shapes: Array) -> Array:
+def eye_gap(shapes: Float64Array) -> Float64Array:
     """Mean lid distance over eye width, (T,)."""
     left = np.mean([shapes[:, a, 1] - shapes[:, b, 1] for a, b in ((159, 145), (158, 153), (160, 144))], 0)
     right = np.mean([shapes[:, a, 1] - shapes[:, b, 1] for a, b in ((386, 374), (385, 380), (387, 373))], 0)
     return (left + right) / 2
 
 
-def neutral_of(shapes: Array) -> Array:
+def neutral_of(shapes: Float64Array) -> Float64Array:
     """(478, 3) this person's face at rest: lips closed as far as the clip shows it, eyes open."""
     gap, eyes = mouth_gap(shapes), eye_gap(shapes)
     closed = gap <= np.quantile(gap, 0.25) + 1e-6
@@ -58,14 +49,14 @@ def neutral_of(shapes: Array) -> Array:
     return np.median(shapes[chosen], 0)
 
 
-def unpose(points: Array, reference: Array, weights: Array) -> Array:
+def unpose(points: Float64Array, reference: Float64Array, weights: Float64Array) -> Float64Array:
     """(T, 478, 3) camera points in the head frame of the reference shapes ((T, 478, 3) or (478, 3))."""
     reference = np.broadcast_to(reference, points.shape)
     rotation, scale, shift = align(points, reference, weights)
     return np.einsum("tji,tnj->tni", rotation, points - shift[:, None]) / scale[:, None, None]
 
 
-def principal(samples: Array, weights: Array, count: int) -> Array:
+def principal(samples: Float64Array, weights: Float64Array, count: int) -> Float64Array:
     """Leading `count` components of (M, 478, 3) about zero, each with unit coefficient variance, (count, 478, 3)."""
     flat = samples.reshape(len(samples), -1)
     root = np.repeat(np.sqrt(weights), 3) * np.tile([1, 1, 0.5], len(weights))
@@ -77,7 +68,7 @@ def principal(samples: Array, weights: Array, count: int) -> Array:
     return basis.reshape(count, -1, 3)
 
 
-def gaze_basis(deltas: Array) -> Array:
+def gaze_basis(deltas: Float64Array) -> Float64Array:
     """(2, 478, 3): both irises to the right, both up, one standard deviation each."""
     shift = deltas[:, IRIS].mean(1)
     basis = np.zeros((2, deltas.shape[1], 3))
@@ -85,11 +76,11 @@ def gaze_basis(deltas: Array) -> Array:
     return basis
 
 
-def with_mirror(shapes: Array, twin: NDArray[np.int32]) -> Array:
+def with_mirror(shapes: Float64Array, twin: Int32Array) -> Float64Array:
     return np.concatenate([shapes, shapes[:, twin] * [-1, 1, 1]])
 
 
-def load_tracks(work: Path) -> dict[str, tuple[Array, tuple[int, int], str, NDArray[np.bool_]]]:
+def load_tracks(work: Path) -> dict[str, tuple[Float64Array, tuple[int, int], str, BoolArray]]:
     """Per clip: landmarks (T, 478, 3) with gaps interpolated, size, identity, found (T,)."""
     tracks = {}
     for path in sorted((work / "tracks").glob("*.npz")):
@@ -140,7 +131,7 @@ def learn(work: Path) -> FaceModel:
     weights[468:] = 0
     model: FaceModel | None = None
     still_delta = np.zeros_like(stills)
-    clip_reference: list[Array] = [mean] * len(clips)
+    clip_reference: list[Float64Array] = [mean] * len(clips)
     for round_ in range(3):
         pose = rigid if model is None else pose_weights(model)
         neutrals, deltas = [], []
@@ -174,7 +165,7 @@ def learn(work: Path) -> FaceModel:
     return model
 
 
-def _fit_camera(model: FaceModel, points: Array) -> ClipFit:
+def _fit_camera(model: FaceModel, points: Float64Array) -> ClipFit:
     """`fit_clip` on points that are in camera units already."""
     return fit_clip(model, points * [1, -1, -1] + [1, 1, 0], (2, 2), with_offset=len(points) > 1)
 

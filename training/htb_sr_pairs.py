@@ -24,6 +24,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from real3d_portrait.arrays import BoolArray, Float32Array, FloatArray, UInt8Array
 from real3d_portrait.face.camera import project, rotation_matrix, scale_of
 from real3d_portrait.face.face_model import FaceModel
 from real3d_portrait.face.fitting import FaceFit, fit_still
@@ -36,8 +37,6 @@ from real3d_portrait.models.compact.volume_renderer import first_hit
 
 from .split import heldout_identities, is_heldout_portrait
 
-Array = NDArray[np.floating]
-Image = NDArray[np.uint8]
 SMALLEST_FACE = 90.0  # source pixels; smaller ones are enlarged and teach softness
 CLIPS_EACH = 1  # of one person
 log = logging.getLogger(__name__)
@@ -47,8 +46,8 @@ log = logging.getLogger(__name__)
 class Photo:
     """The lifted model of one picture (S, S, 3), without matte: head and background move as one."""
 
-    image: Image
-    landmarks: NDArray[np.float32]  # (478, 3)
+    image: UInt8Array
+    landmarks: Float32Array  # (478, 3)
     fit: FaceFit
     model: FaceModel
     with_eyes: bool = True
@@ -62,10 +61,12 @@ class Photo:
         self.placement = PhotoPlacement(self.landmarks, self.rest)
         self.references = [cut(self.image, place(r, self.landmarks, self.rest), r.pixels) for r in REGIONS]
 
-    def skull(self, rotation: Array, translation: Array) -> NDArray[np.float32]:
+    def skull(self, rotation: FloatArray, translation: FloatArray) -> Float32Array:
         return project(self.head.neutral, rotation, translation, self.size)
 
-    def render(self, displacement: Array, rotation: Array, translation: Array) -> tuple[Image, NDArray[np.float32]]:
+    def render(
+        self, displacement: FloatArray, rotation: FloatArray, translation: FloatArray
+    ) -> tuple[UInt8Array, Float32Array]:
         """Frame (S, S, 3) and driven landmarks (478, 3)."""
         diff, sheet = diff_plane(self.head, self.planes, displacement)
         hit = first_hit(self.planes + diff, rotation, translation, self.size)
@@ -78,8 +79,13 @@ class Photo:
 
 
 def displacement_to(
-    landmarks: Array, shape: Array, neutral: Array, rotation: Array, translation: Array, size: int
-) -> Array:
+    landmarks: FloatArray,
+    shape: FloatArray,
+    neutral: FloatArray,
+    rotation: FloatArray,
+    translation: FloatArray,
+    size: int,
+) -> FloatArray:
     """Displacement (478, 3) that puts the mesh at landmarks (478, 3) in pixels; depth from `shape`."""
     turn = rotation_matrix(rotation)
     depth = (shape @ turn.T)[:, 2]
@@ -93,7 +99,7 @@ class Pairs:
     def __init__(self) -> None:
         self._rows: dict[str, list[NDArray]] = {}
 
-    def add(self, photo: Photo, frame: Image, target: Image, driven: Array, skull: Array) -> None:
+    def add(self, photo: Photo, frame: UInt8Array, target: UInt8Array, driven: FloatArray, skull: FloatArray) -> None:
         for index, region in enumerate(REGIONS):
             crop = place(region, driven, skull)
             conditions = photo.placement.conditions(region, crop, driven, skull)
@@ -111,14 +117,14 @@ class Pairs:
         np.savez(path, sharp=sharp, **{name: np.stack(rows) for name, rows in self._rows.items()})
 
 
-def gaps(points: Array) -> tuple[Array, Array]:
+def gaps(points: FloatArray) -> tuple[FloatArray, FloatArray]:
     """(T, 478, 3) → openings of mouth and eyes over the distance of the outer eye corners, (T,) each."""
     distance = lambda a, b: np.linalg.norm(points[:, a] - points[:, b], axis=-1)  # noqa: E731
     eyes = distance(33, 263)
     return distance(13, 14) / eyes, np.minimum(distance(159, 145), distance(386, 374)) / eyes
 
 
-def shows_face(frame: Image, landmarks: Array) -> bool:
+def shows_face(frame: UInt8Array, landmarks: FloatArray) -> bool:
     """Whether there is contrast where the face lies; clips fade in from white with the tracker ahead."""
     low, high = np.clip(np.stack([landmarks[:, :2].min(0), landmarks[:, :2].max(0)]), 0, frame.shape[1]).astype(int)
     face = frame[low[1] : high[1], low[0] : high[0]]
@@ -126,9 +132,9 @@ def shows_face(frame: Image, landmarks: Array) -> bool:
 
 
 def choose(
-    points: Array,  # (T, 478, 3)
-    rotation: Array,  # (T, 3)
-    usable: NDArray[np.bool_],  # (T,)
+    points: FloatArray,  # (T, 478, 3)
+    rotation: FloatArray,  # (T, 3)
+    usable: BoolArray,  # (T,)
     count: int,
     rng: np.random.Generator,
     plain: bool,  # the photo: frontal, mouth shut, eyes open; else any frame
@@ -167,7 +173,7 @@ def clip_pairs(
     source, starts = choose(np.nan_to_num(points), fit["rotation"], usable, args.pairs, rng, plain)
     identity, offset = fit["identity"], fit["offset"]
 
-    def shape(t: int) -> Array:
+    def shape(t: int) -> FloatArray:
         return model.vertices(identity, fit["expression"][t], offset)
 
     neutral = model.shape(identity, offset)
@@ -187,7 +193,7 @@ def clip_pairs(
     return pairs
 
 
-def portrait_pairs(image: Image, landmarks: NDArray[np.float32], model: FaceModel, rng: np.random.Generator) -> Pairs:
+def portrait_pairs(image: UInt8Array, landmarks: Float32Array, model: FaceModel, rng: np.random.Generator) -> Pairs:
     """One sharp pair of a portrait (S, S, 3) that shows its teeth."""
     fit = fit_still(model, landmarks, image.shape[0])
     shown = Photo(image, landmarks, fit, model, with_eyes=False)

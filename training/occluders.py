@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-Image = NDArray[np.uint8]  # (H, W, 3)
-Mask = NDArray[np.uint8]  # (H, W) 0 or 255
-Points = NDArray[np.floating]  # (478, 2) pixels
+from real3d_portrait.arrays import FloatArray, UInt8Array
 
 _CENTRES = {"mouth": (61, 291, 0, 17), "left_eye": (33, 133), "right_eye": (263, 362)}
 # Rim of a surgical mask: cheek, jaw, chin, jaw, cheek, bridge of the nose.
@@ -43,11 +40,11 @@ OBJECTS = {"mouth": ("mask", "microphone", "fist"), "eyes": ("sunglasses", "bar"
 class Painter:
     """Covers parts of faces at random; `textures` are pictures that patches are cut from."""
 
-    def __init__(self, seed: int, textures: list[Image]) -> None:
+    def __init__(self, seed: int, textures: list[UInt8Array]) -> None:
         self._random = np.random.default_rng(seed)
         self._textures = textures
 
-    def loose_shape(self, image: Image, points: Points, part: str) -> Image:
+    def loose_shape(self, image: UInt8Array, points: FloatArray, part: str) -> UInt8Array:
         """An ellipse, a tilted box or four fingers over "mouth", "left_eye" or "right_eye"."""
         random, height = self._random, float(np.ptp(points[:, 1]))
         centre = points[list(_CENTRES[part])].mean(axis=0) + random.normal(0, 0.025, 2) * height
@@ -71,7 +68,7 @@ class Painter:
         skin_like = kind == "fingers" and random.random() < 0.7
         return self._cover(image, mask, self._skin(image, points) if skin_like else self._any(image, points))
 
-    def thing(self, image: Image, points: Points, name: str) -> Image:
+    def thing(self, image: UInt8Array, points: FloatArray, name: str) -> UInt8Array:
         """One of `OBJECTS`."""
         random, height = self._random, float(np.ptp(points[:, 1]))
         mouth, left, right = (points[list(ids)].mean(axis=0) for ids in _CENTRES.values())
@@ -113,7 +110,7 @@ class Painter:
             paint = self._skin(image, points)
         return self._cover(image, mask, paint)
 
-    def _any(self, image: Image, points: Points) -> NDArray[np.floating]:
+    def _any(self, image: UInt8Array, points: FloatArray) -> FloatArray:
         kind = self._random.integers(4)
         if kind == 0:
             return np.broadcast_to(self._random.uniform(0, 255, 3), image.shape)
@@ -126,19 +123,19 @@ class Painter:
         y, x = (int(self._random.integers(0, length - side)) for length in other.shape[:2])
         return cv2.resize(other[y : y + side, x : x + side], image.shape[1::-1]).astype(np.float32)
 
-    def _ramp(self, image: Image) -> NDArray[np.floating]:
+    def _ramp(self, image: UInt8Array) -> FloatArray:
         top, bottom = self._random.uniform(0, 255, (2, 3))
         share = np.linspace(0, 1, len(image))[:, None, None]
         return np.broadcast_to(top * (1 - share) + bottom * share, image.shape)
 
-    def _skin(self, image: Image, points: Points) -> NDArray[np.floating]:
+    def _skin(self, image: UInt8Array, points: FloatArray) -> FloatArray:
         column, row = points[self._random.choice(_SKIN)].astype(int)
         height, width = image.shape[:2]
         colour = image[np.clip(row, 0, height - 1), np.clip(column, 0, width - 1)]
         blotches = cv2.GaussianBlur(self._random.normal(0, 60, image.shape), (0, 0), 8)
         return colour * self._random.uniform(0.7, 1.2) + blotches
 
-    def _cover(self, image: Image, mask: Mask, paint: NDArray[np.floating]) -> Image:
+    def _cover(self, image: UInt8Array, mask: UInt8Array, paint: FloatArray) -> UInt8Array:
         """`paint` where the mask is, with a soft edge, grain and a shadow on the face."""
         share = cv2.GaussianBlur(mask, (0, 0), 1)[..., None] / 255
         shadow = 1 - 0.25 * cv2.GaussianBlur(mask, (0, 0), 5)[..., None] / 255 * (1 - share)
@@ -146,5 +143,5 @@ class Painter:
         return np.clip(image * shadow * (1 - share) + (paint + grain) * share, 0, 255).astype(np.uint8)
 
 
-def _whole(values: NDArray[np.floating]) -> tuple[int, ...]:
+def _whole(values: FloatArray) -> tuple[int, ...]:
     return tuple(np.rint(values).astype(int).tolist())

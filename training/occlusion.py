@@ -17,33 +17,32 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 from safetensors.numpy import save_file
 from scipy.optimize import minimize
 
+from real3d_portrait.arrays import Float32Array, Float64Array, UInt8Array
 from real3d_portrait.face.tracking import FaceFinder
 from real3d_portrait.portrait.occlusion import PARTS, OcclusionJudge, patch_features
 from training.occluders import OBJECTS, Painter
 from training.split import is_heldout_portrait
 
 log = logging.getLogger(__name__)
-Array = NDArray[np.float64]
 
 FALSE_ALARMS = 0.03
 RIDGE = 0.01
 
 
-def read(path: Path) -> NDArray[np.uint8]:
+def read(path: Path) -> UInt8Array:
     return cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB)
 
 
-def fit_logistic(features: Array, covered: Array) -> Array:
+def fit_logistic(features: Float64Array, covered: Float64Array) -> Float64Array:
     """Ridge logistic regression on standardised features (N, F), folded back: weights and bias (F + 1,)."""
     mean, deviation = features.mean(0), features.std(0) + 1e-3
     x = np.column_stack([(features - mean) / deviation, np.ones(len(features))])
     sign = 2.0 * covered - 1
 
-    def loss(weights: Array) -> tuple[float, Array]:
+    def loss(weights: Float64Array) -> tuple[float, Float64Array]:
         margin = sign * (x @ weights)
         penalty = np.append(RIDGE * weights[:-1], 0)
         slope = -sign / (1 + np.exp(np.clip(margin, -50, 50)))
@@ -58,7 +57,7 @@ def learn(pictures: list[Path], seed: int) -> OcclusionJudge:
     random = np.random.default_rng(seed)
     painter = Painter(seed, [read(path) for path in pictures[:60]])
     # Each: features, whether the part is covered, whether nothing is, whether the threshold is set on it.
-    samples: dict[str, list[tuple[NDArray[np.float32], bool, bool, bool]]] = {"mouth": [], "eye": []}
+    samples: dict[str, list[tuple[Float32Array, bool, bool, bool]]] = {"mouth": [], "eye": []}
     with FaceFinder(max_faces=1) as finder:
         for index, path in enumerate(pictures):
             image = read(path)

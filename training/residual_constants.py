@@ -16,9 +16,9 @@ from types import ModuleType
 import cv2
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from real3d_portrait.arrays import Float64Array, UInt8Array
 from real3d_portrait.face.camera import project
 from real3d_portrait.face.face_model import FaceModel
 from real3d_portrait.models.compact import head_sheet, torso
@@ -58,13 +58,13 @@ def regions(goal: Target) -> Tensor:
     """(3, SIDE, SIDE) face, around it, below the chin."""
     points = project(goal.sheet[:478], goal.rotation, goal.translation, SIDE)[:, :2]
     hull = cv2.convexHull(np.rint(points).astype(np.int32))
-    face: NDArray[np.uint8] = cv2.fillConvexPoly(np.zeros((SIDE, SIDE), np.uint8), hull, 1)
+    face: UInt8Array = cv2.fillConvexPoly(np.zeros((SIDE, SIDE), np.uint8), hull, 1)
     below = np.broadcast_to(np.arange(SIDE)[:, None] > points[152, 1], face.shape)
     return torch.from_numpy(np.stack([face > 0, (face == 0) & ~below, (face == 0) & below])).float()
 
 
 @torch.no_grad()
-def measure(model: FaceModel, pairs: list[tuple[Person, int, int]]) -> NDArray[np.float64]:
+def measure(model: FaceModel, pairs: list[tuple[Person, int, int]]) -> Float64Array:
     """(4,) distance and the three regions' colour difference, means over the pairs."""
     rows = []
     for person, a, b in pairs:

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
 
+from real3d_portrait.arrays import FloatArray, UInt8Array
 from real3d_portrait.face.camera import project, rotation_angles, rotation_matrix
 from real3d_portrait.face.face_model import FaceModel
 from real3d_portrait.face.fitting import FaceFit, fit_clip, fit_still
@@ -34,10 +35,8 @@ FRAMES = 12  # of a clip, spread evenly
 SMALLEST_FACE = 90  # pixels in the source
 _HOLE_GROWTH = 5  # pixels of `SIDE` by which eyes and mouth are widened: other layers draw there
 
-Array = NDArray[np.floating]
 
-
-def holes(landmarks: Array) -> NDArray[np.uint8]:
+def holes(landmarks: FloatArray) -> UInt8Array:
     """(SIDE, SIDE) 255 where eyes and the mouth's inside are, for landmarks in pixels of SIDE."""
     mask = np.zeros((SIDE, SIDE), np.uint8)
     for ring in (EYE_LEFT, EYE_RIGHT, LIPS_INNER):
@@ -45,7 +44,7 @@ def holes(landmarks: Array) -> NDArray[np.uint8]:
     return cv2.dilate(mask, np.ones((_HOLE_GROWTH, _HOLE_GROWTH), np.uint8))
 
 
-def read_selected(path: Path, chosen: NDArray[np.integer]) -> list[NDArray[np.uint8]]:
+def read_selected(path: Path, chosen: NDArray[np.integer]) -> list[UInt8Array]:
     wanted, frames = set(chosen.tolist()), []
     with av.open(str(path)) as container:
         for index, frame in enumerate(container.decode(video=0)):
@@ -54,7 +53,9 @@ def read_selected(path: Path, chosen: NDArray[np.integer]) -> list[NDArray[np.ui
     return frames
 
 
-def _fits(model: FaceModel, points: Array, size: tuple[int, int], chosen: NDArray[np.integer]) -> dict[str, Array]:
+def _fits(
+    model: FaceModel, points: FloatArray, size: tuple[int, int], chosen: NDArray[np.integer]
+) -> dict[str, FloatArray]:
     clip = fit_clip(model, points, size)
     stills = [fit_still(model, points[i], size[0]) for i in chosen]
     names = ("identity", "expression", "rotation", "translation", "offset")
@@ -105,16 +106,16 @@ class Person:
 
     name: str
     identity: str
-    images: NDArray[np.uint8]  # (n, SIDE, SIDE, 4) colour and matte
-    holes: NDArray[np.uint8]  # (n, SIDE, SIDE)
-    landmarks: Array  # (n, 478, 3) pixels of SIDE
+    images: UInt8Array  # (n, SIDE, SIDE, 4) colour and matte
+    holes: UInt8Array  # (n, SIDE, SIDE)
+    landmarks: FloatArray  # (n, 478, 3) pixels of SIDE
     chosen: NDArray[np.int64]  # (n,) places in the clip
     stills: list[FaceFit]  # fit of each chosen frame alone, as a photo is fitted
-    expression: Array  # (T, E) of the whole clip's fit
-    rotation: Array  # (T, 3)
-    translation: Array  # (T, 3)
+    expression: FloatArray  # (T, E) of the whole clip's fit
+    rotation: FloatArray  # (T, 3)
+    translation: FloatArray  # (T, 3)
 
-    def driven(self, source: int, target: int) -> tuple[Array, Array, Array]:
+    def driven(self, source: int, target: int) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Change of expression, and pose (rotation, translation) that take frame `source` to frame `target`.
 
         The difference in the clip's fit on top of the photo's own fit: the photo drives itself to itself.
@@ -127,7 +128,7 @@ class Person:
             still.translation + self.translation[b] - self.translation[a],
         )
 
-    def neck(self, source: int, target: int, sluggish: float) -> Array:
+    def neck(self, source: int, target: int, sluggish: float) -> FloatArray:
         """(2,) motion of the base of the neck between two frames, smoothed over time, in pixels of SIDE."""
         track = project(NECK, self.rotation, self.translation, SIDE)[:, 0, :2]
         smooth = gaussian_filter1d(track, sluggish, axis=0, mode="nearest") if sluggish > 0 else track

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import grid_sample
 
+from real3d_portrait.arrays import FloatArray, UInt8Array
 from real3d_portrait.face.camera import rotation_matrix, scale_of
 from real3d_portrait.face.face_model import FaceModel
 from real3d_portrait.face.rasterizer import rasterize
@@ -31,19 +31,17 @@ from training.residual_data import SIDE, Person
 PLANE = 192
 CHIN = 152
 
-Array = NDArray[np.floating]
-
 
 @dataclass(frozen=True)
 class Source:
     """One frame as photo."""
 
     head: LiftedHead
-    moved: Array  # (N, 3) the sheet at the photo's own expression
-    shift: Array  # (478, 3) from the resting face to the photo's
-    expression: Array  # (E,) nearest to `shift`
-    rotation: Array  # (3,)
-    translation: Array  # (3,)
+    moved: FloatArray  # (N, 3) the sheet at the photo's own expression
+    shift: FloatArray  # (478, 3) from the resting face to the photo's
+    expression: FloatArray  # (E,) nearest to `shift`
+    rotation: FloatArray  # (3,)
+    translation: FloatArray  # (3,)
     picture: Tensor  # (5, SIDE, SIDE) colour, matte, holes, 0..1
 
 
@@ -51,13 +49,13 @@ class Source:
 class Target:
     """Where the photo is driven to, and the frame that is true there."""
 
-    sheet: Array  # (N, 3) driven, head frame
-    expression: Array  # (E,)
-    rotation: Array
-    translation: Array
-    shoulders: Array  # (2,) pixels
+    sheet: FloatArray  # (N, 3) driven, head frame
+    expression: FloatArray  # (E,)
+    rotation: FloatArray
+    translation: FloatArray
+    shoulders: FloatArray  # (2,) pixels
     picture: Tensor  # (5, SIDE, SIDE)
-    landmarks: Array  # (478, 3) pixels
+    landmarks: FloatArray  # (478, 3) pixels
 
 
 def _picture(person: Person, index: int) -> Tensor:
@@ -89,7 +87,7 @@ def target(model: FaceModel, person: Person, photo: Source, a: int, b: int) -> T
     )
 
 
-def coverage(sheet: Array, half_width: float, size: int = PLANE) -> tuple[Tensor, Tensor]:
+def coverage(sheet: FloatArray, half_width: float, size: int = PLANE) -> tuple[Tensor, Tensor]:
     """Corner indices (size², 3) and weights (size², 3) of the sheet's triangle at every plane pixel."""
     faces = sheet_faces()
     corners = np.ascontiguousarray(sheet[faces.reshape(-1)])
@@ -204,7 +202,7 @@ def drift(goal: Target, motion: Tensor) -> Tensor:
     return (drawn - true).norm(dim=1).mean() / float(np.ptp(goal.landmarks[:, 1]))
 
 
-def contact(photo: Source, goal: Target, drawn: list[Tensor]) -> NDArray[np.uint8]:
+def contact(photo: Source, goal: Target, drawn: list[Tensor]) -> UInt8Array:
     """Photo, truth and renderings side by side, BGR."""
     row = [p[:3].detach().permute(1, 2, 0).numpy() for p in (photo.picture, goal.picture, *drawn)]
     return cv2.cvtColor((np.hstack(row).clip(0, 1) * 255).astype(np.uint8), cv2.COLOR_RGB2BGR)

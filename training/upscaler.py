@@ -19,9 +19,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from real3d_portrait.arrays import Float32Array, UInt8Array
 
 MIT_FOLDERS = ("sfhq", "sfhq_t2i")
 log = logging.getLogger(__name__)
@@ -54,7 +55,7 @@ class Upscaler(nn.Module):
         return smooth + F.pixel_shuffle(self.tail(features + self.body(features)), 2)
 
     @torch.no_grad()
-    def enlarge(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def enlarge(self, image: UInt8Array) -> Float32Array:
         """(H, W, 3) uint8 to (2H, 2W, 3) float32 in 0..1, the mean over the eight flips and quarter turns."""
         x = torch.from_numpy(image.astype(np.float32) / 255).permute(2, 0, 1)[None]
         total = torch.zeros(1, 3, 2 * x.shape[2], 2 * x.shape[3])
@@ -76,13 +77,13 @@ def discriminator(width: int = 24) -> nn.Sequential:
     )  # fmt: skip
 
 
-def load_faces(folder: Path) -> list[NDArray[np.uint8]]:
+def load_faces(folder: Path) -> list[UInt8Array]:
     with (folder / "manifest.csv").open() as manifest:
         rows = [r for r in csv.DictReader(manifest) if r["file"].split("/")[0] in MIT_FOLDERS]
     return [cv2.cvtColor(cv2.imread(str(folder / r["file"])), cv2.COLOR_BGR2RGB) for r in rows]
 
 
-def batch(faces: list[NDArray[np.uint8]], rng: np.random.Generator, count: int, side: int) -> tuple[Tensor, Tensor]:
+def batch(faces: list[UInt8Array], rng: np.random.Generator, count: int, side: int) -> tuple[Tensor, Tensor]:
     """Pairs (count, 3, side / 2, side / 2) and (count, 3, side, side); small ones halved and recompressed."""
     small, large = [], []
     for _ in range(count):
@@ -101,7 +102,7 @@ def batch(faces: list[NDArray[np.uint8]], rng: np.random.Generator, count: int, 
     return pack(small), pack(large)
 
 
-def train(faces: list[NDArray[np.uint8]], steps: int, seed: int = 0) -> Upscaler:
+def train(faces: list[UInt8Array], steps: int, seed: int = 0) -> Upscaler:
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
     net, critic = Upscaler(), discriminator()

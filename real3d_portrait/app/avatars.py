@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 
 from real3d_portrait.app.draft import Draft
+from real3d_portrait.arrays import Frame
 from real3d_portrait.errors import (
     ConflictingInputsError,
     InputError,
@@ -22,7 +23,6 @@ from real3d_portrait.errors import (
 
 if TYPE_CHECKING:
     from real3d_portrait.er_nerf.rendering.avatar import Avatar
-    from real3d_portrait.er_nerf.rendering.speaking import Frame
     from real3d_portrait.media.clip import Clip
 
 VARIABLE = "REAL3D_AVATARS"
@@ -136,10 +136,10 @@ class AvatarRendering:
 
     def preview(self, *, audio: str | None, folder: Path, portrait: str | None = None, **controls: Any) -> Clip:
         """The loudest moment of the first two seconds as a signed PNG in `folder`."""
-        from real3d_portrait.er_nerf.rendering.avatar import FPS
         from real3d_portrait.er_nerf.rendering.speaking import speech_of
         from real3d_portrait.media.audio import Audio, read_audio
         from real3d_portrait.resources import resource
+        from real3d_portrait.timing import FPS
 
         sound = read_audio(audio or resource("assets", "examples", "speech_1.wav"))
         spoken = Audio(sound.samples[: round(_SPOKEN * sound.rate)], sound.rate)

@@ -9,10 +9,12 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from real3d_portrait.arrays import Frame
+
 if TYPE_CHECKING:
     from real3d_portrait.media.audio import Audio
     from real3d_portrait.media.pieces import PieceWriter
-    from real3d_portrait.models.interface import Frame, Frames
+    from real3d_portrait.models.interface import Frames
 
 _LOGGER = logging.getLogger(__name__)
 _CAUTION = 1.2  # how many times as long as it seems the rest may take
@@ -47,7 +49,7 @@ class Draft:
         from av.error import FFmpegError
 
         from real3d_portrait.media.pieces import PieceWriter
-        from real3d_portrait.motion.motion import FPS
+        from real3d_portrait.timing import FPS
 
         began, count, broken = 0.0, 0, False
         with closing(frames):  # type: ignore[type-var]

@@ -14,13 +14,15 @@ from typing import Any, TypeVar
 from real3d_portrait.app.draft import Draft
 from real3d_portrait.app.model_source import lends_gpus
 from real3d_portrait.app.rendering import Rendering
+from real3d_portrait.arrays import Frame
 from real3d_portrait.background.background import Background
 from real3d_portrait.controls import Controls
 from real3d_portrait.media.audio import read_audio
 from real3d_portrait.media.video import probe
-from real3d_portrait.models.interface import AnyModel, Frame
-from real3d_portrait.motion.motion import FPS, Motion
+from real3d_portrait.models.interface import AnyModel
+from real3d_portrait.motion.motion import Motion
 from real3d_portrait.pipeline import Real3DPortrait, _counted, _Job
+from real3d_portrait.timing import FPS
 
 T = TypeVar("T")
 _START, _A_FRAME, _MOST = 20.0, 0.12, 300.0  # seconds of GPU asked for: to begin, for each frame, at most

@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 
 from real3d_portrait.app.draft import Draft
+from real3d_portrait.arrays import Frame
 from real3d_portrait.errors import StagesUnavailableError
 from real3d_portrait.media.audio import Audio, read_audio
 from real3d_portrait.media.clip import Clip
-from real3d_portrait.models.interface import AnyModel, Frame
+from real3d_portrait.models.interface import AnyModel
 from real3d_portrait.motion.motion import Motion
 from real3d_portrait.pipeline import Real3DPortrait, _background, _controls, _placement
 from real3d_portrait.provenance.badge import add_badge

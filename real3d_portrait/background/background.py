@@ -26,11 +26,11 @@ from real3d_portrait.errors import (
 )
 from real3d_portrait.media.images import is_animated, read_photo
 from real3d_portrait.media.video import probe, read_frames
+from real3d_portrait.timing import FPS
 
 Kind = Literal["keep", "transparent", "blur", "colour", "image", "video", "prompt"]
 BackgroundSource = str | os.PathLike[str] | np.ndarray | Image.Image
 
-FPS = 25
 _WORDS: dict[str, Kind] = {"keep": "keep", "transparent": "transparent", "blur": "blur"}
 _ROLE = "background image"
 _TIME_ROUNDING = 1e-4  # seconds; containers keep times in whole milliseconds or finer fractions

@@ -13,16 +13,11 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from real3d_portrait.arrays import UInt8Array
 from real3d_portrait.background.fit import cover
 from real3d_portrait.background.prompt import MODEL_VARIABLE, checked
-from real3d_portrait.errors import (
-    PromptExtraMissingError,
-    PromptModelError,
-    PromptModelUnsetError,
-    PromptRefusedError,
-)
+from real3d_portrait.errors import PromptExtraMissingError, PromptModelError, PromptModelUnsetError, PromptRefusedError
 
 _SCENE = "{prompt}, wide background scenery with nobody in it"
 _UNWANTED = "person, people, face, portrait, text, watermark"
@@ -54,7 +49,7 @@ class PromptPainter:
         seed: int = 0,
         steps: int | None = None,
         progress: Callable[[int, int], None] | None = None,
-    ) -> NDArray[np.uint8]:
+    ) -> UInt8Array:
         """(height, width, 3) of what the prompt says; the same words, seed and device give the same picture.
 
         Args:
@@ -72,7 +67,7 @@ class PromptPainter:
 
     def _painted(
         self, prompt: str, seed: int, steps: int | None, progress: Callable[[int, int], None] | None
-    ) -> NDArray[np.uint8]:
+    ) -> UInt8Array:
         import torch
 
         def told(pipeline: Any, step: int, time: Any, held: dict[str, Any]) -> dict[str, Any]:

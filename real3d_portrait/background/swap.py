@@ -7,18 +7,15 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
+from real3d_portrait.arrays import Float32Array, Frame, Matte
 from real3d_portrait.background.background import Background
 from real3d_portrait.background.fit import BLUR
 from real3d_portrait.errors import VideoWithoutFaceError
 from real3d_portrait.face.tracking import FaceFinder
 from real3d_portrait.media.video import VideoFrame, read_frames
-from real3d_portrait.motion.motion import FPS
 from real3d_portrait.portrait.segmentation import FrameSegmenter
-
-Frame = NDArray[np.uint8]  # (H, W, 3) or (H, W, 4)
-Matte = NDArray[np.float32]  # (H, W) in 0..1
+from real3d_portrait.timing import FPS
 
 _LOOK_FOR_FACE = 25  # frames among which a face must be seen
 _STEADY = 0.5  # share of the last frame's probability that stays where little changed
@@ -63,7 +60,7 @@ def refined(frame: Frame, probability: Matte) -> Matte:
     return alpha * alpha * (3 - 2 * alpha)
 
 
-def blurred_behind(frame: Frame, alpha: Matte) -> NDArray[np.float32]:
+def blurred_behind(frame: Frame, alpha: Matte) -> Float32Array:
     """The frame's background out of focus, without the person's colours bleeding into it."""
     height, width = alpha.shape
     small = (max(1, width // 4), max(1, height // 4))

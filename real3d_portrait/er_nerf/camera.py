@@ -6,11 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 from torch import Tensor
 
-Array = NDArray[np.floating]
+from real3d_portrait.arrays import FloatArray
 
 
 @dataclass(frozen=True)
@@ -25,7 +24,7 @@ class Intrinsics:
     centre_y: float
 
 
-def camera_pose(matrix: Array, scale: float = 4.0, offset: tuple[float, float, float] = (0, 0, 0)) -> Array:
+def camera_pose(matrix: FloatArray, scale: float = 4.0, offset: tuple[float, float, float] = (0, 0, 0)) -> FloatArray:
     """Camera-to-world matrices of a data set (camera along its -z, y up) -> the poses used here.
 
     matrix: (…, 4, 4). Axes are permuted (x, y, z) -> (y, z, x); the camera then looks along +z.
@@ -37,7 +36,7 @@ def camera_pose(matrix: Array, scale: float = 4.0, offset: tuple[float, float, f
     return pose
 
 
-def smooth_path(poses: Array, window: int = 7) -> Array:
+def smooth_path(poses: FloatArray, window: int = 7) -> FloatArray:
     """(T, 4, 4): mean translation and mean rotation over a centred window, cut at the ends."""
     smooth = poses.copy()
     reach = window // 2

@@ -13,6 +13,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 from scipy.spatial import Delaunay
 
+from real3d_portrait.arrays import Float32Array, FloatArray, Int32Array
 from real3d_portrait.errors import FaceModelFileError, FaceModelMissingError
 from real3d_portrait.face.bfm_files import SourceArrays, read_folder
 from real3d_portrait.face.eg3d_camera import SIDE, place, project
@@ -21,8 +22,6 @@ from real3d_portrait.face.topology import N_MESH
 NAME = "bfm-2009-front"
 N_IDENTITY, N_EXPRESSION, N_KEYPOINTS = 80, 64, 68
 
-Array = NDArray[np.float32]
-Index = NDArray[np.int32]
 
 _SHAPES: dict[str, tuple[int | str, ...]] = {
     "mean": ("N", 3),
@@ -40,11 +39,11 @@ _VALUES, _INDICES = list(_SHAPES)[:3], list(_SHAPES)[3:]
 class LinearShape:
     """Vertices that depend linearly on the coefficients, in model space (see `eg3d_camera`)."""
 
-    mean: NDArray[np.floating]  # (N, 3) the mean over all of the model's vertices taken out
-    identity: NDArray[np.floating]  # (N, 3, 80)
-    expression: NDArray[np.floating]  # (N, 3, 64)
+    mean: FloatArray  # (N, 3) the mean over all of the model's vertices taken out
+    identity: FloatArray  # (N, 3, 80)
+    expression: FloatArray  # (N, 3, 64)
 
-    def at(self, vertices: Index) -> LinearShape:
+    def at(self, vertices: Int32Array) -> LinearShape:
         """The same for chosen vertices."""
         return LinearShape(self.mean[vertices], self.identity[vertices], self.expression[vertices])
 
@@ -52,16 +51,16 @@ class LinearShape:
         """The same in another precision, which is then that of the vertices too."""
         return LinearShape(self.mean.astype(kind), self.identity.astype(kind), self.expression.astype(kind))
 
-    def neutral(self, identity: NDArray[np.floating]) -> NDArray[np.floating]:
+    def neutral(self, identity: FloatArray) -> FloatArray:
         """(80,) -> this person's vertices (N, 3) with the expression 0."""
         return self.mean + self.identity @ np.asarray(identity, self.mean.dtype)
 
-    def displacement(self, expression: NDArray[np.floating]) -> NDArray[np.floating]:
+    def displacement(self, expression: FloatArray) -> FloatArray:
         """(T, 64) -> what the expression adds, (T, N, 3)."""
         flat = np.asarray(expression, self.mean.dtype) @ self.expression.reshape(-1, self.expression.shape[-1]).T
         return flat.reshape(len(flat), *self.mean.shape)
 
-    def vertices(self, identity: NDArray[np.floating], expression: NDArray[np.floating]) -> NDArray[np.floating]:
+    def vertices(self, identity: FloatArray, expression: FloatArray) -> FloatArray:
         """(80,) and (T, 64) -> (T, N, 3)."""
         return self.neutral(identity) + self.displacement(expression)
 
@@ -81,10 +80,10 @@ class BaselFaceModel:
     """
 
     surface: LinearShape
-    faces: Index
-    keypoints: Index
-    mediapipe: Index
-    eye_faces: Index
+    faces: Int32Array
+    keypoints: Int32Array
+    mediapipe: Int32Array
+    eye_faces: Int32Array
     name: str = NAME
 
     @classmethod
@@ -156,7 +155,7 @@ class BaselFaceModel:
         return self.surface.at(self.mediapipe)
 
     @cached_property
-    def codes(self) -> Array:
+    def codes(self) -> Float32Array:
         """(N, 3) normalised coordinate code: the mean shape, each axis scaled to 0…1."""
         low, high = self.surface.mean.min(0), self.surface.mean.max(0)
         return (self.surface.mean - low) / (high - low)
@@ -164,11 +163,11 @@ class BaselFaceModel:
 
 def torso_keypoints(
     landmarks: LinearShape,
-    identity: NDArray[np.floating],  # (80,)
-    expression: NDArray[np.floating],  # (T, 64)
-    euler: NDArray[np.floating],  # (T, 3)
-    translation: NDArray[np.floating],  # (T, 3)
-) -> Array:
+    identity: FloatArray,  # (80,)
+    expression: FloatArray,  # (T, 64)
+    euler: FloatArray,  # (T, 3)
+    translation: FloatArray,  # (T, 3)
+) -> Float32Array:
     """(T, 68, 3) what the torso network receives: x right, y down in [-1, 1] of the picture, z = 0.
 
     landmarks: `BaselFaceModel.landmark_shape`.
@@ -178,7 +177,7 @@ def torso_keypoints(
     return np.concatenate([unit, np.zeros_like(unit[..., :1])], -1).astype(np.float32)
 
 
-def _faces_in_eyes(source: SourceArrays) -> Index:
+def _faces_in_eyes(source: SourceArrays) -> Int32Array:
     """Faces whose middle lies, seen from the front, inside the six landmarks of an eye of the mean face."""
     middle = source.mean[source.triangles - 1].mean(1)[:, :2]
     outlines = source.mean[source.landmarks - 1][:, :2]

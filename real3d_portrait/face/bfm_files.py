@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from real3d_portrait.arrays import Float64Array, FloatArray
 from real3d_portrait.errors import FaceModelFileError, FaceModelMissingError
 
 FRONT = "BFM_model_front.mat"
@@ -31,9 +32,9 @@ _N_IDENTITY, _N_EXPRESSION = 80, 64
 class SourceArrays:
     """What the files hold, in their own numbering: triangles, landmarks and eye faces count from 1."""
 
-    mean: NDArray[np.floating]  # (N, 3) decimetres
-    identity: NDArray[np.floating]  # (N, 3, 80) times the standard deviations
-    expression: NDArray[np.floating]  # (N, 3, 64)
+    mean: FloatArray  # (N, 3) decimetres
+    identity: FloatArray  # (N, 3, 80) times the standard deviations
+    expression: FloatArray  # (N, 3, 64)
     triangles: NDArray[np.integer]  # (F, 3)
     landmarks: NDArray[np.integer]  # (68,)
     mediapipe: NDArray[np.integer]  # (468,) counted from 0, negative where no vertex fits
@@ -88,7 +89,7 @@ def _shape_from_originals(folder: Path) -> tuple[NDArray, NDArray, NDArray]:
         raise FaceModelFileError(path=folder, reason=str(error)) from error
 
 
-def _expression_basis(folder: Path) -> NDArray[np.float64]:
+def _expression_basis(folder: Path) -> Float64Array:
     """(V, 3, 64): one 32-bit count K, then as 32-bit floats 3 V of a mean and K rows of 3 V; deviations apart."""
     deviation = np.loadtxt(folder / "std_exp.txt").reshape(-1)
     raw = (folder / "Exp_Pca.bin").read_bytes()

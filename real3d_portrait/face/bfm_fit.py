@@ -11,14 +11,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from real3d_portrait.arrays import Float32Array, Float64Array, FloatArray
 from real3d_portrait.face.bfm import N_EXPRESSION, N_IDENTITY, LinearShape
 from real3d_portrait.face.eg3d_camera import FOCAL, SIDE, VIEWER, place, project, rotation_matrix
 from real3d_portrait.face.topology import EYE_LEFT, EYE_RIGHT, LIPS_INNER, LIPS_OUTER, N_MESH
-
-Array = NDArray[np.float64]
-Slopes = NDArray[np.float32]
 
 IDENTITY_WEIGHT, EXPRESSION_WEIGHT = 0.3, 0.05
 _EYE_WEIGHT, _LIP_WEIGHT = 5.0, 2.0
@@ -36,13 +33,13 @@ _POSE = 6
 class BaselFit:
     """One person in T frames; T = 1 for a still."""
 
-    identity: Array  # (80,)
-    expression: Array  # (T, 64)
-    euler: Array  # (T, 3) radians
-    translation: Array  # (T, 3) model units
+    identity: Float64Array  # (80,)
+    expression: Float64Array  # (T, 64)
+    euler: Float64Array  # (T, 3) radians
+    translation: Float64Array  # (T, 3) model units
 
 
-def point_weights() -> Array:
+def point_weights() -> Float64Array:
     """(468,) weight of each point of mediapipe's mesh in the objective."""
     weights = np.ones(N_MESH)
     weights[[*EYE_LEFT, *EYE_RIGHT]] = _EYE_WEIGHT
@@ -51,7 +48,7 @@ def point_weights() -> Array:
     return weights
 
 
-def fit_points(landmarks: NDArray[np.floating], size: tuple[int, int]) -> Array:
+def fit_points(landmarks: FloatArray, size: tuple[int, int]) -> Float64Array:
     """(T, ≥ 468, 2 or 3) pixels of a (width, height) picture -> (T, 468, 2) in a 224² picture, y up.
 
     A picture that is not square is seen as the middle of one with its longer side.
@@ -60,19 +57,19 @@ def fit_points(landmarks: NDArray[np.floating], size: tuple[int, int]) -> Array:
     return points * [SIDE / max(size), -SIDE / max(size)] + SIDE / 2
 
 
-def fit_loss(mesh: LinearShape, fit: BaselFit, points: Array) -> Array:
+def fit_loss(mesh: LinearShape, fit: BaselFit, points: Float64Array) -> Float64Array:
     """(T,) the objective. mesh: `BaselFaceModel.mesh_shape`, points: from `fit_points`."""
     apart = _reprojection(mesh, fit, points)
     prior = IDENTITY_WEIGHT * np.mean(fit.identity**2) + EXPRESSION_WEIGHT * np.mean(fit.expression**2, -1)
     return (point_weights()[:, None] * apart**2).mean((1, 2)) + prior
 
 
-def fit_still(mesh: LinearShape, landmarks: NDArray[np.floating], size: int) -> BaselFit:
+def fit_still(mesh: LinearShape, landmarks: FloatArray, size: int) -> BaselFit:
     """One picture. landmarks: (≥ 468, 2 or 3) pixels of a square picture of `size` pixels, y down."""
     return _fit_together(mesh.astype(np.float64), fit_points(np.asarray(landmarks)[None], (size, size)))
 
 
-def fit_clip(mesh: LinearShape, landmarks: NDArray[np.floating], size: tuple[int, int]) -> BaselFit:
+def fit_clip(mesh: LinearShape, landmarks: FloatArray, size: tuple[int, int]) -> BaselFit:
     """One person through T frames: the identity from a sample of them, then each frame on its own.
 
     landmarks: (T, ≥ 468, 2 or 3) pixels of (width, height) frames, y down, without gaps.
@@ -87,13 +84,13 @@ def fit_clip(mesh: LinearShape, landmarks: NDArray[np.floating], size: tuple[int
     return BaselFit(known, *(np.concatenate([part[i] for part in parts]) for i in range(3)))
 
 
-def _reprojection(mesh: LinearShape, fit: BaselFit, points: Array) -> Array:
+def _reprojection(mesh: LinearShape, fit: BaselFit, points: Float64Array) -> Float64Array:
     """(T, 468, 2) pixels from each seen point to the fitted one."""
     vertices = mesh.vertices(fit.identity, fit.expression)
     return project(place(vertices, fit.euler, fit.translation)) - points
 
 
-def _derivatives(mesh: LinearShape, fit: BaselFit, with_expression: bool) -> tuple[Slopes, Slopes]:
+def _derivatives(mesh: LinearShape, fit: BaselFit, with_expression: bool) -> tuple[Float32Array, Float32Array]:
     """Of the projected points (T, 468, 2): by vertex (…, 3), and by expression and pose (…, 64 + 6) or pose (…, 6).
 
     In single precision, which costs steps nothing: what they lead to is judged by the loss in double precision.
@@ -117,26 +114,26 @@ def _derivatives(mesh: LinearShape, fit: BaselFit, with_expression: bool) -> tup
     return by_vertex, np.concatenate([_chained(by_vertex, mesh.expression), by_pose], -1)
 
 
-def _chained(by_vertex: Slopes, basis: NDArray[np.floating]) -> Slopes:
+def _chained(by_vertex: Float32Array, basis: FloatArray) -> Float32Array:
     """(T, N, 2, 3) times (N, 3, K): a sum of three products is faster than so many small matrix products."""
     across, up, near = np.moveaxis(basis.astype(np.float32), 1, 0)[:, :, None]
     return by_vertex[..., 0, None] * across + by_vertex[..., 1, None] * up + by_vertex[..., 2, None] * near
 
 
-def _curvature() -> Slopes:
+def _curvature() -> Float32Array:
     """(936,) second derivative of the objective's first term by each projected number."""
     return np.repeat(point_weights() / N_MESH, 2).astype(np.float32)
 
 
-def _prior(with_expression: bool) -> Array:
+def _prior(with_expression: bool) -> Float64Array:
     """Diagonal that the objective's prior adds to a frame's normal equations."""
     weight = np.full(N_EXPRESSION, EXPRESSION_WEIGHT / N_EXPRESSION)
     return np.concatenate([weight, np.zeros(_POSE)]) if with_expression else np.zeros(_POSE)
 
 
 def _fit_frames(
-    mesh: LinearShape, identity: Array, points: Array, with_expression: bool = True
-) -> tuple[Array, Array, Array]:
+    mesh: LinearShape, identity: Float64Array, points: Float64Array, with_expression: bool = True
+) -> tuple[Float64Array, Float64Array, Float64Array]:
     """Expression, euler and translation of frames that do not depend on each other, the identity given.
 
     Each frame has a damping of its own. Without expression only the poses are sought, from a face that looks ahead
@@ -153,7 +150,7 @@ def _fit_frames(
     damping = np.full(len(points), 1e-3)
     enough = _ENOUGH if with_expression else _ENOUGH_FOR_POSE
 
-    def unpacked(values: Array) -> BaselFit:
+    def unpacked(values: Float64Array) -> BaselFit:
         return BaselFit(identity, values[:, :N_EXPRESSION], values[:, N_EXPRESSION:-3], values[:, -3:])
 
     loss = fit_loss(mesh, unpacked(state), points)
@@ -181,7 +178,7 @@ def _fit_frames(
     return fit.expression, fit.euler, fit.translation
 
 
-def _place_of(mesh: LinearShape, identity: Array, points: Array) -> Array:
+def _place_of(mesh: LinearShape, identity: Float64Array, points: Float64Array) -> Float64Array:
     """(T, 3) translation that brings an unturned face to the seen middle and, by its distance, to the seen size."""
     own = mesh.neutral(identity).astype(np.float64)
     size = np.sqrt(np.square(points - points.mean(1, keepdims=True)).sum(2).mean(1))
@@ -191,7 +188,7 @@ def _place_of(mesh: LinearShape, identity: Array, points: Array) -> Array:
     return np.concatenate([across, VIEWER - distance[:, None] - own[:, 2].mean()], 1)
 
 
-def _fit_together(mesh: LinearShape, points: Array) -> BaselFit:
+def _fit_together(mesh: LinearShape, points: Float64Array) -> BaselFit:
     """All frames with one identity, from where the mean face fits each of them best."""
     identity = np.zeros(N_IDENTITY)
     fit = BaselFit(identity, *_fit_frames(mesh, identity, points, with_expression=False))
@@ -211,7 +208,7 @@ def _fit_together(mesh: LinearShape, points: Array) -> BaselFit:
     return fit
 
 
-def _common_step(mesh: LinearShape, fit: BaselFit, points: Array, damping: float) -> BaselFit:
+def _common_step(mesh: LinearShape, fit: BaselFit, points: Float64Array, damping: float) -> BaselFit:
     """One Levenberg-Marquardt step on identity and all frames; the frames' unknowns are eliminated chunk by chunk."""
     weight = _curvature()
     prior = 2 * _prior(with_expression=True)
@@ -219,7 +216,7 @@ def _common_step(mesh: LinearShape, fit: BaselFit, points: Array, damping: float
     own_prior = np.full(N_IDENTITY, 2 * frames * IDENTITY_WEIGHT / N_IDENTITY)
     normal, gradient = np.diag(own_prior), own_prior * fit.identity
     reduced, reduced_gradient = np.zeros_like(normal), np.zeros_like(gradient)
-    solved: list[tuple[Array, Array]] = []
+    solved: list[tuple[Float64Array, Float64Array]] = []
     for start in range(0, frames, _CHUNK):
         part = slice(start, start + _CHUNK)
         chunk = BaselFit(fit.identity, fit.expression[part], fit.euler[part], fit.translation[part])

@@ -9,11 +9,9 @@ from __future__ import annotations
 import random
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt
 
-Array = NDArray[np.float32]
-Mask = NDArray[np.bool_]
+from real3d_portrait.arrays import BoolArray, Float32Array, UInt8Array
 
 _PERIOD = 125  # frames from blink to blink: 5 s
 _SHORTEST, _LONGEST = 8, 12  # frames of a blink
@@ -24,7 +22,7 @@ _MARGIN = 4
 _RIM = 5.0
 
 
-def blink_shares(frames: int, rng: random.Random) -> Array:
+def blink_shares(frames: int, rng: random.Random) -> Float32Array:
     """(T,) share 0…1 by which the lids are closed: a blink every five seconds, the first at once."""
     shares = np.zeros(frames, np.float32)
     for start in range(0, frames, _PERIOD):
@@ -35,7 +33,7 @@ def blink_shares(frames: int, rng: random.Random) -> Array:
     return shares
 
 
-def close_eyes(code: Array, share: float) -> Array:
+def close_eyes(code: Float32Array, share: float) -> Float32Array:
     """A motion code (3, S, S) in [-1, 1] with the lids closed by `share` 0…1, in steps of 1/255.
 
     A code without eye holes where the release expects them, right and left in the second quarter of the rows, comes
@@ -56,7 +54,7 @@ def close_eyes(code: Array, share: float) -> Array:
     return levels.transpose(2, 0, 1).astype(np.float32) / np.float32(127.5) - 1
 
 
-def _fill(levels: NDArray[np.uint8], face: Mask, holes: list[Mask], share: float) -> None:
+def _fill(levels: UInt8Array, face: BoolArray, holes: list[BoolArray], share: float) -> None:
     size = len(levels)
     margin, rim = max(1, round(_MARGIN * size / _SIDE)), _RIM * size / _SIDE
     rows = np.flatnonzero((holes[0] | holes[1]).any(1))
@@ -72,7 +70,7 @@ def _fill(levels: NDArray[np.uint8], face: Mask, holes: list[Mask], share: float
             part[filled] = part[nearest[0][filled], nearest[1][filled]]
 
 
-def _closed(lid: Mask, share: float) -> Mask:
+def _closed(lid: BoolArray, share: float) -> BoolArray:
     """Rows of each column that lie beyond what stays open round the middle of the hole."""
     row = np.arange(len(lid))[:, None]
     count = np.maximum(lid.sum(0), 1)

@@ -15,14 +15,13 @@ the whole head (depth within the head is neglected), so that adding to translati
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
+
+from real3d_portrait.arrays import Float32Array, FloatArray
 
 DISTANCE = 5.0  # head units from camera to head at translation_z = 0
 
-Array = NDArray[np.floating]
 
-
-def rotation_matrix(rotation: Array) -> Array:
+def rotation_matrix(rotation: FloatArray) -> FloatArray:
     """(…, 3) yaw, pitch, roll in radians → (…, 3, 3)."""
     yaw, pitch, roll = np.moveaxis(np.asarray(rotation, np.float64), -1, 0)
     sy, cy, sp, cp, sr, cr = np.sin(yaw), np.cos(yaw), np.sin(-pitch), np.cos(-pitch), np.sin(-roll), np.cos(-roll)
@@ -34,7 +33,7 @@ def rotation_matrix(rotation: Array) -> Array:
     return np.stack([np.stack(row, -1) for row in rows], -2)
 
 
-def rotation_angles(matrix: Array) -> Array:
+def rotation_angles(matrix: FloatArray) -> FloatArray:
     """(…, 3, 3) → (…, 3) yaw, pitch, roll in radians; the inverse of `rotation_matrix` for |yaw| < 90°."""
     yaw = np.arctan2(-matrix[..., 2, 0], np.hypot(matrix[..., 0, 0], matrix[..., 1, 0]))
     pitch = -np.arctan2(matrix[..., 2, 1], matrix[..., 2, 2])
@@ -42,12 +41,12 @@ def rotation_angles(matrix: Array) -> Array:
     return np.stack([yaw, pitch, roll], -1)
 
 
-def scale_of(translation: Array, size: float) -> Array:
+def scale_of(translation: FloatArray, size: float) -> FloatArray:
     """Pixels per head unit in a picture of `size` pixels."""
     return 0.5 * size * np.exp(np.asarray(translation)[..., 2] / DISTANCE)
 
 
-def project(vertices: Array, rotation: Array, translation: Array, size: float) -> NDArray[np.float32]:
+def project(vertices: FloatArray, rotation: FloatArray, translation: FloatArray, size: float) -> Float32Array:
     """(…, N, 3) head-frame points → (…, N, 3) pixels: x right, y down, z away from the viewer."""
     turned = np.asarray(vertices) @ np.swapaxes(rotation_matrix(rotation), -1, -2)
     moved = (turned + np.asarray(translation)[..., None, :] * [1, 1, 0]) * scale_of(translation, size)[..., None, None]

@@ -8,11 +8,9 @@ M = (Rz(z) Ry(y) Rx(x))^T.
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
-Array = NDArray[np.floating]
-Cameras = NDArray[np.float32]  # (T, 25): camera-to-world row by row, then the intrinsics row by row
+from real3d_portrait.arrays import Float32Array, Float64Array, FloatArray
 
 VIEWER = 10.0  # model units from the viewer to the origin
 FOCAL, CENTRE, SIDE = 1015.0, 112.0, 224.0  # pixels of the picture in which the model is fitted
@@ -24,26 +22,26 @@ _INTRINSICS = np.array([[2985.29 / 700, 0, 0.5], [0, 2985.29 / 700, 0.5], [0, 0,
 _OPENCV = np.array([1.0, -1.0, -1.0])  # axes x right, y down, z forwards
 
 
-def rotation_matrix(euler: Array) -> NDArray[np.float64]:
+def rotation_matrix(euler: FloatArray) -> Float64Array:
     """(…, 3) radians -> (…, 3, 3) that multiplies row vectors from the right."""
     euler = np.asarray(euler, np.float64)
     matrices = Rotation.from_euler("xyz", euler.reshape(-1, 3)).as_matrix()
     return np.swapaxes(matrices, -1, -2).reshape(*euler.shape, 3)
 
 
-def place(vertices: Array, euler: Array, translation: Array) -> NDArray[np.float64]:
+def place(vertices: FloatArray, euler: FloatArray, translation: FloatArray) -> Float64Array:
     """(…, N, 3) model vertices -> seen from the viewer: x right, y up, z the distance from the viewer."""
     seen = np.asarray(vertices, np.float64) @ rotation_matrix(euler) + np.asarray(translation)[..., None, :]
     seen[..., 2] = VIEWER - seen[..., 2]
     return seen
 
 
-def project(seen: Array) -> NDArray[np.float64]:
+def project(seen: FloatArray) -> Float64Array:
     """(…, 3) as `place` gives them -> (…, 2) pixels of a 224² picture, y up."""
     return FOCAL * seen[..., :2] / seen[..., 2:] + CENTRE
 
 
-def eg3d_cameras(euler: Array, translation: Array) -> Cameras:
+def eg3d_cameras(euler: FloatArray, translation: FloatArray) -> Float32Array:
     """(…, 3) and (…, 3) -> (…, 25): the camera that sees the unmoved head as the viewer sees the moved one."""
     matrix = rotation_matrix(euler)
     towards = np.asarray(translation, np.float64) - [0, 0, VIEWER]
@@ -56,7 +54,7 @@ def eg3d_cameras(euler: Array, translation: Array) -> Cameras:
     return np.concatenate([flat, intrinsics], -1).astype(np.float32)
 
 
-def smooth_cameras(cameras: Cameras, reach: int = 3) -> Cameras:
+def smooth_cameras(cameras: Float32Array, reach: int = 3) -> Float32Array:
     """(T, 25) averaged over the frames within `reach` on each side: positions, and rotations by the chordal mean."""
     cameras = np.asarray(cameras)
     poses = cameras[:, :16].reshape(-1, 4, 4).astype(np.float64)

@@ -11,20 +11,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
-Array = NDArray[np.float32]
+from real3d_portrait.arrays import Float32Array, FloatArray
 
 NAME = "compact-478"
 
 
 @dataclass(frozen=True)
 class FaceModel:
-    mean: Array  # (478, 3)
-    identity: Array  # (I, 478, 3)
-    expression: Array  # (E, 478, 3)
-    noise: Array  # (478,) residual of a fitted vertex, head units: the weight of a landmark in a fit
+    mean: Float32Array  # (478, 3)
+    identity: Float32Array  # (I, 478, 3)
+    expression: Float32Array  # (E, 478, 3)
+    noise: Float32Array  # (478,) residual of a fitted vertex, head units: the weight of a landmark in a fit
     name: str = NAME
 
     @classmethod
@@ -40,19 +39,19 @@ class FaceModel:
     def n_identity(self) -> int:
         return len(self.identity)
 
-    def shape(self, identity: NDArray[np.floating], offset: NDArray[np.floating] | float = 0.0) -> Array:
+    def shape(self, identity: FloatArray, offset: FloatArray | float = 0.0) -> Float32Array:
         """(I,) → neutral vertices (478, 3) of this person."""
         return (self.mean + np.tensordot(identity, self.identity, 1) + offset).astype(np.float32)
 
-    def displacement(self, expression: NDArray[np.floating]) -> Array:
+    def displacement(self, expression: FloatArray) -> Float32Array:
         """(…, E) → what the expression adds, (…, 478, 3)."""
         return np.tensordot(expression, self.expression, 1).astype(np.float32)
 
     def vertices(
         self,
-        identity: NDArray[np.floating],  # (I,)
-        expression: NDArray[np.floating],  # (…, E)
-        offset: NDArray[np.floating] | float = 0.0,  # (478, 3)
-    ) -> Array:
+        identity: FloatArray,  # (I,)
+        expression: FloatArray,  # (…, E)
+        offset: FloatArray | float = 0.0,  # (478, 3)
+    ) -> Float32Array:
         """Head-frame vertices (…, 478, 3)."""
         return self.shape(identity, offset) + self.displacement(expression)

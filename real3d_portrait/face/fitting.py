@@ -11,11 +11,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from real3d_portrait.arrays import Float64Array, FloatArray
 from real3d_portrait.face.camera import DISTANCE, rotation_angles
 from real3d_portrait.face.face_model import FaceModel
 from real3d_portrait.face.topology import RIGID
-
-Array = NDArray[np.float64]
 
 DEPTH_WEIGHT = 0.3  # the tracker's z is a guess: it counts less than x and y
 SOFT_RIGID = 0.15  # weight of the moving parts of the face in the pose, against 1 for the RIGID points
@@ -28,35 +27,37 @@ _SAMPLE = 400  # frames that tell a shape
 class FaceFit:
     """A face in one picture. `offset` is what the linear model could not say about this person's shape."""
 
-    identity: Array  # (I,)
-    expression: Array  # (E,)
-    rotation: Array  # (3,) yaw, pitch, roll, radians
-    translation: Array  # (3,) head units
-    offset: Array  # (478, 3) head units
+    identity: Float64Array  # (I,)
+    expression: Float64Array  # (E,)
+    rotation: Float64Array  # (3,) yaw, pitch, roll, radians
+    translation: Float64Array  # (3,) head units
+    offset: Float64Array  # (478, 3) head units
 
 
 @dataclass(frozen=True)
 class ClipFit:
     """One person through T frames."""
 
-    identity: Array  # (I,)
-    expression: Array  # (T, E)
-    rotation: Array  # (T, 3)
-    translation: Array  # (T, 3)
-    offset: Array  # (478, 3) the person's shape beyond the identity basis
+    identity: Float64Array  # (I,)
+    expression: Float64Array  # (T, E)
+    rotation: Float64Array  # (T, 3)
+    translation: Float64Array  # (T, 3)
+    offset: Float64Array  # (478, 3) the person's shape beyond the identity basis
 
     def __getitem__(self, frames: slice | NDArray[np.integer]) -> ClipFit:
         moving = self.expression[frames], self.rotation[frames], self.translation[frames]
         return ClipFit(self.identity, *moving, offset=self.offset)
 
 
-def camera_points(landmarks: NDArray[np.floating], size: tuple[int, int]) -> Array:
+def camera_points(landmarks: FloatArray, size: tuple[int, int]) -> Float64Array:
     """(…, 478, 3) pixels of a (width, height) picture → y up, z towards the viewer, longer half side = 1."""
     half = max(size) / 2
     return (np.asarray(landmarks, np.float64) - [size[0] / 2, size[1] / 2, 0]) / [half, -half, -half]
 
 
-def align(points: Array, shape: Array, weights: Array) -> tuple[Array, Array, Array]:
+def align(
+    points: Float64Array, shape: Float64Array, weights: Float64Array
+) -> tuple[Float64Array, Float64Array, Float64Array]:
     """Similarity that takes `shape` to `points` ((T, N, 3) both): rotation (T, 3, 3), scale (T,), shift (T, 3).
 
     Weighted least squares (Umeyama 1991); weights (N,).
@@ -73,7 +74,7 @@ def align(points: Array, shape: Array, weights: Array) -> tuple[Array, Array, Ar
     return rotation, scale, shift
 
 
-def pose_weights(model: FaceModel) -> Array:
+def pose_weights(model: FaceModel) -> Float64Array:
     weights = np.full(len(model.mean), SOFT_RIGID)
     weights[468:] = 0
     weights[RIGID] = 1
@@ -82,7 +83,7 @@ def pose_weights(model: FaceModel) -> Array:
 
 def fit_clip(
     model: FaceModel,
-    landmarks: NDArray[np.floating],  # (T, 478, 3) pixels, no gaps
+    landmarks: FloatArray,  # (T, 478, 3) pixels, no gaps
     size: tuple[int, int],  # width, height of the frames
     with_offset: bool = True,
 ) -> ClipFit:
@@ -118,7 +119,7 @@ def fit_clip(
 
 def fit_long_clip(
     model: FaceModel,
-    landmarks: NDArray[np.floating],  # (T, 478, 3) pixels, no gaps
+    landmarks: FloatArray,  # (T, 478, 3) pixels, no gaps
     size: tuple[int, int],  # width, height of the frames
 ) -> ClipFit:
     """`fit_clip` over any length in bounded memory: the person's shape from a sample, then frames in chunks."""
@@ -139,7 +140,7 @@ def fit_long_clip(
 
 def fit_still(
     model: FaceModel,
-    landmarks: NDArray[np.floating],  # (478, 3) pixels of a square picture
+    landmarks: FloatArray,  # (478, 3) pixels of a square picture
     size: int,
 ) -> FaceFit:
     """Identity, expression and pose of one picture; the offset makes the fitted mesh meet the landmarks exactly."""

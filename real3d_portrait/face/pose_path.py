@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-Array = NDArray[np.floating]
+from real3d_portrait.arrays import Float32Array, Float64Array, FloatArray
 
 
 def mirror_index(length: int, frames: int) -> NDArray[np.int64]:
@@ -18,11 +18,11 @@ def mirror_index(length: int, frames: int) -> NDArray[np.int64]:
 
 
 def on_source(
-    driver_euler: Array,  # (T, 3)
-    driver_translation: Array,  # (T, 3)
-    source_euler: Array,  # (3,)
-    source_translation: Array,  # (3,)
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    driver_euler: FloatArray,  # (T, 3)
+    driver_translation: FloatArray,  # (T, 3)
+    source_euler: FloatArray,  # (3,)
+    source_translation: FloatArray,  # (3,)
+) -> tuple[Float64Array, Float64Array]:
     """The driver's path begun where the source is, euler and translation (T, 3).
 
     The distance is held: a fit tells it from size alone, and badly.
@@ -32,7 +32,7 @@ def on_source(
     return source_euler + turn, source_translation + shift
 
 
-def smooth_keypoints(keypoints: Array, width: int = 7) -> NDArray[np.float32]:
+def smooth_keypoints(keypoints: FloatArray, width: int = 7) -> Float32Array:
     """(T, …) averaged over `width` frames, an odd number, the clip continued at its ends by its mirror image."""
     keypoints = np.asarray(keypoints)
     length, reach = len(keypoints), width // 2

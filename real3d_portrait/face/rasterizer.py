@@ -9,11 +9,10 @@ from __future__ import annotations
 import numpy as np
 import torch
 from numba import njit
-from numpy.typing import NDArray
+
+from real3d_portrait.arrays import Float32Array, Int32Array
 
 FAR = np.float32(-1e9)  # depth where nothing was drawn
-
-Array = NDArray[np.float32]
 
 
 @njit(cache=True, nogil=True, fastmath=True)
@@ -47,13 +46,13 @@ def _rasterize(points, depth, faces, attributes, image, zbuffer):  # type: ignor
 
 
 def rasterize(
-    points: Array,  # (N, 2) pixels, origin at the top left
-    depth: Array,  # (N,) larger is nearer
-    faces: NDArray[np.int32],  # (F, 3)
-    attributes: Array,  # (N, C)
+    points: Float32Array,  # (N, 2) pixels, origin at the top left
+    depth: Float32Array,  # (N,) larger is nearer
+    faces: Int32Array,  # (F, 3)
+    attributes: Float32Array,  # (N, C)
     height: int,
     width: int,
-) -> tuple[Array, Array]:
+) -> tuple[Float32Array, Float32Array]:
     """Interpolated attributes (height, width, C), zero where nothing is, and depth (height, width), FAR there."""
     image = np.zeros((height, width, attributes.shape[1]), np.float32)
     zbuffer = np.full((height, width), FAR, np.float32)

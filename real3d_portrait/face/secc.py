@@ -6,19 +6,17 @@ The paper calls it PNCC (section 4.2); the release, which leaves out the pose an
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
+from real3d_portrait.arrays import Float32Array, FloatArray
 from real3d_portrait.face.bfm import BaselFaceModel
 from real3d_portrait.face.eg3d_camera import SIDE, VIEWER, project
 from real3d_portrait.face.rasterizer import rasterize
-
-Array = NDArray[np.float32]
 
 
 class SeccRenderer:
     """Draws one person's motion codes; the parts that do not change with the expression are computed once."""
 
-    def __init__(self, model: BaselFaceModel, identity: NDArray[np.floating], size: int = 512) -> None:
+    def __init__(self, model: BaselFaceModel, identity: FloatArray, size: int = 512) -> None:
         """
         Args:
             identity: (80,) coefficients of the source.
@@ -33,7 +31,7 @@ class SeccRenderer:
         self._codes = model.codes[used]
         self._size = size
 
-    def __call__(self, expression: NDArray[np.floating] | None = None) -> Array:
+    def __call__(self, expression: FloatArray | None = None) -> Float32Array:
         """(64,) or None for the expression 0 -> (3, S, S) in [-1, 1], -1 where there is no face.
 
         Perspective is exact: what is linear in the picture is the reciprocal of the distance, and codes over distance.

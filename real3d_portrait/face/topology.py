@@ -10,10 +10,9 @@ from functools import cache
 from itertools import combinations
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
-Faces = NDArray[np.int32]  # (F, 3) vertex indices
+from real3d_portrait.arrays import FloatArray, Int32Array
 
 N_MESH = 468  # the vertices of the surface; 468..477 are the two irises (centre, then four on the rim)
 
@@ -36,7 +35,7 @@ JAW = [152, 148, 176, 149, 150, 377, 400, 378, 379]
 
 
 @cache
-def skin_faces() -> Faces:
+def skin_faces() -> Int32Array:
     """(852, 3) triangles of the skin, counter-clockwise seen from the front with y up.
 
     Eyes and mouth are open holes; `closed_faces` fills them.
@@ -58,7 +57,7 @@ def skin_faces() -> Faces:
     return _oriented(np.array(kept, np.int32))
 
 
-def _oriented(faces: Faces) -> Faces:
+def _oriented(faces: Int32Array) -> Int32Array:
     """Consistent winding by a walk over shared edges, the nose tip's triangles facing forwards."""
     by_edge: dict[tuple[int, int], list[int]] = {}
     for index, face in enumerate(faces):
@@ -85,7 +84,7 @@ def _oriented(faces: Faces) -> Faces:
     return faces if one_to_four else faces[:, ::-1].copy()
 
 
-def _fan(ring: list[int]) -> Faces:
+def _fan(ring: list[int]) -> Int32Array:
     """Triangles between the two arcs of a corner-to-corner ring (a lens), facing forwards."""
     half = len(ring) // 2
     lower = ring[: half + 1]
@@ -98,25 +97,25 @@ def _fan(ring: list[int]) -> Faces:
 
 
 @cache
-def eye_faces() -> Faces:
+def eye_faces() -> Int32Array:
     """Triangles that close the two eye openings."""
     right = _fan(EYE_RIGHT)[:, ::-1]  # its ring runs the other way round
     return np.concatenate([_fan(EYE_LEFT), right]).astype(np.int32)
 
 
 @cache
-def mouth_faces() -> Faces:
+def mouth_faces() -> Int32Array:
     """Triangles that close the opening between the lips."""
     return _fan(LIPS_INNER)
 
 
 @cache
-def closed_faces() -> Faces:
+def closed_faces() -> Int32Array:
     """Skin, eyes and mouth together: a disc whose only border is the face oval."""
     return np.concatenate([skin_faces(), eye_faces(), mouth_faces()])
 
 
-def mirror(points: NDArray[np.floating]) -> NDArray[np.int32]:
+def mirror(points: FloatArray) -> Int32Array:
     """(478,) index of each vertex's twin on the other side, for a near-symmetric face (478, 3), x right.
 
     By assignment of the reflected points; the mesh's own triangles are not quite symmetric.

@@ -12,16 +12,14 @@ from typing import Self
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
+
+from real3d_portrait.arrays import Float32Array, Landmarks, UInt8Array
 
 # mediapipe's C++ parts write their start-up chatter to stderr unless told before the import.
 os.environ.setdefault("GLOG_minloglevel", "3")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 N_LANDMARKS = 478
-
-Image = NDArray[np.uint8]  # (H, W, 3) RGB
-Landmarks = NDArray[np.float32]  # (478, 3)
 
 
 def _to_pixels(face, width: int, height: int) -> Landmarks:
@@ -70,7 +68,7 @@ class FaceTracker(SelfClosing):
         if self._finder is not None:
             self._finder.close()
 
-    def track(self, frame: Image) -> Landmarks | None:
+    def track(self, frame: UInt8Array) -> Landmarks | None:
         """Landmarks of the face in this frame, or None where there is none."""
         height, width = frame.shape[:2]
         found = self._mesh.process(np.ascontiguousarray(frame)).multi_face_landmarks
@@ -107,7 +105,7 @@ class FaceFinder(SelfClosing):
         for detector in self._detectors:
             detector.close()
 
-    def _boxes(self, image: Image) -> list[tuple[float, float, float]]:
+    def _boxes(self, image: UInt8Array) -> list[tuple[float, float, float]]:
         """Centre x, centre y and side of each detected face, without near-duplicates."""
         height, width = image.shape[:2]
         boxes: list[tuple[float, float, float, float]] = []
@@ -130,7 +128,7 @@ class FaceFinder(SelfClosing):
         kept.sort(key=lambda b: -b[2])
         return kept[: self._max_faces]
 
-    def find(self, image: Image) -> list[Landmarks]:
+    def find(self, image: UInt8Array) -> list[Landmarks]:
         """Landmarks of every face, (478, 3) each, the largest first."""
         height, width = image.shape[:2]
         faces: list[Landmarks] = []
@@ -153,7 +151,7 @@ class FaceFinder(SelfClosing):
         return faces
 
 
-def person_matte(image: Image) -> NDArray[np.float32]:
+def person_matte(image: UInt8Array) -> Float32Array:
     """Coarse matte of the person, (H, W) in 0..1, from the bundled selfie segmentation."""
     import mediapipe as mp
 

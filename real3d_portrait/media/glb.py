@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from real3d_portrait.arrays import Float32Array, UInt8Array
 from real3d_portrait.errors import output_error
 from real3d_portrait.media.clip import STATEMENT
 
@@ -35,10 +36,10 @@ class TexturedMesh:
         texture: (H, W, 3) uint8, or (H, W, 4) with alpha, under half of which nothing is shown.
     """
 
-    vertices: NDArray[np.float32]
+    vertices: Float32Array
     faces: NDArray[np.integer]
-    uv: NDArray[np.float32]
-    texture: NDArray[np.uint8]
+    uv: Float32Array
+    texture: UInt8Array
 
 
 def write_glb(mesh: TexturedMesh, path: str | os.PathLike[str]) -> None:

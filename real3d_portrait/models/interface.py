@@ -7,16 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, Literal, Protocol, TypeVar
 
-import numpy as np
-from numpy.typing import NDArray
-
+from real3d_portrait.arrays import Frame
 from real3d_portrait.media.audio import Audio
 from real3d_portrait.media.images import Photo
 from real3d_portrait.motion.motion import Motion
 from real3d_portrait.motion.pose_presets import NATURAL, PosePreset
 from real3d_portrait.portrait.portrait import Portrait
 
-Frame = NDArray[np.uint8]
 Frames = Generator[Frame, None, None]
 Tracked = Callable[[int, int | None], None]
 

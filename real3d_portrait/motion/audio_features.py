@@ -9,7 +9,8 @@ from __future__ import annotations
 import functools
 
 import numpy as np
-from numpy.typing import NDArray
+
+from real3d_portrait.arrays import Float32Array
 
 SAMPLE_RATE = 16000
 HOP = 160
@@ -27,17 +28,15 @@ _SILENCE = 1e-16  # power of the quietest recording that is told from nothing
 _UNHEARD = -2.5  # energy, in features' units, under which voicing means nothing
 _BLOCK = 3000  # frames worked on at once, so that memory does not grow with the recording
 
-Features = NDArray[np.float32]  # (frames, N_FEATURES)
-
 
 @functools.cache
-def _mel_filters() -> NDArray[np.float32]:
+def _mel_filters() -> Float32Array:
     from librosa.filters import mel
 
     return mel(sr=SAMPLE_RATE, n_fft=_N_FFT, n_mels=N_MELS, fmin=50, fmax=7600).astype(np.float32)
 
 
-def _frames(samples: NDArray[np.float32], start: int, stop: int, length: int) -> NDArray[np.float32]:
+def _frames(samples: Float32Array, start: int, stop: int, length: int) -> Float32Array:
     """Windows of `length` samples centred on the hops start…stop, zero outside the recording."""
     first, last = start * HOP - length // 2, (stop - 1) * HOP + (length + 1) // 2
     before, after = max(0, -first), max(0, last - len(samples))
@@ -45,7 +44,7 @@ def _frames(samples: NDArray[np.float32], start: int, stop: int, length: int) ->
     return np.lib.stride_tricks.sliding_window_view(piece, length)[::HOP]
 
 
-def yin(frames: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def yin(frames: Float32Array) -> tuple[Float32Array, Float32Array]:
     """Pitch in Hz and voicing 0..1 of each row of samples at 16 kHz (de Cheveigné & Kawahara 2002, eq.
     6-8)."""
     window = _PITCH_WINDOW
@@ -71,7 +70,7 @@ def yin(frames: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.fl
     return (SAMPLE_RATE / (k + 1 + np.clip(shift, -1, 1))).astype(np.float32), voicing.astype(np.float32)
 
 
-def audio_features(samples: NDArray[np.float32]) -> Features:
+def audio_features(samples: Float32Array) -> Float32Array:
     """Features of a recording.
 
     samples: (N,) mono at 16 kHz. Returns (4 T, N_FEATURES) for T = motion_frames(N): columns are N_MELS

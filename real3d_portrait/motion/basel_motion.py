@@ -11,8 +11,8 @@ from dataclasses import replace
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
+from real3d_portrait.arrays import Float32Array, Float64Array, FloatArray
 from real3d_portrait.face.bfm import N_EXPRESSION, NAME, BaselFaceModel, LinearShape
 from real3d_portrait.face.bfm_fit import fit_clip
 from real3d_portrait.face.blink_edit import blink_shares
@@ -22,11 +22,12 @@ from real3d_portrait.face.face_model import FaceModel
 from real3d_portrait.face.pose_path import mirror_index
 from real3d_portrait.motion.audio_features import N_MELS, audio_features
 from real3d_portrait.motion.lids import closure
-from real3d_portrait.motion.motion import FPS, Motion
+from real3d_portrait.motion.motion import Motion
 from real3d_portrait.motion.pose_tracks import ROLL, YAW, TrackBank, X, Z, play_tracks, speech_presence
 from real3d_portrait.motion.resample import frame_times, resample, resample_rotation
 from real3d_portrait.motion.smoothing import LIPS_HZ, low_pass
 from real3d_portrait.motion.video_to_motion import FaceTrack
+from real3d_portrait.timing import FPS
 
 # Of the 68 landmarks: pairs of the inner lips, the mouth's corners, the chin.
 _INNER_LIPS = ((61, 67), (62, 66), (63, 65))
@@ -35,27 +36,26 @@ _CORNERS, _CHIN = (48, 54), 8
 _LIDS = ((159, 145), (158, 153), (160, 144)), ((386, 374), (385, 380), (387, 373))
 _EYE_CORNERS = (33, 133), (362, 263)
 
-Array = NDArray[np.floating]
 
 MOTION_NAME = f"{NAME}-lids"
 _PER_MOTION_FRAME = 4  # frames of `audio_features`
 
 
-def to_basel(rotation: Array) -> NDArray[np.float64]:
+def to_basel(rotation: FloatArray) -> Float64Array:
     """(…, 3) yaw, pitch, roll of `face.camera` -> Euler angles x, y, z of `face.eg3d_camera`; the same rotation."""
     yaw, pitch, roll = np.moveaxis(np.asarray(rotation, np.float64), -1, 0)
     return np.stack([-pitch, yaw, -roll], -1)
 
 
-def from_basel(euler: Array) -> NDArray[np.float64]:
+def from_basel(euler: FloatArray) -> Float64Array:
     """The inverse of `to_basel`."""
     x, y, z = np.moveaxis(np.asarray(euler, np.float64), -1, 0)
     return np.stack([y, -x, -z], -1)
 
 
 def speaking_motion(
-    expression: Array,  # (T, 64)
-    samples: NDArray[np.float32],  # at 16 kHz
+    expression: FloatArray,  # (T, 64)
+    samples: Float32Array,  # at 16 kHz
     *,
     bank: TrackBank,
     head_unit: float,
@@ -97,11 +97,11 @@ def tracked_motion(track: FaceTrack, face: BaselFaceModel) -> Motion:
     return _motion(expression, shares, rotation, resample(track.times, fit.translation, at))
 
 
-def lid_shares(landmarks: NDArray[np.floating]) -> NDArray[np.float64]:
+def lid_shares(landmarks: FloatArray) -> Float64Array:
     """(T, ≥ 468, 2 or 3) -> (T,) share 0..1 by which the lids are closed, against the open eyes within a second."""
     points = np.asarray(landmarks, np.float64)[..., :2]
 
-    def length(pair: tuple[int, int]) -> NDArray[np.float64]:
+    def length(pair: tuple[int, int]) -> Float64Array:
         return np.linalg.norm(points[:, pair[0]] - points[:, pair[1]], axis=-1)
 
     gaps = [
@@ -137,7 +137,7 @@ def head_unit(face: BaselFaceModel, compact: FaceModel) -> float:
     return float(own.std(0).mean() / other.std(0).mean())
 
 
-def _mouth_part(landmarks: LinearShape) -> NDArray[np.float32]:
+def _mouth_part(landmarks: LinearShape) -> Float32Array:
     """(64, 64), symmetric: takes the part of an expression that opens or widens the mouth or lowers the jaw."""
     basis = landmarks.expression
     opening = np.mean([basis[upper, 1] - basis[lower, 1] for upper, lower in _INNER_LIPS], 0)
@@ -146,6 +146,6 @@ def _mouth_part(landmarks: LinearShape) -> NDArray[np.float32]:
     return (np.linalg.pinv(directions) @ directions).astype(np.float32)
 
 
-def _motion(expression: Array, shares: Array, rotation: Array, translation: Array) -> Motion:
+def _motion(expression: FloatArray, shares: FloatArray, rotation: FloatArray, translation: FloatArray) -> Motion:
     columns = np.concatenate([expression, shares[:, None]], 1).astype(np.float32)
     return Motion(columns, rotation.astype(np.float32), translation.astype(np.float32), MOTION_NAME)

@@ -11,12 +11,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from real3d_portrait.arrays import Float64Array, Frame
 from real3d_portrait.errors import ParameterChoiceError, ParameterRangeError
 from real3d_portrait.face.camera import rotation_angles, rotation_matrix
-from real3d_portrait.motion.motion import FPS, Motion
+from real3d_portrait.motion.motion import Motion
+from real3d_portrait.timing import FPS
 
 PathName = Literal["static", "orbit", "push-in"]
-Frame = NDArray[np.uint8]
 
 ORBIT = (8.0, 3.0)  # degrees of yaw to each side and of pitch: the speaker's own turns come on top
 ORBIT_SECONDS = 8.0
@@ -51,7 +52,7 @@ class CameraPath:
         """Whether any frame is enlarged."""
         return self.name == "push-in" or self.zoom > 1
 
-    def at(self, frame: NDArray[np.integer] | int, frames: int) -> NDArray[np.float64]:
+    def at(self, frame: NDArray[np.integer] | int, frames: int) -> Float64Array:
         """(…, 3): yaw and pitch added to the head, radians, signs as in `face.camera`, and zoom of the picture.
 
         frames: length of the clip. An orbit makes whole rounds of about `ORBIT_SECONDS`, so that the clip can repeat,

@@ -7,12 +7,12 @@ model.
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
+from real3d_portrait.arrays import Float32Array, Float64Array, FloatArray
 from real3d_portrait.face.face_model import FaceModel
 from real3d_portrait.face.topology import IRIS
+from real3d_portrait.timing import FPS
 
-FPS = 25
 _IRIS_RADIUS = 0.05  # head units from the eye's centre to the iris: 10 mm of a face of 180 mm
 _HOLD_VIEWER = 0.9  # share of a head turn that the eyes undo
 _FIXATION = (0.9, 0.6)  # median seconds, log-normal sigma
@@ -20,10 +20,8 @@ _SHORTEST = 0.24
 _SPREAD = (1.3, 0.8)  # degrees right and up about the viewer's face; a glance away is three times as far
 _GLANCE = 0.07
 
-Array = NDArray[np.floating]
 
-
-def saccades(frames: int, rng: np.random.Generator) -> NDArray[np.float64]:
+def saccades(frames: int, rng: np.random.Generator) -> Float64Array:
     """(T, 2) degrees right and up: fixations of 0.25 to 4 s joined by jumps of two frames."""
     angles = np.zeros((frames, 2))
     t, here = 0, np.zeros(2)
@@ -38,20 +36,20 @@ def saccades(frames: int, rng: np.random.Generator) -> NDArray[np.float64]:
     return angles.clip(-6, 6)
 
 
-def gaze_per_radian(model: FaceModel) -> NDArray[np.float64]:
+def gaze_per_radian(model: FaceModel) -> Float64Array:
     """(2,) coefficients that turn the eyes by one radian right and up; zero where the model cannot."""
     effect = np.array([model.expression[-2, IRIS, 0].mean(), model.expression[-1, IRIS, 1].mean()], np.float64)
     able = np.abs(effect) > 1e-5
     return np.where(able, _IRIS_RADIUS / np.where(able, effect, 1), 0.0)
 
 
-def viewer_gaze(model: FaceModel, rotation: Array, rng: np.random.Generator) -> NDArray[np.float32]:
+def viewer_gaze(model: FaceModel, rotation: FloatArray, rng: np.random.Generator) -> Float32Array:
     """(T, 2) values of the two gaze coefficients for a head that turns by rotation (T, 3), relative to the
     photo."""
     glances = np.sin(np.radians(saccades(len(rotation), rng))) * gaze_per_radian(model)
     return (held_gaze(model, rotation) + glances).astype(np.float32)
 
 
-def held_gaze(model: FaceModel, rotation: Array) -> NDArray[np.float64]:
+def held_gaze(model: FaceModel, rotation: FloatArray) -> Float64Array:
     """(T, 2) values of the two gaze coefficients that keep the eyes on the viewer while the head turns (T, 3)."""
     return -_HOLD_VIEWER * np.sin(np.asarray(rotation, np.float64)[:, :2]) * gaze_per_radian(model)

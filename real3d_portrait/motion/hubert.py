@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
+from real3d_portrait.arrays import Float32Array, FloatArray
 from real3d_portrait.errors import ModelMissingError, WeightsCorruptError
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ class Hubert:
         """Numbers in a frame: 1024 for the large model."""
         return self._model.config.hidden_size
 
-    def features(self, samples: NDArray[np.floating]) -> NDArray[np.float32]:
+    def features(self, samples: FloatArray) -> Float32Array:
         """(N,) mono at 16 kHz -> (feature_frames(N), width) last hidden state at 50 Hz.
 
         Each clip of 20 s is heard for itself, which bounds memory; the level is normalised over the whole recording.
@@ -88,7 +88,7 @@ class Hubert:
         return np.concatenate(parts)[:wanted]
 
     @torch.inference_mode()
-    def _last_hidden_state(self, clip: NDArray[np.float32]) -> NDArray[np.float32]:
+    def _last_hidden_state(self, clip: Float32Array) -> Float32Array:
         values = torch.from_numpy(clip)[None].to(self._model.device, self._model.dtype)
         return self._model(values).last_hidden_state[0].float().cpu().numpy()
 

@@ -8,27 +8,25 @@ to the right) and VanderWerf et al. 2003 (closing is about twice as fast as open
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.ndimage import percentile_filter
 
+from real3d_portrait.arrays import Float64Array, FloatArray
 from real3d_portrait.face.face_model import FaceModel
 from real3d_portrait.face.topology import IRIS
+from real3d_portrait.timing import FPS
 
-FPS = 25
 _LIDS = ((159, 145), (158, 153), (160, 144), (386, 374), (385, 380), (387, 373))
 _MEAN_INTERVAL, _SPREAD, _SHORTEST = 4.3, 0.55, 0.9  # seconds, log-normal sigma, seconds
 _CLOSING, _CLOSED, _OPENING = 0.09, 0.03, 0.17  # seconds
 
-Array = NDArray[np.floating]
 
-
-def lid_direction(model: FaceModel) -> NDArray[np.float64]:
+def lid_direction(model: FaceModel) -> Float64Array:
     """(E,) change of the lids' distance, in head units, by each coefficient."""
     basis = model.expression.astype(np.float64)
     return np.mean([basis[:, upper, 1] - basis[:, lower, 1] for upper, lower in _LIDS], 0)
 
 
-def lid_gap(model: FaceModel, expression: Array, shape: Array | None = None) -> NDArray[np.float64]:
+def lid_gap(model: FaceModel, expression: FloatArray, shape: FloatArray | None = None) -> Float64Array:
     """(…, E) -> (…) distance of the lids in head units; zero or less is closed.
 
     shape: (478, 3) neutral vertices of a person; None for the mean face.
@@ -38,7 +36,7 @@ def lid_gap(model: FaceModel, expression: Array, shape: Array | None = None) -> 
     return expression @ lid_direction(model) + still
 
 
-def closure(gap: Array, full: float) -> NDArray[np.float64]:
+def closure(gap: FloatArray, full: float) -> Float64Array:
     """(T,) lid distances -> (T,) share 0..1 of a blink in each frame, against the open eyes within a second.
 
     full: what a whole blink takes from the distance.
@@ -48,12 +46,12 @@ def closure(gap: Array, full: float) -> NDArray[np.float64]:
     return np.where(depth > 0.25, depth, 0.0).clip(0, 1.3)
 
 
-def without_blinks(expression: Array, blink: Array, lids: Array) -> NDArray[np.float64]:
+def without_blinks(expression: FloatArray, blink: FloatArray, lids: FloatArray) -> Float64Array:
     """(T, E) with the blinks lifted; blink (E,) closes the lids, lids (E,) is `lid_direction`."""
     return expression - closure(expression @ lids, -float(blink @ lids))[:, None] * blink
 
 
-def blink_direction(model: FaceModel, tracks: list[Array]) -> NDArray[np.float64]:
+def blink_direction(model: FaceModel, tracks: list[FloatArray]) -> Float64Array:
     """Mean change of expression from open to closed lids, gaze left out, made just long enough to close the
     lids of the mean face.
 
@@ -80,7 +78,7 @@ def blink_direction(model: FaceModel, tracks: list[Array]) -> NDArray[np.float64
     return direction
 
 
-def blink_series(frames: int, rng: np.random.Generator, fps: int = FPS) -> NDArray[np.float64]:
+def blink_series(frames: int, rng: np.random.Generator, fps: int = FPS) -> Float64Array:
     """(T,) share 0..1 by which the lids are closed: 10 to 18 blinks a minute at log-normal intervals."""
     time = np.arange(frames) / fps
     share = np.zeros(frames)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 
+from real3d_portrait.arrays import Float64Array, FloatArray
 from real3d_portrait.face.face_model import FaceModel
 from real3d_portrait.face.topology import BROW_LEFT, BROW_RIGHT
 from real3d_portrait.motion.gaze import held_gaze
@@ -15,15 +15,13 @@ from real3d_portrait.motion.motion import Motion
 from real3d_portrait.motion.neutral import mouth_direction
 from real3d_portrait.motion.smoothing import FACE_HZ, HEAD_HZ, LIPS_HZ, low_pass, smooth_expression
 
-Array = NDArray[np.floating]
 
-
-def brow_height(model: FaceModel) -> NDArray[np.float64]:
+def brow_height(model: FaceModel) -> Float64Array:
     """(E,) change of the brows' mean height, in head units, by each coefficient."""
     return model.expression[:, BROW_LEFT + BROW_RIGHT, 1].astype(np.float64).mean(1)
 
 
-def alone(measure: Array, others: Array) -> NDArray[np.float64]:
+def alone(measure: FloatArray, others: FloatArray) -> Float64Array:
     """The smallest expression (E,) that changes a linear measure (E,) by one and the others (K, E) not at all.
 
     Coefficients have unit variance, so the smallest is the likeliest.

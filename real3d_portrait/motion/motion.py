@@ -7,17 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
+from real3d_portrait.arrays import Float32Array
 from real3d_portrait.errors import MotionFaceModelError, MotionMissingError, NotAMotionFileError
 from real3d_portrait.face.camera import rotation_angles, rotation_matrix
+from real3d_portrait.timing import FPS
 
-FPS = 25
 _START = 5  # frames whose median is the driver's starting pose
 _FORMAT = "real3d-portrait motion 1"
 _ARRAYS = {"expression": None, "rotation": 3, "translation": 3}
-
-Array = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -31,9 +29,9 @@ class Motion:
         face_model: name of the face model that the coefficients belong to.
     """
 
-    expression: Array
-    rotation: Array
-    translation: Array
+    expression: Float32Array
+    rotation: Float32Array
+    translation: Float32Array
     face_model: str
     fps: int = FPS
 

@@ -4,24 +4,22 @@ on."""
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
+from real3d_portrait.arrays import Float64Array, FloatArray
 from real3d_portrait.face.face_model import FaceModel
 from real3d_portrait.motion.lids import lid_direction
 
 FACE_HEIGHT = 0.9  # head units, forehead to chin of the mean face
 LIP_PAIRS = ((13, 14), (82, 87), (312, 317))
 
-Array = NDArray[np.floating]
 
-
-def mouth_direction(model: FaceModel) -> NDArray[np.float64]:
+def mouth_direction(model: FaceModel) -> Float64Array:
     """(E,) change of the inner lips' gap over face height by each coefficient."""
     basis = model.expression.astype(np.float64)
     return np.mean([basis[:, upper, 1] - basis[:, lower, 1] for upper, lower in LIP_PAIRS], 0) / FACE_HEIGHT
 
 
-def closed_mouth(model: FaceModel, shape: Array | None = None) -> NDArray[np.float64]:
+def closed_mouth(model: FaceModel, shape: FloatArray | None = None) -> Float64Array:
     """(E,) the smallest expression (coefficients have unit variance) that brings the lips together.
 
     shape: (478, 3) neutral vertices of a person; None for the mean face.
@@ -32,7 +30,7 @@ def closed_mouth(model: FaceModel, shape: Array | None = None) -> NDArray[np.flo
     return -gap * towards / (towards @ towards)
 
 
-def neutral_expression(expression: Array, model: FaceModel) -> NDArray[np.float64]:
+def neutral_expression(expression: FloatArray, model: FaceModel) -> Float64Array:
     """(T, E) -> (E,) median over the frames with the lips nearest each other and the eyes open.
 
     How far the lips are open then is left in the motion: a clip may never show them closed.

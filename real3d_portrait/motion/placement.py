@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
+from real3d_portrait.arrays import Float64Array, FloatArray
 from real3d_portrait.config import PoseLimits
 
-Array = NDArray[np.floating]
 
-
-def limited_turn(turn: Array, limits: PoseLimits) -> tuple[NDArray[np.float64], bool]:
+def limited_turn(turn: FloatArray, limits: PoseLimits) -> tuple[Float64Array, bool]:
     """(T, 3) yaw, pitch, roll away from the photo's pose, radians -> the same within the limits, and whether any
     lay beyond.
 

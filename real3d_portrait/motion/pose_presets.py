@@ -9,16 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
+from real3d_portrait.arrays import Float32Array, FloatArray
 from real3d_portrait.face.face_model import FaceModel
 from real3d_portrait.motion.gaze import held_gaze
 from real3d_portrait.motion.motion import Motion
 from real3d_portrait.motion.smoothing import low_pass
 
 POSTURE_HZ = 0.6  # slower is posture, quicker goes with words
-
-Array = NDArray[np.floating]
 
 
 @dataclass(frozen=True)
@@ -40,7 +38,7 @@ class PosePreset:
         """The motion with its head pose so changed; it starts where it did. The eyes are not: see `hold_viewer`."""
         return replace(motion, rotation=self._mixed(motion.rotation), translation=self._mixed(motion.translation))
 
-    def _mixed(self, track: Array) -> NDArray[np.float32]:
+    def _mixed(self, track: FloatArray) -> Float32Array:
         if self.posture == self.stress == 1:
             return np.asarray(track, np.float32)
         slow = low_pass(track, POSTURE_HZ)

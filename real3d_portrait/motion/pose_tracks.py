@@ -14,7 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d, maximum_filter1d, minimum_filter1d
 
-FPS = 25
+from real3d_portrait.arrays import Float32Array, Float64Array, FloatArray
+from real3d_portrait.timing import FPS
+
 _PIECE = (1.6, 4.5)  # seconds
 _CANDIDATES = 48
 _STIFFNESS = 2.6  # 1/s: a jump has lost 90 % after 1.5 s
@@ -24,7 +26,6 @@ _LIMIT = np.radians(10.0)  # rotation stays within ± this, softly
 _SHIFT_LIMIT = 0.12  # head units
 _SWING = 2 * FPS + 1  # frames within which speech changes its loudness
 
-Array = NDArray[np.floating]
 
 YAW, PITCH, ROLL, X, Y, Z, BROW = range(7)
 
@@ -41,12 +42,12 @@ class TrackBank:
         ends: (K,) frame after each track's last.
     """
 
-    tracks: NDArray[np.float32]
-    loudness: NDArray[np.float32]
+    tracks: Float32Array
+    loudness: Float32Array
     ends: NDArray[np.int64]
 
 
-def speech_presence(energy: Array, voicing: Array) -> NDArray[np.float64]:
+def speech_presence(energy: FloatArray, voicing: FloatArray) -> Float64Array:
     """Energy (T,) and voicing (T,) as in `audio_features` -> (T,) 0..1, 1 within and near speech.
 
     The bar lies between the recording's own noise and its speech level. What is loud but neither voiced nor
@@ -60,7 +61,7 @@ def speech_presence(energy: Array, voicing: Array) -> NDArray[np.float64]:
     return gaussian_filter1d(near, 0.08 * FPS, mode="nearest")
 
 
-def pace(energy: Array, presence: Array) -> NDArray[np.float64]:
+def pace(energy: FloatArray, presence: FloatArray) -> Float64Array:
     """(T,) speed at which head tracks play: about 1 in speech and its short pauses, quicker the louder, and
     slow in long silence."""
     spoken = gaussian_filter1d(presence, 0.6 * FPS, mode="nearest")
@@ -69,13 +70,15 @@ def pace(energy: Array, presence: Array) -> NDArray[np.float64]:
     return _CALM_PACE + (1 - _CALM_PACE) * spoken * (1 + _STRESS * stress)
 
 
-def _decay(offset: Array, speed: Array, frames: int) -> NDArray[np.float64]:
+def _decay(offset: FloatArray, speed: FloatArray, frames: int) -> Float64Array:
     """Critically damped way of (C,) offset and speed (per second) back to zero, (frames, C)."""
     time = np.arange(frames)[:, None] / FPS
     return (offset + (speed + _STIFFNESS * offset) * time) * np.exp(-_STIFFNESS * time)
 
 
-def _pick(bank: TrackBank, wanted: Array, last: Array, rng: np.random.Generator, previous: int) -> tuple[int, int]:
+def _pick(
+    bank: TrackBank, wanted: FloatArray, last: FloatArray, rng: np.random.Generator, previous: int
+) -> tuple[int, int]:
     """Start and stop of the piece in the bank that follows best."""
     starts = np.r_[0, bank.ends[:-1]]
     best, choice = np.inf, (0, 0)
@@ -92,7 +95,7 @@ def _pick(bank: TrackBank, wanted: Array, last: Array, rng: np.random.Generator,
     return choice
 
 
-def play_tracks(bank: TrackBank, energy: Array, presence: Array, seed: int) -> NDArray[np.float32]:
+def play_tracks(bank: TrackBank, energy: FloatArray, presence: FloatArray, seed: int) -> Float32Array:
     """Head and brow motion that goes with a sound.
 
     energy, presence: (T,) at 25 fps. Returns (T, 7), columns as in TrackBank; starts at rest at zero,

@@ -14,7 +14,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-Array = NDArray[np.float64]
+from real3d_portrait.arrays import Float32Array, Float64Array, FloatArray
 
 _BLOCK = 512  # frames worked on at once, so that memory does not grow with the recording
 _SILENCE = 1e-10  # of full scale: rounding of a constant signal
@@ -45,9 +45,9 @@ class _Window:
     rate: float
     period: int  # samples in the longest period
     half: int  # samples in half a window
-    hann: Array  # (2 half,)
+    hann: Float64Array  # (2 half,)
     n_fft: int
-    autocorrelation: Array  # (half + 1,) of the window, 1 at lag 0
+    autocorrelation: Float64Array  # (half + 1,) of the window, 1 at lag 0
     longest_lag: int
 
     @property
@@ -56,7 +56,7 @@ class _Window:
         return max(self.half, self.period) + 1
 
 
-def praat_pitch(samples: NDArray[np.floating], rate: int, settings: PitchSettings | None = None) -> NDArray[np.float32]:
+def praat_pitch(samples: FloatArray, rate: int, settings: PitchSettings | None = None) -> Float32Array:
     """F0 in Hz of every frame, 0 where unvoiced.
 
     Args:
@@ -99,8 +99,8 @@ def _window(rate: int, settings: PitchSettings) -> _Window:
 
 
 def _candidates(
-    padded: NDArray[np.floating], times: Array, window: _Window, settings: PitchSettings, loudest: float
-) -> tuple[Array, Array, Array]:
+    padded: FloatArray, times: Float64Array, window: _Window, settings: PitchSettings, loudest: float
+) -> tuple[Float64Array, Float64Array, Float64Array]:
     """Frequencies and strengths (T, candidates), 0 where there is none, and intensities (T,) in 0..1."""
     normalised, intensity = _autocorrelation(padded, times, window, loudest)
     frequency = np.zeros((len(times), settings.candidates))
@@ -129,8 +129,8 @@ def _candidates(
 
 
 def _autocorrelation(
-    padded: NDArray[np.floating], times: Array, window: _Window, loudest: float
-) -> tuple[Array, Array]:
+    padded: FloatArray, times: Float64Array, window: _Window, loudest: float
+) -> tuple[Float64Array, Float64Array]:
     """Normalised autocorrelation (T, half + 1) of each frame, and its peak over that of the whole recording."""
     half, period = window.half, window.period
     # The first sample after each frame's centre, where the right half begins.
@@ -176,7 +176,7 @@ def _sinc(values, rows, place, depth):
     return result
 
 
-def _refined(values: Array, rows: NDArray[np.intp], lags: NDArray[np.intp], place: Array) -> Array:
+def _refined(values: Float64Array, rows: NDArray[np.intp], lags: NDArray[np.intp], place: Float64Array) -> Float64Array:
     """Lags of the maxima of the interpolated function, by Newton's method from the parabola's."""
     for h in _NEWTON_STEPS:
         low, mid, high = (_sinc(values, rows, place + k * h, _REFINE_DEPTH) for k in (-1, 0, 1))
@@ -186,12 +186,14 @@ def _refined(values: Array, rows: NDArray[np.intp], lags: NDArray[np.intp], plac
     return place
 
 
-def _reflected(strength: Array) -> Array:
+def _reflected(strength: Float64Array) -> Float64Array:
     """Short frames can give correlations over 1, which are as far from perfect as their inverse."""
     return np.where(strength > 1, 1 / np.maximum(strength, 1), strength)
 
 
-def _best_path(frequency: Array, strength: Array, intensity: Array, settings: PitchSettings) -> Array:
+def _best_path(
+    frequency: Float64Array, strength: Float64Array, intensity: Float64Array, settings: PitchSettings
+) -> Float64Array:
     """The cheapest way through the candidates (Boersma 1993, section 4), F0 (T,)."""
     voiced = (frequency > 0) & (frequency <= settings.ceiling)
     quiet = intensity * (1 + settings.voicing_threshold) / settings.silence_threshold

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation, Slerp
 
+from real3d_portrait.arrays import Float64Array, FloatArray
 from real3d_portrait.face.camera import rotation_angles, rotation_matrix
 
-Array = NDArray[np.floating]
 
-
-def frame_times(seconds: float, fps: float) -> NDArray[np.float64]:
+def frame_times(seconds: float, fps: float) -> Float64Array:
     """Times of the frames of a clip that lasts so long, at least one frame."""
     return np.arange(max(1, round(seconds * fps))) / fps
 
 
-def resample(times: Array, values: Array, at: Array) -> NDArray[np.float64]:
+def resample(times: FloatArray, values: FloatArray, at: FloatArray) -> Float64Array:
     """Linear interpolation of (N, …) values known at increasing `times` (N,), held constant outside;
     (len(at), …)."""
     flat = np.asarray(values, np.float64).reshape(len(times), -1)
@@ -24,7 +22,7 @@ def resample(times: Array, values: Array, at: Array) -> NDArray[np.float64]:
     return np.stack(columns, -1).reshape(len(at), *values.shape[1:])
 
 
-def resample_rotation(times: Array, rotation: Array, at: Array) -> NDArray[np.float64]:
+def resample_rotation(times: FloatArray, rotation: FloatArray, at: FloatArray) -> Float64Array:
     """Spherical interpolation of (N, 3) yaw, pitch, roll; (len(at), 3)."""
     if len(times) == 1:
         return np.repeat(np.asarray(rotation, np.float64), len(at), 0)

@@ -7,19 +7,17 @@ closure lasts two or three frames), a head is slow, so each gets its own cut-off
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.linalg import eigh
 from scipy.signal import butter, sosfiltfilt
 
+from real3d_portrait.arrays import Float64Array, FloatArray
 from real3d_portrait.face.face_model import FaceModel
 from real3d_portrait.face.topology import EYE_LEFT, EYE_RIGHT, IRIS, LIPS_INNER, LIPS_OUTER
-
-Array = NDArray[np.floating]
 
 LIPS_HZ, FACE_HZ, HEAD_HZ = 8.0, 5.0, 5.0
 
 
-def low_pass(values: Array, cutoff: float, fps: float = 25.0) -> NDArray[np.float64]:
+def low_pass(values: FloatArray, cutoff: float, fps: float = 25.0) -> Float64Array:
     """(T, …) with what swings faster than `cutoff` Hz taken out; constant and slow signals stay as they
     are."""
     values = np.asarray(values, np.float64)
@@ -32,7 +30,7 @@ def low_pass(values: Array, cutoff: float, fps: float = 25.0) -> NDArray[np.floa
     return sosfiltfilt(sections, values, axis=0, padlen=min(3 * round(fps / cutoff), len(values) - 1))
 
 
-def fast_share(model: FaceModel) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def fast_share(model: FaceModel) -> tuple[Float64Array, Float64Array]:
     """Expression directions ordered by how much of their movement is lips, lids and irises.
 
     Returns (share (E,), directions (E, E)): the columns of `directions` diagonalise both the vertex metric
@@ -51,8 +49,8 @@ def fast_share(model: FaceModel) -> tuple[NDArray[np.float64], NDArray[np.float6
 
 
 def smooth_expression(
-    expression: Array, model: FaceModel, fps: float = 25.0, lips_hz: float = LIPS_HZ, face_hz: float = FACE_HZ
-) -> NDArray[np.float64]:
+    expression: FloatArray, model: FaceModel, fps: float = 25.0, lips_hz: float = LIPS_HZ, face_hz: float = FACE_HZ
+) -> Float64Array:
     """(T, E) with lips, lids and irises smoothed lightly and the rest of the face more."""
     share, directions = fast_share(model)
     light, strong = low_pass(expression, lips_hz, fps), low_pass(expression, face_hz, fps)
@@ -60,6 +58,6 @@ def smooth_expression(
     return strong + ((light - strong) @ inverse.T * share) @ directions.T
 
 
-def smooth_pose(pose: Array, fps: float = 25.0) -> NDArray[np.float64]:
+def smooth_pose(pose: FloatArray, fps: float = 25.0) -> Float64Array:
     """(T, 3) rotation or translation."""
     return low_pass(pose, HEAD_HZ, fps)

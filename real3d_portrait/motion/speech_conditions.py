@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
+from real3d_portrait.arrays import Float32Array, FloatArray
 from real3d_portrait.motion.audio_features import motion_frames
 from real3d_portrait.motion.hubert import HOP, SAMPLE_RATE, feature_frames
 from real3d_portrait.motion.praat_pitch import praat_pitch
@@ -15,13 +15,11 @@ from real3d_portrait.motion.praat_pitch import praat_pitch
 _N_FFT = 512
 MULTIPLE = 8  # feature frames to a latent frame
 
-Array = NDArray[np.float32]
-
 
 class FeatureExtractor(Protocol):
     """`hubert.Hubert`, or another network of that kind."""
 
-    def features(self, samples: NDArray[np.floating]) -> Array:
+    def features(self, samples: FloatArray) -> Float32Array:
         """(N,) at 16 kHz -> (feature_frames(N), F)."""
 
 
@@ -35,12 +33,12 @@ class SpeechConditions:
         frames: motion frames at 25 fps that last as long as the recording; at most T / 2.
     """
 
-    features: Array
-    f0: Array
+    features: Float32Array
+    f0: Float32Array
     frames: int
 
 
-def speech_conditions(samples: NDArray[np.floating], hubert: FeatureExtractor) -> SpeechConditions:
+def speech_conditions(samples: FloatArray, hubert: FeatureExtractor) -> SpeechConditions:
     """samples: (N,) mono at 16 kHz, at least 400."""
     features = hubert.features(samples)
     f0 = match_length(praat_pitch(padded_speech(samples), SAMPLE_RATE), stft_frames(len(samples)))
@@ -51,7 +49,7 @@ def speech_conditions(samples: NDArray[np.floating], hubert: FeatureExtractor) -
     return SpeechConditions(features, f0, min(motion_frames(len(samples)), padded // 2))
 
 
-def padded_speech(samples: NDArray[np.floating]) -> NDArray[np.floating]:
+def padded_speech(samples: FloatArray) -> FloatArray:
     """Zeros after the end up to the next whole hop, one hop where it is whole already: what pitch is measured on."""
     return np.pad(samples, (0, HOP - len(samples) % HOP))
 
@@ -61,7 +59,7 @@ def stft_frames(samples: int) -> int:
     return max(1, 1 + (samples - _N_FFT) // HOP)
 
 
-def match_length(f0: Array, frames: int) -> Array:
+def match_length(f0: Float32Array, frames: int) -> Float32Array:
     """(N,) cut, or its last value repeated, to (frames,); unvoiced where there is none at all."""
     if len(f0) == 0:
         return np.zeros(frames, np.float32)

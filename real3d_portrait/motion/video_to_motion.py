@@ -8,17 +8,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
+from real3d_portrait.arrays import Float32Array, Float64Array, Landmarks
 from real3d_portrait.errors import FaceLostError, VideoWithoutFaceError
 from real3d_portrait.face.face_model import FaceModel
 from real3d_portrait.face.fitting import fit_long_clip
-from real3d_portrait.face.tracking import FaceTracker, Landmarks
+from real3d_portrait.face.tracking import FaceTracker
 from real3d_portrait.media.video import probe, read_frames
-from real3d_portrait.motion.motion import FPS, Motion
+from real3d_portrait.motion.motion import Motion
 from real3d_portrait.motion.neutral import neutral_expression
 from real3d_portrait.motion.resample import frame_times, resample, resample_rotation
 from real3d_portrait.motion.smoothing import smooth_expression, smooth_pose
+from real3d_portrait.timing import FPS
 
 log = logging.getLogger(__name__)
 
@@ -38,8 +39,8 @@ class FaceTrack:
         seconds: length of the whole video.
     """
 
-    times: NDArray[np.float64]
-    landmarks: NDArray[np.float32]
+    times: Float64Array
+    landmarks: Float32Array
     size: tuple[int, int]
     seconds: float
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from real3d_portrait.arrays import Float32Array, UInt8Array
 from real3d_portrait.face.face_model import FaceModel
 from real3d_portrait.face.fitting import FaceFit, fit_still
 from real3d_portrait.media.images import Photo
@@ -30,10 +30,10 @@ class CompactPortrait(Portrait):
         fit: face model coefficients and pose for the crop's camera.
     """
 
-    matte: NDArray[np.float32]
-    foreground: NDArray[np.uint8]
-    background: NDArray[np.uint8]
-    landmarks: NDArray[np.float32]
+    matte: Float32Array
+    foreground: UInt8Array
+    background: UInt8Array
+    landmarks: Float32Array
     fit: FaceFit
 
 

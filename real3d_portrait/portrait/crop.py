@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
+from real3d_portrait.arrays import Float32Array, FloatArray, UInt8Array
 from real3d_portrait.errors import FaceIndexError, FaceInProfileError, FaceTooSmallError, NoFaceError
 from real3d_portrait.face.tracking import FaceFinder
 
@@ -26,7 +26,7 @@ _CRISP = 0.25  # unsharp mask after shrinking: brings the variance of the Laplac
 _MIRRORED = ((234, 454), (93, 323), (33, 263), (61, 291), (127, 356))
 
 
-def choose_face(image: NDArray[np.uint8], face: int | None = None) -> tuple[NDArray[np.float32], tuple[str, ...]]:
+def choose_face(image: UInt8Array, face: int | None = None) -> tuple[Float32Array, tuple[str, ...]]:
     """Landmarks (478, 3) of the face to animate in a picture (H, W, 3), and warnings.
 
     Raises as `prepare_portrait`.
@@ -47,7 +47,7 @@ def choose_face(image: NDArray[np.uint8], face: int | None = None) -> tuple[NDAr
     return chosen, ()
 
 
-def check_face(landmarks: NDArray[np.floating]) -> None:
+def check_face(landmarks: FloatArray) -> None:
     """Refuses a mesh (478, 3) in pixels that is too small or turned too far: see `prepare_portrait`."""
     pixels = int(np.ptp(landmarks[:, 1]))
     if pixels < SMALLEST_FACE:
@@ -57,14 +57,14 @@ def check_face(landmarks: NDArray[np.floating]) -> None:
         raise FaceInProfileError(degrees=round(yaw), limit=round(LARGEST_YAW))
 
 
-def yaw_degrees(landmarks: NDArray[np.floating]) -> float:
+def yaw_degrees(landmarks: FloatArray) -> float:
     """Head turn of a mesh (478, 3) in pixels, from mirrored points; > 0 with the nose to the right."""
     left, right = np.array(_MIRRORED).T
     across = (landmarks[right] - landmarks[left]).mean(axis=0)
     return float(np.degrees(np.arctan2(across[2], np.hypot(across[0], across[1]) * np.sign(across[0]))))
 
 
-def crop_square(landmarks: NDArray[np.floating], width: int, height: int) -> tuple[int, int, int]:
+def crop_square(landmarks: FloatArray, width: int, height: int) -> tuple[int, int, int]:
     """Left, top and side of the square to work on, whole pixels, always inside the photo."""
     low, high = landmarks[:, :2].min(axis=0), landmarks[:, :2].max(axis=0)
     face_height = float(high[1] - low[1])
@@ -76,7 +76,7 @@ def crop_square(landmarks: NDArray[np.floating], width: int, height: int) -> tup
     return int(left), int(top), side
 
 
-def resize_square(image: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
+def resize_square(image: UInt8Array, size: int) -> UInt8Array:
     """A square picture at another size, about as sharp as it was.
 
     Up: between linear and bicubic, which alone adds edge contrast. Down: Lanczos, with the contrast that it takes.

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from real3d_portrait.arrays import FloatArray, UInt8Array
 from real3d_portrait.face.bfm import BaselFaceModel
 from real3d_portrait.face.bfm_fit import BaselFit, fit_still
 from real3d_portrait.media.images import Photo
@@ -31,10 +31,10 @@ class FullPortrait(Portrait):
     """
 
     fit: BaselFit
-    classes: NDArray[np.uint8]
-    head: NDArray[np.uint8]
-    torso: NDArray[np.uint8]
-    background: NDArray[np.uint8]
+    classes: UInt8Array
+    head: UInt8Array
+    torso: UInt8Array
+    background: UInt8Array
     output: int | None
 
 
@@ -70,7 +70,7 @@ def prepare_full_portrait(
     )
 
 
-def crop_square(landmarks: NDArray[np.floating], width: int, height: int) -> tuple[int, int, int]:
+def crop_square(landmarks: FloatArray, width: int, height: int) -> tuple[int, int, int]:
     """Left, top and side of the square to work on, always inside the photo.
 
     As in the release, where the box round the landmarks covers less than a fifth of the picture, the square has five

@@ -11,12 +11,11 @@ from typing import Protocol
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
+from real3d_portrait.arrays import BoolArray, Float32Array, FloatArray, Landmarks, UInt8Array
 from real3d_portrait.errors import WeightsCorruptError
 from real3d_portrait.face.topology import OVAL
-from real3d_portrait.face.tracking import Landmarks
-from real3d_portrait.portrait.layers import Classes, Image, Mask, PersonClass
+from real3d_portrait.portrait.layers import PersonClass
 from real3d_portrait.portrait.segmentation import person_probability
 from real3d_portrait.portrait.trimap import main_part, with_crown
 
@@ -43,7 +42,7 @@ class PersonSegmenter(Protocol):
     def description(self) -> str:
         """One sentence for the user: what is in use."""
 
-    def classes(self, image: Image, landmarks: Landmarks) -> Classes:
+    def classes(self, image: UInt8Array, landmarks: Landmarks) -> UInt8Array:
         """(S, S, 3) RGB and mesh (478, 3) in its pixels -> (S, S) values of `PersonClass`."""
 
 
@@ -78,10 +77,10 @@ class MulticlassSegmenter:
     def description(self) -> str:
         return f"hair, face, skin and clothes: mediapipe's multiclass network ({self._path})"
 
-    def classes(self, image: Image, landmarks: Landmarks) -> Classes:
+    def classes(self, image: UInt8Array, landmarks: Landmarks) -> UInt8Array:
         """As `PersonSegmenter`; the landmarks are not needed."""
-        from mediapipe import Image as Frame
         from mediapipe import ImageFormat
+        from mediapipe import Image as Frame
 
         found = self._network.segment(Frame(image_format=ImageFormat.SRGB, data=np.ascontiguousarray(image)))
         if len(found.confidence_masks) != len(PersonClass):
@@ -95,14 +94,14 @@ class GeometricSegmenter:
 
     description = f"hair, face, skin and clothes: estimated from the face mesh and the person matte (no {MODEL_FILE})"
 
-    def classes(self, image: Image, landmarks: Landmarks) -> Classes:
+    def classes(self, image: UInt8Array, landmarks: Landmarks) -> UInt8Array:
         """As `PersonSegmenter`. What is worn on the head counts as hair."""
         probability = with_crown(person_probability(image), landmarks)
         face = _polygon(landmarks[OVAL], len(image))
         return part_person(image, main_part(probability > 0.5, face), landmarks)
 
 
-def part_person(image: Image, person: Mask, landmarks: Landmarks) -> Classes:
+def part_person(image: UInt8Array, person: BoolArray, landmarks: Landmarks) -> UInt8Array:
     """(S, S) classes inside a person mask (S, S).
 
     Inside the face's outline is face. Each other pixel is of the part whose colour it has, weighed by where parts are:
@@ -142,19 +141,19 @@ def part_person(image: Image, person: Mask, landmarks: Landmarks) -> Classes:
     return likeliest
 
 
-def _attached(head: Mask, face: Mask, size: int) -> Mask:
+def _attached(head: BoolArray, face: BoolArray, size: int) -> BoolArray:
     """What of the head hangs together with the face by more than threads."""
     width = 2 * round(_THREAD * size) + 1
     solid = cv2.morphologyEx(head.astype(np.uint8), cv2.MORPH_OPEN, np.ones((width, width), np.uint8)).astype(bool)
     return main_part(solid | face, face)
 
 
-def _polygon(outline: NDArray[np.floating], size: int) -> Mask:
+def _polygon(outline: FloatArray, size: int) -> BoolArray:
     points = np.rint(outline[:, :2]).astype(np.int32)
     return cv2.fillPoly(np.zeros((size, size), np.uint8), [points], (1,)).astype(bool)
 
 
-def _above_jaw(landmarks: Landmarks, size: int) -> Mask:
+def _above_jaw(landmarks: Landmarks, size: int) -> BoolArray:
     """All that lies higher than the jaw line of its column, or, beside the face where ears are, than the mouth."""
     jaw = landmarks[_JAW, :2]
     order = np.argsort(jaw[:, 0], kind="stable")
@@ -163,7 +162,7 @@ def _above_jaw(landmarks: Landmarks, size: int) -> Mask:
     return np.arange(size)[:, None] + 0.5 < line
 
 
-def _colour_cost(colour: NDArray[np.float32], sample: Mask) -> NDArray[np.float32]:
+def _colour_cost(colour: Float32Array, sample: BoolArray) -> Float32Array:
     """(S, S) minus the log-likelihood of each pixel's colour under a normal law fitted robustly to the sample."""
     if not sample.any():
         return np.full(sample.shape, _UNLIKELY, np.float32)

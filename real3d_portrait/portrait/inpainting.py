@@ -8,21 +8,19 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
+from real3d_portrait.arrays import BoolArray, Float32Array, UInt8Array
 from real3d_portrait.portrait.trimap import grown, loose_strands, shrunk
-
-Plane = NDArray[np.float32]  # (H, W)
 
 _SHAPES_SIZE = 128
 _BAND = 0.2
 
 
-def _resize(values: Plane, size: tuple[int, int], interpolation: int = cv2.INTER_LINEAR) -> Plane:
+def _resize(values: Float32Array, size: tuple[int, int], interpolation: int = cv2.INTER_LINEAR) -> Float32Array:
     return cv2.resize(values, size, interpolation=interpolation)
 
 
-def push_pull(image: Plane, weight: Plane) -> Plane:
+def push_pull(image: Float32Array, weight: Float32Array) -> Float32Array:
     """Smooth fill of (H, W, C) where `weight` (H, W) is 0, from what lies round it; kept where it is 1.
 
     Pixels are averaged down a pyramid by weight, gaps are filled on the way back up (Gortler et al. 1996).
@@ -44,7 +42,7 @@ def push_pull(image: Plane, weight: Plane) -> Plane:
     return filled
 
 
-def _large_shapes(image: NDArray[np.uint8], hole: NDArray[np.bool_], depth: Plane) -> Plane:
+def _large_shapes(image: UInt8Array, hole: BoolArray, depth: Float32Array) -> Float32Array:
     """The background without its texture (S, S, 3): blurred outside the hole and carried on into it.
 
     Near the rim edges run on (Telea 2004), deep inside it is all smooth.
@@ -63,7 +61,7 @@ def _large_shapes(image: NDArray[np.uint8], hole: NDArray[np.bool_], depth: Plan
     return _resize(cv2.GaussianBlur(filled, (0, 0), small_size[0] / 32), (size, size), cv2.INTER_CUBIC)
 
 
-def _mirrored_at_rim(hole: NDArray[np.bool_]) -> tuple[Plane, Plane]:
+def _mirrored_at_rim(hole: BoolArray) -> tuple[Float32Array, Float32Array]:
     """For each pixel of the hole the place (x, y) on the other side of the hole's rim, (S, S) each."""
     size = hole.shape[0]
     # A rough rim sends neighbours to far-apart places, so the mirror is a rounded outline round the hole; it
@@ -79,7 +77,7 @@ def _mirrored_at_rim(hole: NDArray[np.bool_]) -> tuple[Plane, Plane]:
     return grid_x + 2 * way[..., 0], grid_y + 2 * way[..., 1]
 
 
-def _grain(image: NDArray[np.uint8], known: NDArray[np.bool_], seed: int) -> Plane:
+def _grain(image: UInt8Array, known: BoolArray, seed: int) -> Float32Array:
     """Noise (S, S, 1) like the finest noise of the picture's known part, in grey values."""
     grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32)
     fine = grey - cv2.GaussianBlur(grey, (0, 0), 1.5)
@@ -92,7 +90,7 @@ def _grain(image: NDArray[np.uint8], known: NDArray[np.bool_], seed: int) -> Pla
     return (min(deviation, 4.0) / noise.std() * noise)[..., None]
 
 
-def background_plate(image: NDArray[np.uint8], alpha: Plane) -> NDArray[np.uint8]:
+def background_plate(image: UInt8Array, alpha: Float32Array) -> UInt8Array:
     """The square picture (S, S, 3) with the person filled in by what may lie behind.
 
     Args:
@@ -117,7 +115,7 @@ def background_plate(image: NDArray[np.uint8], alpha: Plane) -> NDArray[np.uint8
     return np.where(hole[..., None], np.clip(filled + 0.5, 0, 255).astype(np.uint8), image)
 
 
-def foreground_colours(image: NDArray[np.uint8], alpha: Plane) -> NDArray[np.uint8]:
+def foreground_colours(image: UInt8Array, alpha: Float32Array) -> UInt8Array:
     """The person's own colours (S, S, 3): the photo where alpha is 1, freed of the background at soft edges.
 
     Foreground and background are estimated together from coarse to fine, each pixel pulled to explain the
@@ -138,14 +136,16 @@ def foreground_colours(image: NDArray[np.uint8], alpha: Plane) -> NDArray[np.uin
     return np.where(alpha[..., None] >= 1, image, colours)
 
 
-def _neighbours(plane: Plane) -> tuple[Plane, Plane, Plane, Plane]:
+def _neighbours(plane: Float32Array) -> tuple[Float32Array, Float32Array, Float32Array, Float32Array]:
     """The planes (..., H, W) shifted by one pixel left, right, up, down, the border repeated."""
     pad = [(0, 0)] * (plane.ndim - 2) + [(1, 1), (1, 1)]
     p = np.pad(plane, pad, mode="edge")
     return p[..., 1:-1, :-2], p[..., 1:-1, 2:], p[..., :-2, 1:-1], p[..., 2:, 1:-1]
 
 
-def _agree(colours: Plane, alpha: Plane, front: Plane, back: Plane, rounds: int) -> tuple[Plane, Plane]:
+def _agree(
+    colours: Float32Array, alpha: Float32Array, front: Float32Array, back: Float32Array, rounds: int
+) -> tuple[Float32Array, Float32Array]:
     """Jacobi rounds of the 2 x 2 systems for foreground and background colours, (3, H, W) each."""
     ties = [5e-3 + 0.1 * np.abs(n - alpha) for n in _neighbours(alpha)]
     tie = sum(ties)

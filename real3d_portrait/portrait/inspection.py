@@ -10,8 +10,8 @@ from typing import Any, Literal
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
+from real3d_portrait.arrays import FloatArray, UInt8Array
 from real3d_portrait.errors import FaceIndexError, InputError, NoFaceError
 from real3d_portrait.face.topology import OVAL
 from real3d_portrait.face.tracking import FaceFinder
@@ -27,8 +27,6 @@ DARK = 92.0  # of 255, what the brightest twentieth of the face reaches; shine a
 BLURRED = -1.44  # log of fine over coarse contrast round eyes and mouth
 
 Code = Literal["photo", "small", "turned", "mouth_open", "dark", "blurred", "covered"]
-Pixels = NDArray[np.uint8]
-Mesh = NDArray[np.floating]  # (478, 3) pixels
 
 _THUMBNAIL, _PREVIEW = 160, 256
 _SHARPNESS_HEIGHT = 144  # face height in pixels at which contrast is compared
@@ -88,8 +86,8 @@ class Inspection:
     chosen: int
     crop: tuple[int, int, int]
     warnings: tuple[PhotoWarning, ...]
-    thumbnails: tuple[Pixels, ...]
-    preview: Pixels
+    thumbnails: tuple[UInt8Array, ...]
+    preview: UInt8Array
 
     @property
     def problem(self) -> str | None:
@@ -147,7 +145,7 @@ def inspect_photo(source: PhotoSource | Photo, face: int | None = None) -> Inspe
     )
 
 
-def face_warnings(image: Pixels, mesh: Mesh) -> tuple[PhotoWarning, ...]:
+def face_warnings(image: UInt8Array, mesh: FloatArray) -> tuple[PhotoWarning, ...]:
     """Faults of one face in a picture (H, W, 3)."""
     told = []
     tall, yaw = float(np.ptp(mesh[:, 1])), yaw_degrees(mesh)
@@ -171,13 +169,13 @@ def face_warnings(image: Pixels, mesh: Mesh) -> tuple[PhotoWarning, ...]:
     return (*told, *(PhotoWarning("covered", message) for message in judge.warnings(image, mesh)))
 
 
-def mouth_opening(mesh: Mesh) -> float:
+def mouth_opening(mesh: FloatArray) -> float:
     """Distance of the inner lips over the face's height."""
     gaps = [mesh[lower, 1] - mesh[upper, 1] for upper, lower in _LIPS]
     return float(np.mean(gaps) / np.ptp(mesh[:, 1]))
 
 
-def light_and_sharpness(image: Pixels, mesh: Mesh) -> tuple[float, float]:
+def light_and_sharpness(image: UInt8Array, mesh: FloatArray) -> tuple[float, float]:
     """Brightness 0..255 of the face's brightest twentieth, and the log of fine over coarse contrast at its features.
 
     Contrast is that of log brightness, so that light drops out, between differences of Gaussians of 0 to 0.7 and
@@ -210,7 +208,7 @@ def light_and_sharpness(image: Pixels, mesh: Mesh) -> tuple[float, float]:
     return light, 0.5 * float(np.log(energies[0] / energies[1]))
 
 
-def _seen(mesh: Mesh) -> FaceSeen:
+def _seen(mesh: FloatArray) -> FaceSeen:
     (left, top), (right, bottom) = mesh[:, :2].min(0), mesh[:, :2].max(0)
     problem = None
     try:
@@ -221,7 +219,7 @@ def _seen(mesh: Mesh) -> FaceSeen:
     return FaceSeen(box, int(bottom - top), round(yaw_degrees(mesh), 1), problem)
 
 
-def _thumbnail(image: Pixels, mesh: Mesh) -> Pixels:
+def _thumbnail(image: UInt8Array, mesh: FloatArray) -> UInt8Array:
     low, high = mesh[:, :2].min(0), mesh[:, :2].max(0)
     side = max(8, min(round(1.6 * float(high[1] - low[1])), *image.shape[:2]))
     left, top = np.clip(np.rint((low + high) / 2 - side / 2), 0, np.array(image.shape[1::-1]) - side).astype(int)

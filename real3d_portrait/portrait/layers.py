@@ -10,12 +10,9 @@ from enum import IntEnum
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt
 
-Image = NDArray[np.uint8]  # (S, S, 3) RGB
-Classes = NDArray[np.uint8]  # (S, S) values of PersonClass
-Mask = NDArray[np.bool_]  # (S, S)
+from real3d_portrait.arrays import BoolArray, UInt8Array
 
 
 class PersonClass(IntEnum):
@@ -42,17 +39,17 @@ _SHADE = 0.98  # per row upwards
 _BACKGROUND_MARGIN = 10.0
 
 
-def keep_classes(image: Image, classes: Classes, kept: tuple[int, ...]) -> Image:
+def keep_classes(image: UInt8Array, classes: UInt8Array, kept: tuple[int, ...]) -> UInt8Array:
     """The picture with all pixels of other classes black."""
     return np.where(np.isin(classes, kept)[..., None], image, 0).astype(np.uint8)
 
 
-def head_layer(image: Image, classes: Classes) -> Image:
+def head_layer(image: UInt8Array, classes: UInt8Array) -> UInt8Array:
     """(S, S, 3) hair, face and what is worn on it; black elsewhere."""
     return keep_classes(image, classes, HEAD)
 
 
-def torso_layer(image: Image, classes: Classes) -> tuple[Image, Mask]:
+def torso_layer(image: UInt8Array, classes: UInt8Array) -> tuple[UInt8Array, BoolArray]:
     """Neck and clothes, continued upwards behind the head; black elsewhere. Also where it is known."""
     head = np.isin(classes, HEAD)
     clothes = classes == PersonClass.CLOTHES
@@ -68,7 +65,7 @@ def torso_layer(image: Image, classes: Classes) -> tuple[Image, Mask]:
     return out, known
 
 
-def background_layer(image: Image, classes: Classes) -> Image:
+def background_layer(image: UInt8Array, classes: UInt8Array) -> UInt8Array:
     """The photo with the person, and a margin round the person, filled by the nearest colour of the rest.
 
     Without any background far enough from the person it is the mean of the photo's border.
@@ -82,13 +79,13 @@ def background_layer(image: Image, classes: Classes) -> Image:
     return image[rows, columns]
 
 
-def _grown_vertically(mask: Mask) -> Mask:
+def _grown_vertically(mask: BoolArray) -> BoolArray:
     kernel = np.zeros((3, 3), np.uint8)
     kernel[:, 1] = 1
     return cv2.dilate(mask.astype(np.uint8), kernel, iterations=_NECK_GROWTH).astype(bool)
 
 
-def _continue_upwards(image: Image, part: Mask, head: Mask, rows: int, offset: int) -> Mask:
+def _continue_upwards(image: UInt8Array, part: BoolArray, head: BoolArray, rows: int, offset: int) -> BoolArray:
     """Fills columns of `image` from where `part` touches the head above it; returns what was filled.
 
     Each column takes the colour `offset` rows under the part's uppermost pixel, or that of its lowest pixel where it

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
+from real3d_portrait.arrays import BoolArray, Float32Array, UInt8Array
 from real3d_portrait.portrait.segmentation import person_probability
-from real3d_portrait.portrait.trimap import Mask, Plane, face_region, grown, main_part, trimap, with_crown
+from real3d_portrait.portrait.trimap import face_region, grown, main_part, trimap, with_crown
 
 _CHIN = 152
 
@@ -30,7 +30,7 @@ _LAPLACIAN_DIAGONAL = 4.0
 _SNAP = 0.04
 
 
-def _local_colours(image: Plane, where: Mask, reach: float) -> tuple[Plane, Plane]:
+def _local_colours(image: Float32Array, where: BoolArray, reach: float) -> tuple[Float32Array, Float32Array]:
     """Mean (H, W, 3) and covariance (H, W, 6: rr, rg, rb, gg, gb, bb) of the nearest colours of a region.
 
     Gaussians of doubling width are stacked with falling weight, so that near samples win where there are any.
@@ -54,7 +54,9 @@ def _local_colours(image: Plane, where: Mask, reach: float) -> tuple[Plane, Plan
     return mean, total[..., 3:9] - np.stack([r * r, r * g, r * b, g * g, g * b, b * b], axis=-1)
 
 
-def _mixture_estimate(image: Plane, probability: Plane, inside: Mask, outside: Mask) -> tuple[Plane, Plane]:
+def _mixture_estimate(
+    image: Float32Array, probability: Float32Array, inside: BoolArray, outside: BoolArray
+) -> tuple[Float32Array, Float32Array]:
     """Expectation and variance (N,) of alpha for each of the N undecided pixels, from colours alone."""
     size = image.shape[0]
     reach = 8 * size / 512
@@ -88,7 +90,7 @@ class _MattingLaplacian:
     every pixel is off the fits of the windows that hold it. Planes are kept apart, which box filters like.
     """
 
-    def __init__(self, image: Plane) -> None:
+    def __init__(self, image: Float32Array) -> None:
         self._image = [np.ascontiguousarray(plane) for plane in np.moveaxis(image, -1, 0)]
         self._count = _box_sum(np.ones(image.shape[:2], np.float32))
         self._share = 1 / self._count
@@ -104,7 +106,7 @@ class _MattingLaplacian:
         determinant = np.maximum(determinant, ridge**3)
         self._inverse = [c / determinant for c in cofactors]
 
-    def __call__(self, alpha: Plane) -> Plane:
+    def __call__(self, alpha: Float32Array) -> Float32Array:
         mean = _box_sum(alpha) * self._share
         x, y, z = (
             _box_sum(plane * alpha) * self._share - m * mean for plane, m in zip(self._image, self._mean, strict=True)
@@ -119,18 +121,22 @@ class _MattingLaplacian:
         return result
 
 
-def _box_sum(values: Plane) -> Plane:
+def _box_sum(values: Float32Array) -> Float32Array:
     return cv2.boxFilter(values, -1, (3, 3), normalize=False, borderType=cv2.BORDER_CONSTANT)
 
 
-def _cofactors(rr: Plane, rg: Plane, rb: Plane, gg: Plane, gb: Plane, bb: Plane) -> tuple[list[Plane], Plane]:
+def _cofactors(
+    rr: Float32Array, rg: Float32Array, rb: Float32Array, gg: Float32Array, gb: Float32Array, bb: Float32Array
+) -> tuple[list[Float32Array], Float32Array]:
     """Cofactors (same order) and determinant of symmetric 3 x 3 matrices."""
     first = [gg * bb - gb * gb, rb * gb - rg * bb, rg * gb - rb * gg]
     rest = [rr * bb - rb * rb, rg * rb - rr * gb, rr * gg - rg * rg]
     return first + rest, rr * first[0] + rg * first[1] + rb * first[2]
 
 
-def _solve(image: Plane, start: Plane, target: Plane, weight: Plane, steps: int) -> Plane:
+def _solve(
+    image: Float32Array, start: Float32Array, target: Float32Array, weight: Float32Array, steps: int
+) -> Float32Array:
     """Conjugate gradients on (L + W) alpha = W target, preconditioned by the diagonal."""
     laplacian = _MattingLaplacian(image)
     scale = 1 / (_LAPLACIAN_DIAGONAL + weight)
@@ -149,7 +155,7 @@ def _solve(image: Plane, start: Plane, target: Plane, weight: Plane, steps: int)
     return alpha
 
 
-def _solve_coarse_to_fine(image: Plane, target: Plane, weight: Plane) -> Plane:
+def _solve_coarse_to_fine(image: Float32Array, target: Float32Array, weight: Float32Array) -> Float32Array:
     """`_solve` started from the solution at half size, which carries alpha further than few fine steps."""
     size = target.shape[0]
     half = (size // 2, size // 2)
@@ -161,7 +167,7 @@ def _solve_coarse_to_fine(image: Plane, target: Plane, weight: Plane) -> Plane:
     return _solve(image, start, target, weight, 12)
 
 
-def portrait_matte(image: NDArray[np.uint8], landmarks: NDArray[np.float32]) -> Plane:
+def portrait_matte(image: UInt8Array, landmarks: Float32Array) -> Float32Array:
     """Alpha (S, S) float32 of the person in a square RGB picture (S, S, 3) with `landmarks` (478, 3)."""
     probability = with_crown(person_probability(image), landmarks)
     face = face_region(landmarks, image.shape[0])
@@ -169,7 +175,7 @@ def portrait_matte(image: NDArray[np.uint8], landmarks: NDArray[np.float32]) -> 
     return alpha_matte(image, probability, inside, outside)
 
 
-def alpha_matte(image: NDArray[np.uint8], probability: Plane, inside: Mask, outside: Mask) -> Plane:
+def alpha_matte(image: UInt8Array, probability: Float32Array, inside: BoolArray, outside: BoolArray) -> Float32Array:
     """Refined alpha (S, S) float32 in 0..1, exactly 1 on `inside` and exactly 0 on `outside`."""
     colours = image.astype(np.float32) / 255
     unknown = ~(inside | outside)

@@ -12,10 +12,9 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
-Array = NDArray[np.float32]
+from real3d_portrait.arrays import Float32Array, FloatArray, UInt8Array
 
 PARTS = ("mouth", "left_eye", "right_eye")  # left and right as the viewer sees them
 N_FEATURES = 15 * 36 + 2 * 24 * 3
@@ -32,15 +31,15 @@ _BARE_SKIN = (205, 425, 50, 280, 9, 151, 108, 337, 101, 330, 6, 197)  # cheeks, 
 class OcclusionJudge:
     """Weights (F,) and bias on standardised features; a score above 0 means covered."""
 
-    mouth: Array  # (F + 1,) the bias last
-    eye: Array  # (F + 1,)
+    mouth: Float32Array  # (F + 1,) the bias last
+    eye: Float32Array  # (F + 1,)
 
     @classmethod
     def load(cls, path: Path) -> OcclusionJudge:
         tensors = load_file(path)
         return cls(tensors["mouth"].astype(np.float32), tensors["eye"].astype(np.float32))
 
-    def scores(self, image: NDArray[np.uint8], landmarks: NDArray[np.floating]) -> dict[str, float]:
+    def scores(self, image: UInt8Array, landmarks: FloatArray) -> dict[str, float]:
         """One score a part of `PARTS` for a picture (H, W, 3) and its mesh (478, 3) in pixels."""
         found = patch_features(image, landmarks)
         return {
@@ -48,7 +47,7 @@ class OcclusionJudge:
             for part, weights in zip(PARTS, (self.mouth, self.eye, self.eye), strict=True)
         }
 
-    def warnings(self, image: NDArray[np.uint8], landmarks: NDArray[np.floating]) -> tuple[str, ...]:
+    def warnings(self, image: UInt8Array, landmarks: FloatArray) -> tuple[str, ...]:
         """What to tell the photo's owner, one sentence each; empty where mouth and eyes are free."""
         scores = self.scores(image, landmarks)
         told = []
@@ -59,7 +58,7 @@ class OcclusionJudge:
         return tuple(told)
 
 
-def patch_features(image: NDArray[np.uint8], landmarks: NDArray[np.floating]) -> dict[str, Array]:
+def patch_features(image: UInt8Array, landmarks: FloatArray) -> dict[str, Float32Array]:
     """Features (F,) of each part of `PARTS`: oriented gradients, and colour against the bare skin."""
     points = landmarks[:, :2]
     scale = min(1.0, _FACE_HEIGHT / max(float(np.ptp(points[:, 1])), 1.0))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
+from real3d_portrait.arrays import Float32Array, UInt8Array
 from real3d_portrait.portrait.crop import resize_square
 from real3d_portrait.portrait.portrait import Portrait
 
@@ -18,7 +18,7 @@ class PasteBack:
     smoothly at the crop's border, where it cuts the person.
     """
 
-    def __init__(self, portrait: Portrait, plate: NDArray[np.uint8] | None = None, feather: float = 0.05) -> None:
+    def __init__(self, portrait: Portrait, plate: UInt8Array | None = None, feather: float = 0.05) -> None:
         """
         Args:
             plate: (P, P, 3) the crop without the person, for frames with alpha.
@@ -35,10 +35,10 @@ class PasteBack:
         self._behind = place if plate is None else self._uncovered(place, plate, portrait.image)
         self._rest = _mixed(place, self._behind, self._weight)
 
-    def _place(self, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    def _place(self, picture: UInt8Array) -> UInt8Array:
         return picture[self._top : self._top + self._side, self._left : self._left + self._side]
 
-    def _ramp(self, feather: float, start: int, length: int) -> NDArray[np.float32]:
+    def _ramp(self, feather: float, start: int, length: int) -> Float32Array:
         """Weight of the crop along one axis: rises from its border, except where the photo ends there too."""
         position = (np.arange(self._side) + 0.5) / max(1.0, feather * self._side)
         before = position if start > 0 else np.ones(self._side)
@@ -46,16 +46,14 @@ class PasteBack:
         x = np.clip(np.minimum(before, after), 0, 1)
         return (x * x * (3 - 2 * x)).astype(np.float32)
 
-    def _uncovered(
-        self, place: NDArray[np.uint8], plate: NDArray[np.uint8], image: NDArray[np.uint8]
-    ) -> NDArray[np.uint8]:
+    def _uncovered(self, place: UInt8Array, plate: UInt8Array, image: UInt8Array) -> UInt8Array:
         """The photo's crop with the plate where it differs from the photo, which is where the person stands."""
         filled = (plate != resize_square(image, len(plate))).any(-1).astype(np.float32)
         filled = cv2.GaussianBlur(cv2.dilate(filled, np.ones((7, 7), np.uint8)), (7, 7), 0)
         share = cv2.resize(filled, (self._side, self._side), interpolation=cv2.INTER_LINEAR)
         return _mixed(place, resize_square(plate, self._side), share)
 
-    def __call__(self, frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    def __call__(self, frame: UInt8Array) -> UInt8Array:
         """The photo (H, W, 3) with a rendered frame, (S, S, 4) straight alpha or (S, S, 3), in its place."""
         out = self._source.copy()
         colour = resize_square(np.ascontiguousarray(frame[..., :3]), self._side)
@@ -70,6 +68,6 @@ class PasteBack:
         return out
 
 
-def _mixed(below: NDArray[np.uint8], above: NDArray[np.uint8], share: NDArray[np.float32]) -> NDArray[np.uint8]:
+def _mixed(below: UInt8Array, above: UInt8Array, share: Float32Array) -> UInt8Array:
     """(H, W, 3) from below at share (H, W) 0, which is exact, to above at 1."""
     return np.rint(below + share[..., None] * (above.astype(np.float32) - below)).astype(np.uint8)

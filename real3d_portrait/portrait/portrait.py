@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
+from real3d_portrait.arrays import Float64Array, UInt8Array
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,9 +18,9 @@ class Portrait:
         warnings: what the photo's owner should know, one sentence each.
     """
 
-    image: NDArray[np.uint8]
-    crop_to_source: NDArray[np.float64]
-    source: NDArray[np.uint8]
+    image: UInt8Array
+    crop_to_source: Float64Array
+    source: UInt8Array
     warnings: tuple[str, ...] = ()
 
     @property

@@ -10,11 +10,9 @@ from collections.abc import Callable
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
+from real3d_portrait.arrays import Float32Array, UInt8Array
 from real3d_portrait.face.tracking import SelfClosing
-
-Plane = NDArray[np.float32]  # (H, W)
 
 _NET_SIZE = 256
 _GAMMAS = (1.0, 0.7, 1.4)
@@ -23,28 +21,28 @@ _WINDOW = 0.72
 _MARGIN = 0.19
 
 
-def _log_odds(probability: Plane) -> Plane:
+def _log_odds(probability: Float32Array) -> Float32Array:
     p = np.clip(probability, 1e-3, 1 - 1e-3)
     return np.log(p / (1 - p)).astype(np.float32)
 
 
-def _relit(image: NDArray[np.uint8], gamma: float) -> NDArray[np.uint8]:
+def _relit(image: UInt8Array, gamma: float) -> UInt8Array:
     table = np.rint(255 * (np.arange(256) / 255) ** gamma).astype(np.uint8)
     return cv2.LUT(image, table)
 
 
-def _taper(side: int) -> Plane:
+def _taper(side: int) -> Float32Array:
     """Weights (side, side) that fall to the window's border, so that windows join without a step."""
     ramp = np.minimum(np.arange(1, side + 1), np.arange(side, 0, -1)).astype(np.float32)
     ramp = np.minimum(ramp, 0.2 * side)
     return np.outer(ramp, ramp)
 
 
-def _full_views(image: NDArray[np.uint8], ask: Callable[[NDArray[np.uint8]], Plane]) -> Plane:
+def _full_views(image: UInt8Array, ask: Callable[[UInt8Array], Float32Array]) -> Float32Array:
     return np.mean([ask(_relit(image, gamma)) for gamma in _GAMMAS], axis=0)
 
 
-def _enlarged_views(image: NDArray[np.uint8], ask: Callable[[NDArray[np.uint8]], Plane]) -> Plane:
+def _enlarged_views(image: UInt8Array, ask: Callable[[UInt8Array], Float32Array]) -> Float32Array:
     size = image.shape[0]
     side = round(_WINDOW * size)
     weight = _taper(side)
@@ -57,13 +55,13 @@ def _enlarged_views(image: NDArray[np.uint8], ask: Callable[[NDArray[np.uint8]],
     return total / weights
 
 
-def _reduced_view(image: NDArray[np.uint8], ask: Callable[[NDArray[np.uint8]], Plane]) -> Plane:
+def _reduced_view(image: UInt8Array, ask: Callable[[UInt8Array], Float32Array]) -> Float32Array:
     margin = round(_MARGIN * image.shape[0])
     wide = cv2.copyMakeBorder(image, margin, margin, margin, margin, cv2.BORDER_REPLICATE)
     return ask(wide)[margin:-margin, margin:-margin]
 
 
-def person_probability(image: NDArray[np.uint8]) -> Plane:
+def person_probability(image: UInt8Array) -> Float32Array:
     """Probability (S, S) float32 in 0..1 that a pixel of a square RGB picture (S, S, 3) shows a person.
 
     About 0.15 s on one core whatever the size; the network itself never sees more than 512² pixels.
@@ -75,7 +73,7 @@ def person_probability(image: NDArray[np.uint8]) -> Plane:
     small = cv2.resize(image, (working, working), interpolation=cv2.INTER_AREA)
     with mp.solutions.selfie_segmentation.SelfieSegmentation(model_selection=0) as net:
 
-        def ask(view: NDArray[np.uint8]) -> Plane:
+        def ask(view: UInt8Array) -> Float32Array:
             shrunk = cv2.resize(view, (_NET_SIZE, _NET_SIZE), interpolation=cv2.INTER_AREA)
             plain = _log_odds(net.process(shrunk).segmentation_mask)
             mirrored = _log_odds(net.process(np.ascontiguousarray(shrunk[:, ::-1])).segmentation_mask)
@@ -102,7 +100,7 @@ class FrameSegmenter(SelfClosing):
     def close(self) -> None:
         self._net.close()
 
-    def probability(self, frame: NDArray[np.uint8]) -> Plane:
+    def probability(self, frame: UInt8Array) -> Float32Array:
         """(H, W, 3) RGB of any shape → (H, W) in 0..1."""
         small = cv2.resize(frame, (_NET_SIZE, _NET_SIZE), interpolation=cv2.INTER_AREA)
         odds = _log_odds(self._net.process(small).segmentation_mask)

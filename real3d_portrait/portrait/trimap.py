@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-Mask = NDArray[np.bool_]  # (H, W)
-Plane = NDArray[np.float32]  # (H, W)
+from real3d_portrait.arrays import BoolArray, Float32Array, UInt8Array
 
 _CROWN_LOG_ODDS = 2.0
 _STRAND_CONTRAST = 14  # grey values
@@ -19,24 +17,24 @@ _STRAND_DENSITY = 2.5
 _CALM_DEVIATION = 16  # grey values
 
 
-def shrunk(region: Mask, radius: float) -> Mask:
+def shrunk(region: BoolArray, radius: float) -> BoolArray:
     """`region` (H, W) without a rim of `radius` pixels; the picture's border is no rim."""
     return cv2.distanceTransform(region.astype(np.uint8), cv2.DIST_L2, 5) > radius
 
 
-def grown(region: Mask, radius: float) -> Mask:
+def grown(region: BoolArray, radius: float) -> BoolArray:
     """`region` (H, W) and all within `radius` pixels of it."""
     return ~shrunk(~region, radius)
 
 
-def main_part(person: Mask, seed: Mask) -> Mask:
+def main_part(person: BoolArray, seed: BoolArray) -> BoolArray:
     """The connected parts of `person` that touch the face; everything where the face touches none."""
     _, labels = cv2.connectedComponents(person.astype(np.uint8), connectivity=4)
     wanted = np.unique(labels[seed & person])
     return np.isin(labels, wanted[wanted > 0]) if wanted.any() else person
 
 
-def _without_pinholes(person: Mask, largest: float) -> Mask:
+def _without_pinholes(person: BoolArray, largest: float) -> BoolArray:
     """Fills enclosed background of fewer than `largest` pixels."""
     _, labels, stats, _ = cv2.connectedComponentsWithStats((~person).astype(np.uint8), connectivity=4)
     small = stats[:, cv2.CC_STAT_AREA] < largest
@@ -44,7 +42,7 @@ def _without_pinholes(person: Mask, largest: float) -> Mask:
     return person | small[labels]
 
 
-def with_crown(probability: Plane, landmarks: NDArray[np.float32]) -> Plane:
+def with_crown(probability: Float32Array, landmarks: Float32Array) -> Float32Array:
     """Raises doubtful probabilities (S, S) over the forehead, where hair or a hat must be."""
     low, high = landmarks[:, :2].min(axis=0), landmarks[:, :2].max(axis=0)
     face_height = high[1] - low[1]
@@ -55,13 +53,13 @@ def with_crown(probability: Plane, landmarks: NDArray[np.float32]) -> Plane:
     return (gain * probability / (1 + (gain - 1) * probability)).astype(np.float32)
 
 
-def face_region(landmarks: NDArray[np.float32], size: int) -> Mask:
+def face_region(landmarks: Float32Array, size: int) -> BoolArray:
     """Inside of the mesh's convex hull, (S, S), for landmarks (478, 3) in pixels of that picture."""
     hull = cv2.convexHull(np.rint(landmarks[:, :2]).astype(np.int32))
     return cv2.fillConvexPoly(np.zeros((size, size), np.uint8), hull, 1).astype(bool)
 
 
-def loose_strands(image: NDArray[np.uint8], band: Mask, reach: float) -> Mask:
+def loose_strands(image: UInt8Array, band: BoolArray, reach: float) -> BoolArray:
     """Thin lines (S, S) that start in `band` and lie before a calm background: hair that stands off.
 
     Args:
@@ -85,7 +83,7 @@ def loose_strands(image: NDArray[np.uint8], band: Mask, reach: float) -> Mask:
     return main_part(joined | band, band) & joined
 
 
-def trimap(image: NDArray[np.uint8], probability: Plane, face: Mask, chin_y: float) -> tuple[Mask, Mask]:
+def trimap(image: UInt8Array, probability: Float32Array, face: BoolArray, chin_y: float) -> tuple[BoolArray, BoolArray]:
     """Sure person and sure background, (S, S) bool each; what is in neither is left to the colours.
 
     Args:

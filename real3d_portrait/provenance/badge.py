@@ -5,15 +5,16 @@ from __future__ import annotations
 from functools import lru_cache
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
+
+from real3d_portrait.arrays import Float32Array, UInt8Array
 
 _HEIGHT = 1 / 18  # of the frame's shorter side: readable on a phone, clear of the face
 _LEAST = 14  # pixels
 _OPACITY = 0.6
 
 
-def add_badge(frame: NDArray[np.uint8], text: str = "AI-generated") -> NDArray[np.uint8]:
+def add_badge(frame: UInt8Array, text: str = "AI-generated") -> UInt8Array:
     """The frame with a small dark label at its lower left corner; the same pixels in every frame.
 
     Args:
@@ -40,7 +41,7 @@ def add_badge(frame: NDArray[np.uint8], text: str = "AI-generated") -> NDArray[n
 
 
 @lru_cache(maxsize=8)
-def _label(text: str, height: int) -> NDArray[np.float32]:
+def _label(text: str, height: int) -> Float32Array:
     """(h, w, 4): colour 0..255 and opacity 0..1 of white text on a rounded dark ground."""
     font = ImageFont.load_default(height * 0.6)
     pad = height * 0.3

@@ -25,12 +25,7 @@ from real3d_portrait.er_nerf.rendering.model import ErNerf
 from real3d_portrait.er_nerf.training import ear, torso_lesson
 from real3d_portrait.er_nerf.training.evaluate import evaluate, psnr
 from real3d_portrait.er_nerf.training.settings import TrainingSettings, short_settings
-from real3d_portrait.er_nerf.training.trainer import (
-    STATE_FILE,
-    Progress,
-    Trainer,
-    TrainingStateError,
-)
+from real3d_portrait.er_nerf.training.trainer import STATE_FILE, Progress, Trainer, TrainingStateError
 from tests.er_nerf.synthetic_head import CHANNELS, SIZE, small_config, synthetic_data
 
 

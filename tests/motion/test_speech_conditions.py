@@ -9,12 +9,7 @@ import torch
 from real3d_portrait.models.full.audio_to_motion import AudioToMotion, AudioToMotionConfig
 from real3d_portrait.models.full.speech_motion import predict_expression
 from real3d_portrait.motion.hubert import feature_frames
-from real3d_portrait.motion.speech_conditions import (
-    match_length,
-    padded_speech,
-    speech_conditions,
-    stft_frames,
-)
+from real3d_portrait.motion.speech_conditions import match_length, padded_speech, speech_conditions, stft_frames
 from tests.motion.test_praat_pitch import tone
 
 WIDTH = 12

@@ -9,12 +9,7 @@ from real3d_portrait.models.full.decoder import PointDecoder
 from real3d_portrait.models.full.plane_sampling import sample_planes
 from real3d_portrait.models.full.rays import box_interval, camera_rays, coarse_depths, fine_depths
 from real3d_portrait.models.full.released_plane_names import DECODER
-from real3d_portrait.models.full.volume_renderer import (
-    Rendered,
-    SampleNoise,
-    VolumeRenderer,
-    ray_weights,
-)
+from real3d_portrait.models.full.volume_renderer import Rendered, SampleNoise, VolumeRenderer, ray_weights
 from tests.parity.parity_fixtures import fixture, needs_fixtures
 from tests.parity.released_modules import filled_module
 

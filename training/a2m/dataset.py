@@ -8,20 +8,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
+from real3d_portrait.arrays import Float32Array, Float64Array, FloatArray
 from real3d_portrait.face.face_model import FaceModel
 from real3d_portrait.motion.audio_features import FRAMES_PER_MOTION_FRAME, N_FEATURES, N_MELS
 from real3d_portrait.motion.lids import lid_direction, without_blinks
 from real3d_portrait.motion.neutral import LIP_PAIRS, neutral_expression
 from real3d_portrait.motion.resample import resample
 from real3d_portrait.motion.smoothing import smooth_expression
+from real3d_portrait.timing import FPS
 from training.split import heldout_identities
 
 log = logging.getLogger(__name__)
-Array = NDArray[np.float32]
 
-FPS = 25
 _FLOOR = -3.0  # of the level features: digital silence
 
 
@@ -30,16 +29,16 @@ class Clip:
     name: str
     identity: str
     heldout: bool
-    expression: Array  # (T, E) as fitted
-    opening: Array  # (T,) inner lip gap over face height, from the tracked landmarks
-    features: list[Array]  # a copy of the sound each, (4 T_k, F)
-    rates: Array  # (K,)
+    expression: Float32Array  # (T, E) as fitted
+    opening: Float32Array  # (T,) inner lip gap over face height, from the tracked landmarks
+    features: list[Float32Array]  # a copy of the sound each, (4 T_k, F)
+    rates: Float32Array  # (K,)
     lag: int = 0  # frames by which the lips come after the sound
     trust: float = 1.0  # weight in training, from how well lips and sound agree
-    targets: list[Array] = field(default_factory=list)  # (T_k, E) a copy each
+    targets: list[Float32Array] = field(default_factory=list)  # (T_k, E) a copy each
 
 
-def tracked_opening(points: NDArray[np.floating]) -> Array:
+def tracked_opening(points: FloatArray) -> Float32Array:
     """(T, 478, 3) landmarks with NaN gaps -> inner lip gap over face height."""
     gap = np.mean([np.linalg.norm(points[:, a] - points[:, b], axis=-1) for a, b in LIP_PAIRS], 0)
     ratio = gap / np.linalg.norm(points[:, 10] - points[:, 152], axis=-1)
@@ -47,7 +46,7 @@ def tracked_opening(points: NDArray[np.floating]) -> Array:
     return np.interp(np.arange(len(ratio)), known, ratio[known]).astype(np.float32)
 
 
-def opening_of(model: FaceModel, expression: NDArray[np.floating]) -> Array:
+def opening_of(model: FaceModel, expression: FloatArray) -> Float32Array:
     """The same measure on the mean face under (T, E) expression."""
     return tracked_opening(model.mean + np.tensordot(expression, model.expression, 1))
 
@@ -80,7 +79,7 @@ def load_clips(data: Path, work: Path) -> list[Clip]:
     return clips
 
 
-def windows(features: Array, bands: int, reach: int) -> Array:
+def windows(features: Float32Array, bands: int, reach: int) -> Float32Array:
     """(4 T, F) -> (T, (2 reach + 1) bands): log-mel as a ridge regression sees it, `reach` motion frames a
     side."""
     frames = features[:, :N_MELS].reshape(-1, FRAMES_PER_MOTION_FRAME, bands, N_MELS // bands).mean((1, 3))
@@ -105,11 +104,11 @@ class Ridge:
         z = (x - self.mean) / self.scale
         self.weights = np.linalg.solve(z.T @ z + penalty * len(z) * np.eye(z.shape[1]), z.T @ y)
 
-    def __call__(self, features: Array) -> NDArray[np.float64]:
+    def __call__(self, features: Float32Array) -> Float64Array:
         return (windows(features, **self.view) - self.mean) / self.scale @ self.weights
 
 
-def lag_curve(heard: NDArray[np.floating], seen: NDArray[np.floating], reach: int) -> NDArray[np.float64]:
+def lag_curve(heard: FloatArray, seen: FloatArray, reach: int) -> Float64Array:
     """Correlation of what the sound predicts with what is seen `lag` frames later, for lag in
     -reach…reach."""
     frames = min(len(heard), len(seen))
@@ -141,7 +140,7 @@ def judge_sync(clips: list[Clip], folds: int = 5, reach: int = 3) -> None:
             clip.trust = float(np.clip((agreement - 0.1) / 0.3, 0, 1)) if agreement > curve.max() - 0.35 else 0.0
 
 
-def make_targets(clips: list[Clip], model: FaceModel, blink: Array) -> None:
+def make_targets(clips: list[Clip], model: FaceModel, blink: Float32Array) -> None:
     """Smoothed expression about each person's neutral, without blinks and gaze, stretched to each copy of
     the sound and moved by the lag."""
     for clip in clips:
@@ -157,15 +156,15 @@ def make_targets(clips: list[Clip], model: FaceModel, blink: Array) -> None:
 
 @dataclass(frozen=True)
 class Batch:
-    features: Array  # (B, 4 T, F)
-    expression: Array  # (B, T, E)
-    weight: Array  # (B, T)
+    features: Float32Array  # (B, 4 T, F)
+    expression: Float32Array  # (B, T, E)
+    weight: Float32Array  # (B, T)
 
 
 class Sampler:
     """Random windows of random copies; what a short clip leaves empty is silence with the face at rest."""
 
-    def __init__(self, clips: list[Clip], rest: Array, frames: int, seed: int):
+    def __init__(self, clips: list[Clip], rest: Float32Array, frames: int, seed: int):
         self.rest = rest
         self.clips = [clip for clip in clips if clip.trust > 0 and not clip.heldout]
         self.frames = frames
@@ -173,7 +172,7 @@ class Sampler:
         share = np.array([min(len(clip.opening), 400) for clip in self.clips], float)
         self.share = share / share.sum()
 
-    def _silence(self, features: Array) -> Array:
+    def _silence(self, features: Float32Array) -> Float32Array:
         """(F,) what this recording sounds like when nobody speaks, or digital silence."""
         quiet = np.full(N_FEATURES, _FLOOR, np.float32)
         quiet[N_MELS + 1 :] = 0
@@ -182,7 +181,7 @@ class Sampler:
             quiet = features[energy <= np.quantile(energy, 0.1)].mean(0)
         return quiet
 
-    def _window(self) -> tuple[Array, Array, Array]:
+    def _window(self) -> tuple[Float32Array, Float32Array, Float32Array]:
         rng, clip = self.rng, self.clips[self.rng.choice(len(self.clips), p=self.share)]
         copy = 0 if rng.random() < 0.2 else rng.integers(len(clip.rates))
         features, target = clip.features[copy], clip.targets[copy]
@@ -203,7 +202,7 @@ class Sampler:
         weight[max(0, lead - 5) : lead] = weight[lead + length : lead + length + 6] = 0
         return self._disguise(sound), expression, weight
 
-    def _disguise(self, sound: Array) -> Array:
+    def _disguise(self, sound: Float32Array) -> Float32Array:
         """Another level and colour, a band gone (SpecAugment, Park et al. 2019), pitch unknown."""
         rng = self.rng
         bands = sound[:, :N_MELS]

@@ -17,23 +17,21 @@ from zlib import crc32
 
 import librosa
 import numpy as np
-from numpy.typing import NDArray
 from scipy.signal import fftconvolve, resample
 
+from real3d_portrait.arrays import Float32Array
 from real3d_portrait.media.audio import read_audio
 from real3d_portrait.motion.audio_features import SAMPLE_RATE, audio_features
-
-Samples = NDArray[np.float32]
 
 COPIES = 10
 
 
-def change_speed(samples: Samples, rate: float) -> Samples:
+def change_speed(samples: Float32Array, rate: float) -> Float32Array:
     """Faster and higher by `rate`, formants included: another vocal tract."""
     return resample(samples, round(len(samples) / rate)).astype(np.float32)
 
 
-def equalise(samples: Samples, rng: np.random.Generator) -> Samples:
+def equalise(samples: Float32Array, rng: np.random.Generator) -> Float32Array:
     """Another microphone: a random smooth frequency response of ±10 dB, sometimes cut off above 3.4 kHz."""
     spectrum = np.fft.rfft(samples)
     octave = np.linspace(0, 1, len(spectrum)) ** 0.4
@@ -43,7 +41,7 @@ def equalise(samples: Samples, rng: np.random.Generator) -> Samples:
     return np.fft.irfft(spectrum * 10 ** (decibel / 20), len(samples)).astype(np.float32)
 
 
-def reverberate(samples: Samples, rng: np.random.Generator) -> Samples:
+def reverberate(samples: Float32Array, rng: np.random.Generator) -> Float32Array:
     """A room: exponentially decaying noise after the direct sound."""
     seconds = rng.uniform(0.1, 0.6)
     time = np.arange(round(seconds * SAMPLE_RATE)) / SAMPLE_RATE
@@ -53,7 +51,7 @@ def reverberate(samples: Samples, rng: np.random.Generator) -> Samples:
     return fftconvolve(samples, tail)[: len(samples)].astype(np.float32)
 
 
-def add_noise(samples: Samples, rng: np.random.Generator) -> Samples:
+def add_noise(samples: Float32Array, rng: np.random.Generator) -> Float32Array:
     """Noise of a random colour, 8 to 40 dB under the speech."""
     spectrum = np.fft.rfft(rng.normal(0, 1, len(samples)))
     noise = np.fft.irfft(spectrum / np.arange(1, len(spectrum) + 1) ** rng.uniform(0, 1), len(samples))
@@ -61,7 +59,7 @@ def add_noise(samples: Samples, rng: np.random.Generator) -> Samples:
     return (samples + noise * ratio * samples.std() / max(noise.std(), 1e-9)).astype(np.float32)
 
 
-def altered(samples: Samples, rng: np.random.Generator) -> tuple[Samples, float]:
+def altered(samples: Float32Array, rng: np.random.Generator) -> tuple[Float32Array, float]:
     """One altered copy and its rate."""
     rate = 1.0
     if rng.random() < 0.8:
@@ -77,7 +75,7 @@ def altered(samples: Samples, rng: np.random.Generator) -> tuple[Samples, float]
     return samples, rate
 
 
-def copies(samples: Samples, rng: np.random.Generator) -> Iterator[tuple[Samples, float]]:
+def copies(samples: Float32Array, rng: np.random.Generator) -> Iterator[tuple[Float32Array, float]]:
     yield samples, 1.0
     for _ in range(COPIES - 1):
         yield altered(samples, rng)

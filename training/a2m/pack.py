@@ -13,11 +13,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from safetensors.torch import save_file
 from scipy.linalg import eigh
 from scipy.ndimage import gaussian_filter1d
 
+from real3d_portrait.arrays import Float64Array
 from real3d_portrait.face.camera import rotation_angles, rotation_matrix
 from real3d_portrait.face.face_model import FaceModel
 from real3d_portrait.face.topology import BROW_LEFT, BROW_RIGHT
@@ -29,7 +29,6 @@ from real3d_portrait.motion.smoothing import low_pass, smooth_pose
 from training.a2m.dataset import Clip, judge_sync, load_clips
 
 log = logging.getLogger(__name__)
-Array = NDArray[np.float64]
 
 _NOSE_BASE = 2
 _EYE_CORNERS = [33, 133, 263, 362]
@@ -38,7 +37,7 @@ _SHORTEST_TRACK, _TURNED, _RESTLESS = 80, np.radians(25), np.radians(9)
 _LIVELINESS, _BROWS = 0.75, 0.75
 
 
-def mouth_projection(model: FaceModel) -> Array:
+def mouth_projection(model: FaceModel) -> Float64Array:
     """(E, E) the part of an expression that moves what lies below the nose."""
     basis = model.expression.astype(np.float64)
     below = model.mean[:, 1] < model.mean[_NOSE_BASE, 1]
@@ -48,13 +47,13 @@ def mouth_projection(model: FaceModel) -> Array:
     return directions * share.clip(0, 1) @ np.linalg.inv(directions)
 
 
-def brow_measure(model: FaceModel) -> Array:
+def brow_measure(model: FaceModel) -> Float64Array:
     """(E,) how far each coefficient raises the brows over the eye corners, head units."""
     basis = model.expression.astype(np.float64)[..., 1]
     return basis[:, BROW_LEFT + BROW_RIGHT].mean(1) - basis[:, _EYE_CORNERS].mean(1)
 
 
-def brow_direction(model: FaceModel, tracks: list[Array], mouth: Array) -> Array:
+def brow_direction(model: FaceModel, tracks: list[Float64Array], mouth: Float64Array) -> Float64Array:
     """(E,) what goes with raised brows once lids and mouth are accounted for, one standard deviation of
     it."""
     measures = np.stack([brow_measure(model), lid_direction(model), mouth_direction(model)], 1)
@@ -66,7 +65,9 @@ def brow_direction(model: FaceModel, tracks: list[Array], mouth: Array) -> Array
     return direction * causes[:, 0].std() / (direction @ measures[:, 0])
 
 
-def track_bank(clips: list[Clip], work: Path, blink: Array, brow: Array, model: FaceModel) -> dict[str, Array]:
+def track_bank(
+    clips: list[Clip], work: Path, blink: Float64Array, brow: Float64Array, model: FaceModel
+) -> dict[str, Float64Array]:
     """Head tracks of the training identities about their own medians, as numbers that show nobody."""
     measure, lids = brow_measure(model), lid_direction(model)
     tracks, loudness = [], []
@@ -96,7 +97,7 @@ def track_bank(clips: list[Clip], work: Path, blink: Array, brow: Array, model: 
     }
 
 
-def louder(state: dict[str, torch.Tensor], mouth: Array, gain: float) -> dict[str, torch.Tensor]:
+def louder(state: dict[str, torch.Tensor], mouth: Float64Array, gain: float) -> dict[str, torch.Tensor]:
     """The network's weights with its mouth moving `gain` times as far about its mean.
 
     A regression is shy: what it cannot know it leaves out. The factor is folded into the last layer.

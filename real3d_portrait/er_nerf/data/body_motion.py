@@ -7,10 +7,8 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-Picture = NDArray[np.uint8]
-Array = NDArray[np.float64]
+from real3d_portrait.arrays import Float32Array, Float64Array, FloatArray, UInt8Array
 
 _CORNERS, _QUALITY, _APART = 300, 0.002, 3  # that are followed: how many, how clear, pixels of 256 between them
 _WINDOW, _LEVELS = 15, 2
@@ -19,7 +17,9 @@ _FEWEST = 8
 _PENALTY = 0.01  # of the regression, a share of the poses' variance
 
 
-def body_motion(frames: Sequence[Picture], torsos: Sequence[Picture], heads: Sequence[Picture]) -> Array:
+def body_motion(
+    frames: Sequence[UInt8Array], torsos: Sequence[UInt8Array], heads: Sequence[UInt8Array]
+) -> Float64Array:
     """Where each frame's body is against the middle frame's: (T, 2, 3) similarities of pixels (column, row).
 
     Corners of the torso are followed by optical flow (Lucas and Kanade 1981), and the similarity that most of them obey
@@ -72,11 +72,11 @@ class PosedBody:
         told: (T, 3, 3) from where a frame's body was to where the head's pose tells it to be.
     """
 
-    rest: NDArray[np.float32]
-    told: NDArray[np.float32]
+    rest: Float32Array
+    told: Float32Array
 
     @classmethod
-    def of(cls, motion: Array, poses: NDArray[np.floating], height: int, width: int) -> PosedBody:
+    def of(cls, motion: Float64Array, poses: FloatArray, height: int, width: int) -> PosedBody:
         """Ridge regression of body motion (T, 2, 3) in pixels on head poses (T, 4, 4)."""
         # Pixels (column, row) to picture points.
         points = np.array([[0, 2 / (height - 1), -1], [2 / (width - 1), 0, -1], [0, 0, 1]])

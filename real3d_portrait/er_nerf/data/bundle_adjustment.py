@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
+from real3d_portrait.arrays import Float64Array, FloatArray
 from real3d_portrait.face.camera import DISTANCE, rotation_matrix
 from real3d_portrait.face.face_model import FaceModel
 from real3d_portrait.face.fitting import ClipFit
@@ -30,20 +31,18 @@ _LARGEST = 0.5  # change of the focal length's logarithm in a round
 _CHUNK = 250  # frames solved at once
 _POSE = 6  # rotation, place, distance
 
-Array = NDArray[np.float64]
-
 
 @dataclass(frozen=True)
 class Heads:
     """T heads before a camera that looks along -z: R X + (place, -distance) for a point X of the head frame."""
 
-    rotation: Array  # (T, 3, 3)
-    place: Array  # (T, 2) head units
-    distance: Array  # (T,) head units
-    expression: Array  # (T, E)
+    rotation: Float64Array  # (T, 3, 3)
+    place: Float64Array  # (T, 2) head units
+    distance: Float64Array  # (T,) head units
+    expression: Float64Array  # (T, E)
 
     @classmethod
-    def of(cls, fit: ClipFit, focal: Array) -> Heads:
+    def of(cls, fit: ClipFit, focal: Float64Array) -> Heads:
         """Where weak perspective saw them; focal: (T,) in picture sides."""
         rotation = rotation_matrix(fit.rotation)
         distance = 2 * focal / np.exp(fit.translation[:, 2] / DISTANCE)
@@ -52,7 +51,7 @@ class Heads:
     def __getitem__(self, frames: slice | NDArray[np.int64]) -> Heads:
         return Heads(self.rotation[frames], self.place[frames], self.distance[frames], self.expression[frames])
 
-    def moved(self, step: Array) -> Heads:
+    def moved(self, step: Float64Array) -> Heads:
         """step: (T, 6 + E) turns, shifts, change of the distance's logarithm, expression."""
         turned = Rotation.from_rotvec(step[:, :3]).as_matrix() @ self.rotation
         distance = self.distance * np.exp(np.clip(step[:, 5], -1, 1))
@@ -62,23 +61,23 @@ class Heads:
 class _Seen(NamedTuple):
     """Landmarks less the projection, (T, 2N), and the projection's derivatives, all in units of the noise."""
 
-    rest: Array
-    frame: Array  # (T, 2N, 6 + E)
-    shape: Array  # (T, N, 2, 3)
-    focal: Array  # (T, 2N) by its logarithm
+    rest: Float64Array
+    frame: Float64Array  # (T, 2N, 6 + E)
+    shape: Float64Array  # (T, N, 2, 3)
+    focal: Float64Array  # (T, 2N) by its logarithm
     error: float  # mean, pixels
 
 
 class _Lens:
     """Compares heads of one person with landmarks (T, 478, 3) in pixels of pictures of `size`²."""
 
-    def __init__(self, model: FaceModel, landmarks: NDArray[np.floating], size: int) -> None:
+    def __init__(self, model: FaceModel, landmarks: FloatArray, size: int) -> None:
         self.seen = np.asarray(landmarks[:, POINTS, :2], np.float64) - size / 2
         self.expression = model.expression[:, POINTS].astype(np.float64)
         self.noise = model.noise[POINTS].astype(np.float64)
         self.size = size
 
-    def look(self, shape: Array, focal: Array, heads: Heads) -> _Seen:
+    def look(self, shape: Float64Array, focal: Float64Array, heads: Heads) -> _Seen:
         """shape: (N, 3). focal: (T,) in picture sides."""
         frames, count = self.seen.shape[:2]
         turned = (shape + np.tensordot(heads.expression, self.expression, 1)) @ heads.rotation.transpose(0, 2, 1)
@@ -109,7 +108,7 @@ class _Lens:
         )
 
 
-def _by_frame(seen: _Seen, heads: Heads) -> tuple[Array, Array]:
+def _by_frame(seen: _Seen, heads: Heads) -> tuple[Float64Array, Float64Array]:
     """Normal equations of each frame, (T, K, K) and (T, K): its landmarks, and expressions of unit variance."""
     normal = seen.frame.transpose(0, 2, 1) @ seen.frame
     right = np.einsum("tnk,tn->tk", seen.frame, seen.rest)
@@ -120,8 +119,8 @@ def _by_frame(seen: _Seen, heads: Heads) -> tuple[Array, Array]:
 
 
 def adjust(
-    model: FaceModel, landmarks: NDArray[np.floating], shot: NDArray[np.int64], fit: ClipFit, size: int
-) -> tuple[Array, Array]:
+    model: FaceModel, landmarks: FloatArray, shot: NDArray[np.int64], fit: ClipFit, size: int
+) -> tuple[Float64Array, Float64Array]:
     """What does not change from frame to frame.
 
     Args:
@@ -146,7 +145,7 @@ def adjust(
     heads = Heads.of(fit, np.full(len(shot), _FOCAL))
     lens = _Lens(model, landmarks, size)
 
-    def shape() -> Array:
+    def shape() -> Float64Array:
         bent = model.mean[POINTS] + np.tensordot(known[:wide], basis, 1)
         return bent + known[offsets].reshape(-1, 3)
 
@@ -157,7 +156,7 @@ def adjust(
         # Only a point's own offset moves it: (T, 2N, 3N) would be nearly all zeros.
         by_offset = seen.shape.transpose(0, 1, 3, 2)  # (T, N, 3, 2)
 
-        def with_offset(other: Array, by_offset: Array = by_offset) -> Array:
+        def with_offset(other: Float64Array, by_offset: Float64Array = by_offset) -> Float64Array:
             """(T, 2N, K) -> (T, 3N, K): products with the offsets' derivatives."""
             return (by_offset @ other.reshape(len(other), count, 2, -1)).reshape(len(other), 3 * count, -1)
 
@@ -192,7 +191,7 @@ def adjust(
 
 
 def follow(
-    model: FaceModel, neutral: Array, focal: float, landmarks: NDArray[np.floating], fit: ClipFit, size: int
+    model: FaceModel, neutral: Float64Array, focal: float, landmarks: FloatArray, fit: ClipFit, size: int
 ) -> tuple[Heads, float]:
     """Pose and expression of every frame of a shot, and the mean distance to the landmarks in pixels.
 

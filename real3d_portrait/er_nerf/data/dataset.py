@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from real3d_portrait.arrays import Float32Array, Float64Array, UInt8Array
 from real3d_portrait.er_nerf.camera import Intrinsics
 from real3d_portrait.errors import Real3DError
 
@@ -48,23 +49,23 @@ class AvatarData:
         body: (T, 2, 3) float64, `body_motion` within the main shot and the identity before it, or None.
     """
 
-    frames: NDArray[np.uint8]
-    torso: NDArray[np.uint8]
-    plates: NDArray[np.uint8]
-    poses: NDArray[np.float32]
+    frames: UInt8Array
+    torso: UInt8Array
+    plates: UInt8Array
+    poses: Float32Array
     cameras: tuple[Intrinsics, ...]
     shot: NDArray[np.int64]
-    eyes: NDArray[np.float32]
+    eyes: Float32Array
     face: NDArray[np.int64]
     lips: NDArray[np.int64]
     lids: NDArray[np.int64]
-    speech: NDArray[np.float32]
+    speech: Float32Array
     heard: NDArray[np.int64]
     training: int
     testing: int
-    head: NDArray[np.uint8] | None = None
-    mouth: NDArray[np.float32] | None = None
-    body: NDArray[np.float64] | None = None
+    head: UInt8Array | None = None
+    mouth: Float32Array | None = None
+    body: Float64Array | None = None
 
     def __len__(self) -> int:
         return len(self.frames)
@@ -74,14 +75,14 @@ class AvatarData:
         """The frames of the main shot, whose background, torso, poses and eyes the avatar keeps."""
         return slice(int(np.searchsorted(self.shot, self.shot[-1])), len(self))
 
-    def plate(self, frame: int) -> NDArray[np.uint8]:
+    def plate(self, frame: int) -> UInt8Array:
         """(H, W, 3): what is behind the person in a frame."""
         return self.plates[self.shot[frame]]
 
     def camera(self, frame: int) -> Intrinsics:
         return self.cameras[self.shot[frame]]
 
-    def torso_backdrop(self, frame: int) -> NDArray[np.float32]:
+    def torso_backdrop(self, frame: int) -> Float32Array:
         """(H, W, 3) in 0…1: the true torso over the plate, without the head."""
         torso = self.torso[frame].astype(np.float32) / 255
         alpha = torso[..., 3:]

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from real3d_portrait.arrays import Float32Array, Float64Array, FloatArray, UInt8Array
 from real3d_portrait.er_nerf.data.shots import Shot
 
 log = logging.getLogger(__name__)
@@ -20,8 +20,6 @@ _ASIDE = 0.08  # of the side by which it may move for the sake of other shots
 _TIGHTER = np.arange(1.0, 0.79, -0.05)  # crops that are tried so that more shots can have the same
 _SHIFT = 0.06  # of the side by which the place may differ
 
-Array = NDArray[np.float64]
-
 
 @dataclass(frozen=True)
 class Crop:
@@ -31,12 +29,12 @@ class Crop:
     top: int
     side: int
 
-    def points(self, landmarks: NDArray[np.floating], size: int) -> NDArray[np.float32]:
+    def points(self, landmarks: FloatArray, size: int) -> Float32Array:
         """(…, 3) pixels of the video -> of the crop brought to `size`²."""
         moved = np.asarray(landmarks, np.float64) - [self.left, self.top, 0]
         return (moved * (size / self.side)).astype(np.float32)
 
-    def cut(self, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    def cut(self, picture: UInt8Array) -> UInt8Array:
         return picture[self.top : self.top + self.side, self.left : self.left + self.side]
 
 
@@ -50,7 +48,7 @@ def frame_alike(shots: Sequence[Shot]) -> list[tuple[Shot, Crop]]:
     """
     main, others = shots[-1], shots[-2::-1]
     largest = min(max(_CROP * main.face, _ROOM * _extent(main)), main.width, main.height) / main.face
-    best: tuple[float, float, Array, list[Shot]] | None = None
+    best: tuple[float, float, Float64Array, list[Shot]] | None = None
     for ratio in largest * _TIGHTER:
         low, high = _places(main, ratio * main.face, 0.0)
         best_place = np.clip(_PLACE, low, high)
@@ -78,7 +76,7 @@ def frame_alike(shots: Sequence[Shot]) -> list[tuple[Shot, Crop]]:
     return crops
 
 
-def _middle(shot: Shot) -> Array:
+def _middle(shot: Shot) -> Float64Array:
     """(2,) the middle of where the landmarks go."""
     points = shot.landmarks[..., :2].astype(np.float64)
     return (points.min((0, 1)) + points.max((0, 1))) / 2
@@ -89,7 +87,7 @@ def _extent(shot: Shot) -> float:
     return float(np.ptp(shot.landmarks[..., :2], axis=(0, 1)).max())
 
 
-def _places(shot: Shot, side: float, shift: float) -> tuple[Array, Array]:
+def _places(shot: Shot, side: float, shift: float) -> tuple[Float64Array, Float64Array]:
     """Lowest and highest places (x, y) of the middle in a crop that lies in the picture; none if low > high."""
     size = np.array([shot.width, shot.height])
     if side > size.min() * (1 + shift):

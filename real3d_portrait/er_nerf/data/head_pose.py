@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from real3d_portrait.arrays import Float32Array, Float64Array, FloatArray
 from real3d_portrait.er_nerf.camera import Intrinsics
 from real3d_portrait.er_nerf.data.bundle_adjustment import CHIN, FOREHEAD, Heads, adjust, follow
 from real3d_portrait.face.face_model import FaceModel
@@ -16,8 +17,6 @@ from real3d_portrait.face.topology import RIGID
 FACE_HEIGHT = 0.45  # of the scene box's half side, from forehead to chin
 _BEHIND = 0.35  # face heights from the face's outline back to the middle of the head
 _PROBES, _LEAST = 40, 8  # frames that tell shape and focal lengths: of all shots, and of each at least
-
-Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -29,20 +28,20 @@ class HeadPath:
     smoothing takes more from quick motion than it takes from the shiver.
     """
 
-    poses: NDArray[np.float32]
+    poses: Float32Array
     focal: float
     error: float
-    expression: NDArray[np.float32]
+    expression: Float32Array
 
 
-def scene_frame(neutral: Array) -> tuple[Array, float]:
+def scene_frame(neutral: Float64Array) -> tuple[Float64Array, float]:
     """The scene's middle (3,) in a head of this neutral shape (478, 3), and how many scene units a head unit has."""
     height = float(np.linalg.norm(neutral[FOREHEAD] - neutral[CHIN]))
     return neutral[RIGID].mean(0) - [0, 0, _BEHIND * height], FACE_HEIGHT / height
 
 
 def head_paths(
-    model: FaceModel, landmarks: NDArray[np.floating], shot: NDArray[np.int64], fit: ClipFit, size: int
+    model: FaceModel, landmarks: FloatArray, shot: NDArray[np.int64], fit: ClipFit, size: int
 ) -> list[HeadPath]:
     """Poses of one person, shot by shot.
 
@@ -67,7 +66,7 @@ def head_paths(
     return paths
 
 
-def _camera_to_scene(heads: Heads, neutral: Array) -> NDArray[np.float32]:
+def _camera_to_scene(heads: Heads, neutral: Float64Array) -> Float32Array:
     """Scene axes are the head's y, z and x; the camera's y is down, and it looks along +z."""
     centre, scale = scene_frame(neutral)
     shift = heads.rotation @ centre + np.column_stack([heads.place, -heads.distance])

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
+from real3d_portrait.arrays import Float32Array
 from real3d_portrait.config import FullConfig, read_config
 from real3d_portrait.er_nerf import compact_parts
 from real3d_portrait.er_nerf.data.speech import KIND, hidden_layer, speech_windows
@@ -19,16 +19,16 @@ from real3d_portrait.hub import FULL, WEIGHTS_VARIABLE, Weights, in_cache, resol
 from real3d_portrait.models.compact.audio_to_motion import A2M
 from real3d_portrait.motion.audio_features import SAMPLE_RATE
 from real3d_portrait.resources import resource
+from real3d_portrait.timing import FPS
 
 if TYPE_CHECKING:
     from real3d_portrait.motion.hubert import Hubert
 
 HUBERT_KIND, READY_KIND = "hubert-hidden", "ready"
-_FPS, _STEPS = 25, 16
+_STEPS = 16
 _SHORT = 1.0  # seconds by which ready features may end before the sound does
 
-Array = NDArray[np.float32]
-Heard = Callable[[int, int], Array]  # frames, the first one -> (frames, 16, C); beyond the ends these go on
+Heard = Callable[[int, int], Float32Array]  # frames, the first one -> (frames, 16, C); beyond the ends these go on
 
 
 class FeaturesError(InputError):
@@ -50,7 +50,7 @@ class Hearing(Protocol):
 
     kind: str
 
-    def listen(self, path: Path | None, samples: Array) -> Heard:
+    def listen(self, path: Path | None, samples: Float32Array) -> Heard:
         """What (N,) mono samples at 16 kHz, of this file, sound like."""
         ...
 
@@ -63,7 +63,7 @@ class HiddenLayerHearing:
     def __init__(self, network: A2M) -> None:
         self._network = network
 
-    def listen(self, path: Path | None, samples: Array) -> Heard:
+    def listen(self, path: Path | None, samples: Float32Array) -> Heard:
         return partial(speech_windows, hidden_layer(samples, self._network))
 
 
@@ -75,10 +75,10 @@ class HubertHearing:
     def __init__(self, hubert: Hubert) -> None:
         self._hubert = hubert
 
-    def listen(self, path: Path | None, samples: Array) -> Heard:
+    def listen(self, path: Path | None, samples: Float32Array) -> Heard:
         features = self._hubert.features(samples)
 
-        def heard(frames: int, first: int = 0) -> Array:
+        def heard(frames: int, first: int = 0) -> Float32Array:
             at = 2 * (first + np.arange(frames))[:, None] + np.arange(_STEPS) - _STEPS // 2
             return features[at.clip(0, len(features) - 1)]
 
@@ -102,15 +102,15 @@ class ReadyHearing:
         if len(widths) > 1:
             raise FeaturesError(path=next(iter(files.values())), reason=f"the files' channels differ: {sorted(widths)}")
 
-    def listen(self, path: Path | None, samples: Array) -> Heard:
+    def listen(self, path: Path | None, samples: Float32Array) -> Heard:
         """Raises FeaturesError where they end long before the sound does."""
         assert path is not None
         windows = self._windows[path]
-        if len(windows) < (len(samples) / SAMPLE_RATE - _SHORT) * _FPS:
-            needed = round(len(samples) / SAMPLE_RATE * _FPS)
+        if len(windows) < (len(samples) / SAMPLE_RATE - _SHORT) * FPS:
+            needed = round(len(samples) / SAMPLE_RATE * FPS)
             raise FeaturesError(path=self._files[path], reason=f"it has {len(windows)} frames, the video {needed}")
 
-        def heard(frames: int, first: int = 0) -> Array:
+        def heard(frames: int, first: int = 0) -> Float32Array:
             return windows[(first + np.arange(frames)).clip(0, len(windows) - 1)]
 
         return heard
@@ -129,7 +129,7 @@ def hearing_of(kind: str, device: str = "cpu") -> Hearing:
     raise AvatarHearsOtherError(kind=kind)
 
 
-def read_features(path: str | Path) -> Array:
+def read_features(path: str | Path) -> Float32Array:
     """Ready speech features: (T, 16, C), one window for each frame at 25 fps.
 
     Raises:

@@ -6,12 +6,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from real3d_portrait.arrays import Float32Array, FloatArray, UInt8Array
 from real3d_portrait.face.topology import BROW_LEFT, BROW_RIGHT, EYE_LEFT, EYE_RIGHT, LIPS_OUTER
 from real3d_portrait.portrait.inpainting import push_pull
-
-Image = NDArray[np.uint8]
-Plane = NDArray[np.float32]
-Landmarks = NDArray[np.floating]
 
 # The outline's lower part from ear to ear.
 _JAW = [234, 93, 132, 58, 172, 136, 150, 149, 176, 148, 152, 377, 400, 378, 379, 365, 397, 288, 361, 323, 454]
@@ -25,12 +22,12 @@ _LIDS = 20  # of the width of both eyes: how much is taken above and below them
 _SHUT = 0.85  # of the open eyes' width: what a blink takes
 
 
-def person_alpha(probability: Plane) -> Plane:
+def person_alpha(probability: Float32Array) -> Float32Array:
     """Matte from a network's probability, its soft border made half as wide."""
     return np.clip(2 * probability - 0.5, 0, 1)
 
 
-def head_matte(alpha: Plane, landmarks: Landmarks) -> Plane:
+def head_matte(alpha: Float32Array, landmarks: FloatArray) -> Float32Array:
     """The part of the person above the jaw and all that is above the mouth, so that ears are whole; also what hangs
     lower without a tie to the torso."""
     size = len(alpha)
@@ -48,7 +45,7 @@ def head_matte(alpha: Plane, landmarks: Landmarks) -> Plane:
     return (alpha * above).astype(np.float32)
 
 
-def torso_picture(frame: Image, alpha: Plane, head: Plane) -> Image:
+def torso_picture(frame: UInt8Array, alpha: Float32Array, head: Float32Array) -> UInt8Array:
     """(H, W, 4): the person without the head; under the head its upper rim goes on, darker row by row."""
     size = len(frame)
     body = (alpha - head > 0.5) & (head < 0.5)
@@ -70,7 +67,7 @@ def torso_picture(frame: Image, alpha: Plane, head: Plane) -> Image:
     return np.dstack([colour, np.rint(255 * matte).astype(np.uint8)])
 
 
-def over_plate(frame: Image, alpha: Plane, plate: Image) -> Image:
+def over_plate(frame: UInt8Array, alpha: Float32Array, plate: UInt8Array) -> UInt8Array:
     """The person (H, W, 3) before another background."""
     return cv2.blendLinear(frame, plate, alpha, 1 - alpha).astype(np.uint8)
 
@@ -83,14 +80,14 @@ class PlateBuilder:
         self._plate = np.zeros((size, size, 3), np.uint8)
         self._known = np.zeros((size, size), bool)
 
-    def add(self, frame: Image, alpha: Plane) -> None:
+    def add(self, frame: UInt8Array, alpha: Float32Array) -> None:
         far = cv2.distanceTransform((alpha < _FAINT).astype(np.uint8), cv2.DIST_L2, 3)
         better = far > self._best
         self._plate[better] = frame[better]
         self._best[better] = far[better]
         self._known |= better
 
-    def plate(self) -> Image:
+    def plate(self) -> UInt8Array:
         """What was never seen, and hardly ever will be, is filled in smoothly from its surroundings."""
         if self._known.all():
             return self._plate
@@ -100,7 +97,7 @@ class PlateBuilder:
         return filled.round().clip(0, 255).astype(np.uint8)
 
 
-def eye_closure(landmarks: Landmarks) -> NDArray[np.float32]:
+def eye_closure(landmarks: FloatArray) -> Float32Array:
     """(T, 478, 3) -> (T,): 0 open … 1 closed, against this person's open eyes."""
     face = np.linalg.norm(landmarks[:, _FOREHEAD, :2] - landmarks[:, _CHIN, :2], axis=1)
     gap = np.linalg.norm(landmarks[:, _UPPER_LIDS, :2] - landmarks[:, _LOWER_LIDS, :2], axis=2).mean(1) / face
@@ -108,19 +105,19 @@ def eye_closure(landmarks: Landmarks) -> NDArray[np.float32]:
     return ((opened - gap) / (_SHUT * opened)).clip(0, 1).astype(np.float32)
 
 
-def face_boxes(landmarks: Landmarks, size: int) -> NDArray[np.int64]:
+def face_boxes(landmarks: FloatArray, size: int) -> NDArray[np.int64]:
     """(T, 478, 3) -> (T, 4): first and last row (excluded), first and last column of jaw and brows."""
     return _extent(landmarks[:, _JAW + BROW_LEFT + BROW_RIGHT, :2]).clip(0, size)
 
 
-def eye_boxes(landmarks: Landmarks, size: int) -> NDArray[np.int64]:
+def eye_boxes(landmarks: FloatArray, size: int) -> NDArray[np.int64]:
     """(T, 478, 3) -> (T, 4): first and last row (excluded), first and last column of both eyes with their lids."""
     boxes = _extent(landmarks[:, EYE_LEFT + EYE_RIGHT, :2])
     high = (boxes[:, 3] - boxes[:, 2]) // _LIDS
     return (boxes + np.stack([-high, high, -high, high], 1)).clip(0, size)
 
 
-def lip_squares(landmarks: Landmarks, size: int) -> NDArray[np.int64]:
+def lip_squares(landmarks: FloatArray, size: int) -> NDArray[np.int64]:
     """(T, 478, 3) -> (T, 4): squares round the lips, cut to the picture."""
     top, bottom, left, right = _extent(landmarks[:, LIPS_OUTER, :2]).T
     half = np.maximum(bottom - top, right - left) // 2
@@ -128,6 +125,6 @@ def lip_squares(landmarks: Landmarks, size: int) -> NDArray[np.int64]:
     return np.stack([row - half, row + half, column - half, column + half], 1).clip(0, size)
 
 
-def _extent(points: Landmarks) -> NDArray[np.int64]:
+def _extent(points: FloatArray) -> NDArray[np.int64]:
     low, high = np.floor(points.min(1)).astype(np.int64), np.floor(points.max(1)).astype(np.int64)
     return np.stack([low[:, 1], high[:, 1], low[:, 0], high[:, 0]], 1)

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
+from real3d_portrait.arrays import Float32Array
 from real3d_portrait.face.face_model import FaceModel
 from real3d_portrait.face.topology import JAW, LIPS_INNER, LIPS_OUTER
 
 CODES = 10  # numbers that hold 99% of what lips and chin do, tracked on three people
 _SCALE = 2.0  # brings the strongest to about unit variance
 
-Array = NDArray[np.float32]
 
-
-def lip_basis(model: FaceModel) -> Array:
+def lip_basis(model: FaceModel) -> Float32Array:
     """(E, CODES): takes expressions to the main movements of lips and chin, the strongest first.
 
     Expressions have unit variance over the face model's people, so these are the principal components of what they do

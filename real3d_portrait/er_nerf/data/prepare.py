@@ -15,8 +15,8 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 from numpy.lib.format import open_memmap
-from numpy.typing import NDArray
 
+from real3d_portrait.arrays import Float32Array, UInt8Array
 from real3d_portrait.er_nerf.data.body_motion import body_motion
 from real3d_portrait.er_nerf.data.dataset import AvatarData
 from real3d_portrait.er_nerf.data.framing import Crop, frame_alike
@@ -34,7 +34,7 @@ from real3d_portrait.er_nerf.data.layers import (
     torso_picture,
 )
 from real3d_portrait.er_nerf.data.lip_codes import lip_basis
-from real3d_portrait.er_nerf.data.shots import FPS, Shot, check_length, find_shots, frames_at_25_fps, look_into, named
+from real3d_portrait.er_nerf.data.shots import Shot, check_length, find_shots, frames_at_25_fps, look_into, named
 from real3d_portrait.er_nerf.data.speech import why_no_speech
 from real3d_portrait.er_nerf.data.video_errors import AvatarNoSpeechError
 from real3d_portrait.errors import NoAudioStreamError, output_error
@@ -44,6 +44,7 @@ from real3d_portrait.media.audio import read_audio
 from real3d_portrait.motion.audio_features import SAMPLE_RATE
 from real3d_portrait.parallel import cores, in_parallel
 from real3d_portrait.portrait.segmentation import FrameSegmenter
+from real3d_portrait.timing import FPS
 
 log = logging.getLogger(__name__)
 
@@ -63,16 +64,16 @@ class _Take:
 
     shot: Shot
     crop: Crop
-    landmarks: NDArray[np.float32]  # (T, 478, 3) pixels of the crop at the training's size
+    landmarks: Float32Array  # (T, 478, 3) pixels of the crop at the training's size
     path: HeadPath
-    speech: NDArray[np.float32]  # (_HEARD + T + _HEARD, 16, C)
+    speech: Float32Array  # (_HEARD + T + _HEARD, 16, C)
 
 
 class _Parts(NamedTuple):
-    picture: NDArray[np.uint8]  # (H, W, 3) the crop
-    alpha: NDArray[np.float32]  # (H, W) of the person
-    head: NDArray[np.float32]  # (H, W)
-    torso: NDArray[np.uint8]  # (H, W, 4)
+    picture: UInt8Array  # (H, W, 3) the crop
+    alpha: Float32Array  # (H, W) of the person
+    head: Float32Array  # (H, W)
+    torso: UInt8Array  # (H, W, 4)
 
 
 def prepare_video(
@@ -117,7 +118,7 @@ def prepare_video(
         raise
 
 
-def _sound(path: Path) -> NDArray[np.float32]:
+def _sound(path: Path) -> Float32Array:
     """(N,) at 16 kHz."""
     try:
         return read_audio(path, SAMPLE_RATE).samples
@@ -125,18 +126,18 @@ def _sound(path: Path) -> NDArray[np.float32]:
         raise AvatarNoSpeechError(what=named([path]), reason="it has no sound") from error
 
 
-def _check_speech(files: Sequence[Path], sounds: Sequence[NDArray[np.float32]]) -> None:
+def _check_speech(files: Sequence[Path], sounds: Sequence[Float32Array]) -> None:
     reason = why_no_speech(np.concatenate(sounds))
     if reason:
         raise AvatarNoSpeechError(what=named(files), reason=reason)
 
 
-def _during(shot: Shot, samples: NDArray[np.float32]) -> NDArray[np.float32]:
+def _during(shot: Shot, samples: Float32Array) -> Float32Array:
     return samples[shot.first * SAMPLE_RATE // FPS : shot.last * SAMPLE_RATE // FPS]
 
 
 def _takes(
-    shots: list[Shot], sounds: dict[Path, NDArray[np.float32]], size: int, model: FaceModel, hearing: Hearing
+    shots: list[Shot], sounds: dict[Path, Float32Array], size: int, model: FaceModel, hearing: Hearing
 ) -> list[_Take]:
     """The shots that can be framed alike, the longest last."""
     crops = frame_alike(sorted(shots, key=len))
@@ -157,7 +158,7 @@ def _takes(
     return takes
 
 
-def _pictures(takes: list[_Take]) -> Iterator[tuple[int, int, NDArray[np.uint8]]]:
+def _pictures(takes: list[_Take]) -> Iterator[tuple[int, int, UInt8Array]]:
     """Number of the take, of its frame, and the video's picture; each file is read once."""
     for path in dict.fromkeys(take.shot.path for take in takes):
         of_file = [i for i, take in enumerate(takes) if take.shot.path == path]
@@ -172,7 +173,7 @@ def _pictures(takes: list[_Take]) -> Iterator[tuple[int, int, NDArray[np.uint8]]
                 yield *place[frame], pixels
 
 
-def _part(take: _Take, frame: int, pixels: NDArray[np.uint8], size: int, segmenter: FrameSegmenter) -> _Parts:
+def _part(take: _Take, frame: int, pixels: UInt8Array, size: int, segmenter: FrameSegmenter) -> _Parts:
     shrink = cv2.INTER_AREA if take.crop.side > size else cv2.INTER_CUBIC
     picture = cv2.resize(take.crop.cut(pixels), (size, size), interpolation=shrink).astype(np.uint8)
     alpha = person_alpha(segmenter.probability(picture))
@@ -180,7 +181,7 @@ def _part(take: _Take, frame: int, pixels: NDArray[np.uint8], size: int, segment
     return _Parts(picture, alpha, head, torso_picture(picture, alpha, head))
 
 
-def _write(takes: list[_Take], folder: Path, size: int, lips: NDArray[np.float32], tell: Progress) -> AvatarData:
+def _write(takes: list[_Take], folder: Path, size: int, lips: Float32Array, tell: Progress) -> AvatarData:
     """Part every frame into head, torso and plate, and keep all in the folder. lips: (E, K) from `lip_basis`."""
     lengths = [len(take.shot) for take in takes]
     starts = np.cumsum([0, *lengths])

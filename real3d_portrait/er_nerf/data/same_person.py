@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
+from real3d_portrait.arrays import Float32Array, Float64Array, FloatArray, UInt8Array
 from real3d_portrait.face.face_model import FaceModel
 from real3d_portrait.face.fitting import fit_clip
 
@@ -18,11 +18,8 @@ _FRAMES = 50  # that tell a shape
 _OTHER, _OTHER_IN_FILE = 8.2, 9.3
 _LOOKS = 10.0  # what wholly different looks add
 
-Image = NDArray[np.uint8]
-Plane = NDArray[np.float32]
 
-
-def aligned_face(picture: Image, landmarks: NDArray[np.floating], model: FaceModel) -> Plane:
+def aligned_face(picture: UInt8Array, landmarks: FloatArray, model: FaceModel) -> Float32Array:
     """(LOOK, LOOK) grey: the face (478, 3) of a picture, upright and filling the square."""
     mean = model.mean[:468, :2].astype(np.float64)
     middle, height = (mean.min(0) + mean.max(0)) / 2, np.ptp(mean[:, 1])
@@ -37,13 +34,13 @@ def aligned_face(picture: Image, landmarks: NDArray[np.floating], model: FaceMod
     return cv2.warpAffine(grey, place, (LOOK, LOOK), flags=cv2.INTER_LINEAR).astype(np.float32)
 
 
-def identity(landmarks: NDArray[np.floating], size: tuple[int, int], model: FaceModel) -> NDArray[np.float64]:
+def identity(landmarks: FloatArray, size: tuple[int, int], model: FaceModel) -> Float64Array:
     """(I,) coefficients of a shot (T, 478, 3); size: width and height of the pictures."""
     return fit_clip(model, landmarks[:: max(1, len(landmarks) // _FRAMES)], size).identity
 
 
 def differ(
-    shapes: tuple[NDArray[np.float64], NDArray[np.float64]], looks: tuple[Plane, Plane] | None
+    shapes: tuple[Float64Array, Float64Array], looks: tuple[Float32Array, Float32Array] | None
 ) -> tuple[bool, float]:
     """Whether two shots show different people, and how far apart they are.
 

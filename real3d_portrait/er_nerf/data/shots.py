@@ -9,8 +9,8 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
+from real3d_portrait.arrays import Float32Array, FloatArray, UInt8Array
 from real3d_portrait.er_nerf.data.same_person import LOOK, aligned_face, differ, identity
 from real3d_portrait.er_nerf.data.video_errors import (
     AvatarFaceLeavesError,
@@ -23,10 +23,10 @@ from real3d_portrait.errors import FaceLostError, VideoWithoutFaceError
 from real3d_portrait.face.face_model import FaceModel
 from real3d_portrait.face.tracking import FaceFinder, FaceTracker
 from real3d_portrait.media.video import VideoInfo, probe, read_frames
+from real3d_portrait.timing import FPS
 
 log = logging.getLogger(__name__)
 
-FPS = 25
 SHORTEST = 5.0  # seconds of all shots together
 SHORTEST_SHOT = 2.0
 SMALLEST_FACE = 64  # pixels from forehead to chin
@@ -53,8 +53,8 @@ class Shot:
     height: int
     first: int
     last: int
-    landmarks: NDArray[np.float32]  # (T, 478, 3) pixels of the video
-    looks: NDArray[np.float32]  # (LOOK, LOOK) sum of `same_person.aligned_face`
+    landmarks: Float32Array  # (T, 478, 3) pixels of the video
+    looks: Float32Array  # (LOOK, LOOK) sum of `same_person.aligned_face`
 
     def __len__(self) -> int:
         return self.last - self.first
@@ -120,7 +120,7 @@ def check_length(paths: Sequence[Path], seconds: float) -> None:
         )
 
 
-def frames_at_25_fps(path: Path, first: int, last: int) -> Iterator[NDArray[np.uint8]]:
+def frames_at_25_fps(path: Path, first: int, last: int) -> Iterator[UInt8Array]:
     """Frames number first … last - 1 at 25 fps: of each moment the picture that is shown then; fewer if it ends."""
     wanted, time, shown = first, 0.0, None
     for frame in read_frames(path):
@@ -138,12 +138,12 @@ def frames_at_25_fps(path: Path, first: int, last: int) -> Iterator[NDArray[np.u
 
 def _parts(
     path: Path, frames: int, model: FaceModel, tell: Callable[[int], None]
-) -> Iterator[tuple[int, list[NDArray[np.float32] | None], NDArray[np.float32]]]:
+) -> Iterator[tuple[int, list[Float32Array | None], Float32Array]]:
     """First frame, faces and looks of each part between cuts that shows one, from its first known face to its last."""
-    found: list[NDArray[np.float32] | None] = []
-    looks: dict[int, NDArray[np.float32]] = {}
+    found: list[Float32Array | None] = []
+    looks: dict[int, Float32Array] = {}
     cuts = [0]
-    before: NDArray[np.floating] | None = None
+    before: FloatArray | None = None
     with FaceTracker() as tracker, FaceFinder(max_faces=2) as finder:
         for i, pixels in enumerate(frames_at_25_fps(path, 0, frames)):
             thumbnail = cv2.resize(pixels, (_THUMBNAIL, _THUMBNAIL), interpolation=cv2.INTER_AREA) / np.float32(255)
@@ -168,14 +168,14 @@ def _parts(
             yield known[0], found[known[0] : known[-1] + 1], sum(seen, start=np.zeros((LOOK, LOOK), np.float32))
 
 
-def _jumped(before: NDArray[np.float32] | None, face: NDArray[np.float32] | None) -> bool:
+def _jumped(before: Float32Array | None, face: Float32Array | None) -> bool:
     if before is None or face is None:
         return False
     way = np.linalg.norm(face[:, :2] - before[:, :2], axis=1).mean()
     return bool(way > _JUMP * np.ptp(face[:, 1]))
 
 
-def _bridged(path: Path, first: int, faces: list[NDArray[np.float32] | None]) -> NDArray[np.float32]:
+def _bridged(path: Path, first: int, faces: list[Float32Array | None]) -> Float32Array:
     """Landmarks of every frame, straight lines across gaps of at most a second; the ends are known."""
     known = np.array([i for i, face in enumerate(faces) if face is not None])
     widest = int(np.argmax(np.diff(known, append=len(faces))))

@@ -9,9 +9,9 @@ import logging
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from scipy.signal import butter, sosfiltfilt
 
+from real3d_portrait.arrays import Float32Array
 from real3d_portrait.models.compact.audio_to_motion import A2M, AUDIO_RATE, LATENT_STRIDE
 from real3d_portrait.motion.audio_features import N_MELS, audio_features
 
@@ -28,10 +28,8 @@ _LOUD, _FLOOR = -1.5, -2.0  # loudness against the speech's own level, in featur
 _DB = 20.0  # a features' unit
 _SILENT = 1e-3  # of full scale
 
-Array = NDArray[np.float32]
 
-
-def hidden_layer(samples: Array, network: A2M) -> Array:
+def hidden_layer(samples: Float32Array, network: A2M) -> Float32Array:
     """(N,) mono at 16 kHz -> (T, hidden) at 25 Hz, in windows that give what one pass over all would give."""
     features = audio_features(samples)
     frames = len(features) // AUDIO_RATE
@@ -47,7 +45,7 @@ def hidden_layer(samples: Array, network: A2M) -> Array:
     return np.concatenate(pieces)
 
 
-def why_no_speech(samples: Array) -> str | None:
+def why_no_speech(samples: Float32Array) -> str | None:
     """Why (N,) mono samples at 16 kHz hold no speech; None where they do."""
     if float(np.sqrt(np.mean(np.square(samples)))) < _SILENT:
         return "it is silent"
@@ -64,7 +62,7 @@ def why_no_speech(samples: Array) -> str | None:
     return "it sounds like music alone" if voiced > _VOICED[1] else None
 
 
-def speech_windows(hidden: Array, frames: int, first: int = 0) -> Array:
+def speech_windows(hidden: Float32Array, frames: int, first: int = 0) -> Float32Array:
     """(T, C) at 25 Hz -> (frames, 16, C): a third of a second about each frame from `first` on at 50 Hz, the ends
     held."""
     at = np.clip(first + np.arange(frames)[:, None] + (np.arange(_STEPS)[None] - _STEPS / 2) / 2, 0, len(hidden) - 1)

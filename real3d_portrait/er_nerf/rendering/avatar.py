@@ -15,12 +15,12 @@ from zipfile import BadZipFile
 import cv2
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from safetensors.torch import save as to_bytes
 from torch import Tensor
 
+from real3d_portrait.arrays import Float32Array, UInt8Array
 from real3d_portrait.er_nerf.camera import Intrinsics, picture_points
 from real3d_portrait.er_nerf.config import ErNerfConfig, GridConfig
 from real3d_portrait.er_nerf.data.dataset import AvatarData
@@ -29,9 +29,9 @@ from real3d_portrait.er_nerf.fields.head_field import Conditions
 from real3d_portrait.er_nerf.rendering.model import ErNerf
 from real3d_portrait.er_nerf.rendering.occupancy import OccupiedCells
 from real3d_portrait.errors import InputError, Real3DError
+from real3d_portrait.timing import FPS
 
 FORMAT = 1
-FPS = 25
 RELEASED_SPEECH = {29: "deepspeech", 44: "esperanto", 1024: "hubert"}  # kinds of released avatars, by their width
 _DAMAGED = (OSError, LookupError, ValueError, TypeError, AttributeError, RuntimeError, BadZipFile, SafetensorError)
 FACTS_FILE = "avatar.json"
@@ -76,9 +76,9 @@ class Avatar:
 
     model: ErNerf
     camera: Intrinsics
-    poses: NDArray[np.float32]
-    eyes: NDArray[np.float32]
-    plate: NDArray[np.uint8]
+    poses: Float32Array
+    eyes: Float32Array
+    plate: UInt8Array
     speech_kind: str
     notes: dict[str, Any]
 
@@ -163,11 +163,11 @@ class Avatar:
 
     def frames(
         self,
-        speech: NDArray[np.float32],
-        poses: NDArray[np.float32] | None = None,
-        backgrounds: Iterator[NDArray[np.uint8]] | None = None,
+        speech: Float32Array,
+        poses: Float32Array | None = None,
+        backgrounds: Iterator[UInt8Array] | None = None,
         transparent: bool = False,
-    ) -> Iterator[NDArray[np.uint8]]:
+    ) -> Iterator[UInt8Array]:
         """One frame for each window of speech; the same input gives the same frames.
 
         Args:
@@ -208,7 +208,7 @@ class Avatar:
                 yield (picture * 255).round().to(torch.uint8).cpu().numpy()
 
     @torch.no_grad()
-    def _alone(self, pose: Tensor, conditions: Conditions, occupied: OccupiedCells) -> NDArray[np.uint8]:
+    def _alone(self, pose: Tensor, conditions: Conditions, occupied: OccupiedCells) -> UInt8Array:
         """(H, W, 4) straight colour and alpha of the person."""
         model, height, width = self.model, self.camera.height, self.camera.width
         colour = torch.zeros(height * width, 3, device=pose.device)

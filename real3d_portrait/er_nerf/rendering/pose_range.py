@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
+from real3d_portrait.arrays import Float32Array, Float64Array, FloatArray
 from real3d_portrait.er_nerf.data.head_pose import scene_frame
 from real3d_portrait.face.camera import DISTANCE, rotation_matrix
 from real3d_portrait.face.face_model import FaceModel
@@ -25,24 +25,22 @@ _OUTSIDE = 2.0  # percent of the frames at either end of a direction that do not
 _STILL = 0.01  # radians and scene units: a head that never moved may do so by this much
 _KNEE = 0.7  # of the way to a border: from here on motion is bent
 
-Array = NDArray[np.float64]
-
 
 @dataclass(frozen=True)
 class _Path:
     """Heads before the camera: rotations (T, 3, 3) and places (T, 3), y up, z towards the viewer."""
 
-    rotation: Array
-    place: Array
+    rotation: Float64Array
+    place: Float64Array
 
     @classmethod
-    def of(cls, poses: NDArray[np.floating]) -> _Path:
+    def of(cls, poses: FloatArray) -> _Path:
         """poses: (T, 4, 4) of an avatar, whose scene axes are the head's y, z and x."""
         back, centre = poses[:, [2, 0, 1], :3].astype(np.float64), poses[:, [2, 0, 1], 3].astype(np.float64)
         rotation = np.swapaxes(back, 1, 2) * _AXES[:, None]
         return cls(rotation, -np.einsum("tij,tj->ti", rotation, centre))
 
-    def poses(self) -> NDArray[np.float32]:
+    def poses(self) -> Float32Array:
         """The inverse of `of`."""
         back = np.swapaxes(self.rotation * _AXES[:, None], 1, 2)
         centre = -np.einsum("tij,tj->ti", back, self.place * _AXES)
@@ -53,19 +51,19 @@ class _Path:
     def mean(self) -> _Path:
         return _Path(Rotation.from_matrix(self.rotation).mean().as_matrix()[None], self.place.mean(0, keepdims=True))
 
-    def from_mean(self, mean: _Path) -> Array:
+    def from_mean(self, mean: _Path) -> Float64Array:
         """(T, 6): turns in the viewer's axes, and shifts."""
         turns = Rotation.from_matrix(self.rotation @ mean.rotation[0].T).as_rotvec()
         return np.concatenate([turns, self.place - mean.place], 1)
 
 
-def quiet_pose(poses: NDArray[np.float32]) -> NDArray[np.float32]:
+def quiet_pose(poses: Float32Array) -> Float32Array:
     """(T, 4, 4) -> (4, 4): that pose of a path which is nearest to its middle."""
     path = _Path.of(poses)
     return poses[int(np.linalg.norm(path.from_mean(path.mean()), axis=1).argmin())]
 
 
-def within_range(away: Array, own: NDArray[np.float32]) -> tuple[NDArray[np.float32], bool]:
+def within_range(away: Float64Array, own: Float32Array) -> tuple[Float32Array, bool]:
     """Poses (T, 4, 4) that go away from the middle of an avatar's own poses by (T, 6) turns and shifts.
 
     Returns:
@@ -84,7 +82,7 @@ def within_range(away: Array, own: NDArray[np.float32]) -> tuple[NDArray[np.floa
     return _Path(turned, mean.place + moved[:, 3:]).poses(), limited
 
 
-def _bent(values: Array, border: Array) -> Array:
+def _bent(values: Float64Array, border: Float64Array) -> Float64Array:
     """Unchanged up to the knee, then towards the border and never beyond it."""
     knee, room = _KNEE * border, (1 - _KNEE) * border
     return np.minimum(values, knee) + room * np.tanh(np.maximum(values - knee, 0) / room)
@@ -92,10 +90,10 @@ def _bent(values: Array, border: Array) -> Array:
 
 def poses_of_video(
     video: str | Path,
-    own: NDArray[np.float32],
+    own: Float32Array,
     face_model: FaceModel,
     on_progress: Callable[[int, int | None], None] | None = None,
-) -> tuple[NDArray[np.float32], bool]:
+) -> tuple[Float32Array, bool]:
     """The head motion of a video for an avatar, at 25 fps about the middle of its own.
 
     Args:
@@ -110,9 +108,7 @@ def poses_of_video(
     return poses_of_motion(video_to_motion(video, face_model, on_progress), own, face_model)
 
 
-def poses_of_motion(
-    motion: Motion, own: NDArray[np.float32], face_model: FaceModel
-) -> tuple[NDArray[np.float32], bool]:
+def poses_of_motion(motion: Motion, own: Float32Array, face_model: FaceModel) -> tuple[Float32Array, bool]:
     """The same from what a driving video was fitted with."""
     centre, scale = scene_frame(face_model.mean.astype(np.float64))
     rotation = rotation_matrix(motion.rotation)

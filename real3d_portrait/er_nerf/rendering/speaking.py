@@ -9,18 +9,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
+from real3d_portrait.arrays import Float32Array, Frame
 from real3d_portrait.background.background import Background, BackgroundSource
 from real3d_portrait.er_nerf import compact_parts
 from real3d_portrait.er_nerf.data.hearing import hearing_of
-from real3d_portrait.er_nerf.rendering.avatar import FPS, Avatar
+from real3d_portrait.er_nerf.rendering.avatar import Avatar
 from real3d_portrait.er_nerf.rendering.pose_range import poses_of_video, quiet_pose
 from real3d_portrait.errors import MissingInputError, ParameterChoiceError, ParameterRangeError
 from real3d_portrait.media.audio import Audio, read_audio
 from real3d_portrait.media.clip import Clip
 from real3d_portrait.media.writer import VideoWriter, check_output
 from real3d_portrait.motion.audio_features import SAMPLE_RATE
+from real3d_portrait.timing import FPS
 
 log = logging.getLogger(__name__)
 
@@ -28,11 +29,10 @@ SIZES = (64, 1024)  # shorter side of the frames, pixels
 _ENLARGED = 1.5  # times the training's size: beyond it there is nothing more to see
 _NAME = "er-nerf"
 
-Frame = NDArray[np.uint8]
 Told = Callable[[str, int, int | None], None]  # stage, done, in all
 
 
-def speech_of(avatar: Avatar, audio: Audio) -> NDArray[np.float32]:
+def speech_of(avatar: Avatar, audio: Audio) -> Float32Array:
     """Windows of what this avatar hears, (T, 16, C) at 25 fps.
 
     Raises:
@@ -56,7 +56,7 @@ class Speaking:
 
 def speaking(
     avatar: Avatar,
-    speech: NDArray[np.float32],
+    speech: Float32Array,
     *,
     pose: str | Path = "original",
     background: Background | BackgroundSource = "keep",
@@ -104,7 +104,7 @@ def render_avatar(
     audio: str | Path | Audio | None,
     output: str | Path,
     *,
-    features: NDArray[np.float32] | None = None,
+    features: Float32Array | None = None,
     pose: str | Path = "original",
     background: Background | BackgroundSource = "keep",
     size: int | None = None,
@@ -148,7 +148,7 @@ def _parsed(background: Background | BackgroundSource) -> Background:
     return background if isinstance(background, Background) else Background.parse(background)
 
 
-def _poses(avatar: Avatar, pose: str | Path, tell: Told) -> tuple[NDArray[np.float32], tuple[str, ...]]:
+def _poses(avatar: Avatar, pose: str | Path, tell: Told) -> tuple[Float32Array, tuple[str, ...]]:
     if pose == "original":
         return avatar.poses, ()
     if pose == "static":

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
+from real3d_portrait.arrays import BoolArray, Float32Array, FloatArray
 from real3d_portrait.er_nerf.data.dataset import AvatarData
 from real3d_portrait.er_nerf.fields.audio_encoder import held_ends
 from real3d_portrait.er_nerf.rendering.model import ErNerf
@@ -23,7 +23,7 @@ class Scores:
     frames: int
 
 
-def psnr(picture: NDArray[np.floating], target: NDArray[np.floating], mask: NDArray[np.bool_] | None = None) -> float:
+def psnr(picture: FloatArray, target: FloatArray, mask: BoolArray | None = None) -> float:
     """Peak signal-to-noise ratio of pictures in [0, 1], in dB."""
     error = (picture - target) ** 2
     return float(-10 * np.log10(max(float(np.mean(error if mask is None else error[mask])), 1e-12)))
@@ -45,7 +45,7 @@ def evaluate(model: ErNerf, data: AvatarData, frames: Sequence[int], true_torso:
 
 
 @torch.no_grad()
-def pictures(model: ErNerf, data: AvatarData, frames: Sequence[int], true_torso: bool) -> Iterator[NDArray[np.float32]]:
+def pictures(model: ErNerf, data: AvatarData, frames: Sequence[int], true_torso: bool) -> Iterator[Float32Array]:
     """Render frames of the data with their own speech, eyes and poses: (H, W, 3) in [0, 1] each."""
     training = model.training
     model.eval()

@@ -10,8 +10,8 @@ from typing import Any, Protocol
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
+from real3d_portrait.arrays import UInt8Array
 from real3d_portrait.er_nerf.data.dataset import AvatarData
 from real3d_portrait.er_nerf.rendering.model import ErNerf
 from real3d_portrait.er_nerf.training.evaluate import pictures, psnr
@@ -26,7 +26,7 @@ Row = dict[str, Any]
 
 
 class _Curve(Protocol):
-    def write(self, row: Row, picture: NDArray[np.uint8] | None) -> None: ...
+    def write(self, row: Row, picture: UInt8Array | None) -> None: ...
 
     def close(self) -> None: ...
 
@@ -38,7 +38,7 @@ class _CsvCurve:
         if not self._file.tell():
             self._writer.writeheader()
 
-    def write(self, row: Row, picture: NDArray[np.uint8] | None) -> None:
+    def write(self, row: Row, picture: UInt8Array | None) -> None:
         self._writer.writerow(row)
         self._file.flush()
 
@@ -52,7 +52,7 @@ class _TensorBoardCurve:
 
         self._writer = SummaryWriter(folder / EVENTS)
 
-    def write(self, row: Row, picture: NDArray[np.uint8] | None) -> None:
+    def write(self, row: Row, picture: UInt8Array | None) -> None:
         stage, step = row["stage"], row["step"]
         for name in ("loss", "steps_per_second", "psnr"):
             if name in row:
@@ -116,7 +116,7 @@ class TrainingLog:
         self._curve.write(row, picture)
         self._row, self._losses = now, []
 
-    def _preview(self, true_torso: bool) -> tuple[NDArray[np.uint8], float]:
+    def _preview(self, true_torso: bool) -> tuple[UInt8Array, float]:
         """(H, 2 W, 3), which is also put in the place of the last one, and its PSNR in dB."""
         truth = self._data.frames[self._frame]
         shown = next(pictures(self._model, self._data, [self._frame], true_torso))

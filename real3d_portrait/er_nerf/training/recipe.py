@@ -19,7 +19,7 @@ from real3d_portrait.er_nerf.data.dataset import AvatarData, AvatarDataError
 from real3d_portrait.er_nerf.data.hearing import HUBERT_KIND, Hearing, ReadyHearing, hearing_of
 from real3d_portrait.er_nerf.data.prepare import prepare_video
 from real3d_portrait.er_nerf.data.speech import KIND
-from real3d_portrait.er_nerf.rendering.avatar import FPS, Avatar
+from real3d_portrait.er_nerf.rendering.avatar import Avatar
 from real3d_portrait.er_nerf.rendering.model import ErNerf
 from real3d_portrait.er_nerf.training.ear import load_ear
 from real3d_portrait.er_nerf.training.evaluate import evaluate
@@ -32,6 +32,7 @@ from real3d_portrait.er_nerf.training.trainer import Progress, Trainer, Training
 from real3d_portrait.errors import ConflictingInputsError, ParameterChoiceError, ParameterRangeError, VideoMissingError
 from real3d_portrait.models.compute import Compute
 from real3d_portrait.resources import resource
+from real3d_portrait.timing import FPS
 
 log = logging.getLogger(__name__)
 

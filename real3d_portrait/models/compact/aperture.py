@@ -11,10 +11,9 @@ from functools import lru_cache
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 from scipy.interpolate import CubicSpline
 
-Array = NDArray[np.float32]
+from real3d_portrait.arrays import Float32Array
 
 MOUTH_LOWER = (78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308)
 MOUTH_UPPER = (78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308)
@@ -30,13 +29,13 @@ _SAMPLES = 72  # of an edge's spline
 _TABLE = 384
 
 
-def smoothstep(low: float, high: float, value: Array | float) -> Array:
+def smoothstep(low: float, high: float, value: Float32Array | float) -> Float32Array:
     """0 up to `low`, 1 from `high` on, and a smooth cubic between them."""
     t = np.clip((np.asarray(value, np.float32) - low) / (high - low), 0, 1)
     return t * t * (3 - 2 * t)
 
 
-def look_up(u: Array, knots: Array, *values: Array) -> Array:
+def look_up(u: Float32Array, knots: Float32Array, *values: Float32Array) -> Float32Array:
     """Linear interpolation of up to four curves over increasing knots at every u (h, w): (h, w, curves).
 
     Beyond the knots the end values hold. One pass over a fine table, which is what keeps a frame cheap.
@@ -50,7 +49,7 @@ def look_up(u: Array, knots: Array, *values: Array) -> Array:
 
 
 @lru_cache
-def _spline_matrix(points: int) -> Array:
+def _spline_matrix(points: int) -> Float32Array:
     knots = np.arange(points)
     spline = CubicSpline(knots, np.eye(points), bc_type="natural")
     return spline(np.linspace(0, points - 1, _SAMPLES)).astype(np.float32)
@@ -63,7 +62,7 @@ class HeadPlacement:
     for every point that is fixed to the skull.
     """
 
-    def __init__(self, landmarks: Array) -> None:
+    def __init__(self, landmarks: Float32Array) -> None:
         self.centre = landmarks[list(RIGID)].mean(0)
         points = landmarks[list(RIGID)] - self.centre
         # Ridge on depth alone: the tracker's depth is the least certain of the three coordinates.
@@ -72,7 +71,7 @@ class HeadPlacement:
         penalty = np.diag([0, 0, 0.02 * len(points) * extent**2, 0])
         self._solve = np.linalg.solve(rows.T @ rows + penalty, rows.T)
 
-    def fit(self, mesh: Array) -> tuple[Array, Array]:
+    def fit(self, mesh: Float32Array) -> tuple[Float32Array, Float32Array]:
         """Linear part (2, 3) and offset (2,) from photo pixels to the mesh's pixels."""
         affine = (self._solve @ mesh[list(RIGID), :2]).T.astype(np.float32)
         linear = affine[:, :3]
@@ -87,16 +86,16 @@ class Aperture:
     u: (n,) increasing; top, bottom: (n,) v of the edges; top_cos, bottom_cos: (n,) cosines of their slopes.
     """
 
-    origin: Array
-    axes: Array
-    u: Array
-    top: Array
-    bottom: Array
-    top_cos: Array
-    bottom_cos: Array
+    origin: Float32Array
+    axes: Float32Array
+    u: Float32Array
+    top: Float32Array
+    bottom: Float32Array
+    top_cos: Float32Array
+    bottom_cos: Float32Array
 
     @classmethod
-    def from_points(cls, upper: Array, lower: Array, axes: Array) -> Aperture:
+    def from_points(cls, upper: Float32Array, lower: Float32Array, axes: Float32Array) -> Aperture:
         """upper, lower: (k, 2) pixels from the image's left corner to its right one, ends shared."""
         origin = (upper[0] + upper[-1]) / 2
         matrix = _spline_matrix(len(upper))
@@ -124,7 +123,9 @@ class Aperture:
     def width(self) -> float:
         return float(self.u[-1] - self.u[0])
 
-    def bounds(self, size: tuple[int, int], margin: float, also: Array | None = None) -> tuple[slice, slice] | None:
+    def bounds(
+        self, size: tuple[int, int], margin: float, also: Float32Array | None = None
+    ) -> tuple[slice, slice] | None:
         """Rows and columns of an image (height, width) around the opening and `also`, (k, 2) in its frame.
 
         None where they lie outside the image.
@@ -136,7 +137,7 @@ class Aperture:
         x1, y1 = np.minimum(np.ceil(points.max(0) + margin) + 1, size[::-1]).astype(int)
         return (slice(y0, y1), slice(x0, x1)) if x1 > x0 and y1 > y0 else None
 
-    def local(self, x: Array, y: Array) -> tuple[Array, Array]:
+    def local(self, x: Float32Array, y: Float32Array) -> tuple[Float32Array, Float32Array]:
         """Pixels to (u, v)."""
         dx, dy = x - self.origin[0], y - self.origin[1]
         return (
@@ -144,19 +145,19 @@ class Aperture:
             self.axes[1, 0] * dx + self.axes[1, 1] * dy,
         )
 
-    def grid(self, window: tuple[slice, slice]) -> tuple[Array, Array]:
+    def grid(self, window: tuple[slice, slice]) -> tuple[Float32Array, Float32Array]:
         """(u, v) of every pixel of a window."""
         rows, columns = window
         x = np.arange(columns.start, columns.stop, dtype=np.float32)[None]
         y = np.arange(rows.start, rows.stop, dtype=np.float32)[:, None]
         return self.local(x, y)
 
-    def depths(self, u: Array, v: Array) -> tuple[Array, Array]:
+    def depths(self, u: Float32Array, v: Float32Array) -> tuple[Float32Array, Float32Array]:
         """Distance in pixels below the upper edge and above the lower edge; negative outside."""
         curves = look_up(u, self.u, self.top, self.bottom, self.top_cos, self.bottom_cos)
         return (v - curves[..., 0]) * curves[..., 2], (curves[..., 1] - v) * curves[..., 3]
 
-    def coverage(self, u: Array, below: Array, above: Array, softness: float) -> Array:
+    def coverage(self, u: Float32Array, below: Float32Array, above: Float32Array, softness: float) -> Float32Array:
         """Soft mask in 0..1 at places with these depths, with an edge `softness` pixels wide."""
         ends = np.minimum(u - self.u[0], self.u[-1] - u)
         # Both edges share a pixel where they nearly meet: what each leaves open adds up to nothing at no gap.

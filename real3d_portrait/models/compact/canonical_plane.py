@@ -10,9 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[np.float32]
+from real3d_portrait.arrays import Float32Array
 
 PLANE_SIZE = 512
 Z, U, V = 0, 1, 2
@@ -20,15 +19,15 @@ Z, U, V = 0, 1, 2
 
 @dataclass(frozen=True)
 class TriPlanes:
-    front: Array  # (P, P, 3) z in head units, u and v in photo pixels; row 0 is the top
+    front: Float32Array  # (P, P, 3) z in head units, u and v in photo pixels; row 0 is the top
     half_width: float  # the front plane shows -half_width..half_width in x and y
     depth_range: tuple[float, float] = (-0.8, 0.8)  # z that the side planes span
 
-    def __add__(self, diff: Array) -> TriPlanes:
+    def __add__(self, diff: Float32Array) -> TriPlanes:
         """The planes of another expression: a residual diff-plane (P, P, 3) of the motion adapter on top."""
         return TriPlanes(self.front + diff, self.half_width, self.depth_range)
 
-    def side(self, size: int = 64) -> Array:
+    def side(self, size: int = 64) -> Float32Array:
         """The ramp of the side planes, (size, size): rows along z from the near end to the far end."""
         near, far = self.depth_range[1], self.depth_range[0]
         return np.repeat(np.linspace(near, far, size, dtype=np.float32)[:, None], size, 1)

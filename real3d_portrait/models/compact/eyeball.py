@@ -10,14 +10,11 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
 
+from real3d_portrait.arrays import BoolArray, Float32Array
 from real3d_portrait.models.compact.aperture import Aperture, smoothstep
 from real3d_portrait.models.compact.photo_light import LUMA
-
-Array = NDArray[np.float32]
-Mask = NDArray[np.bool_]
 
 STRIP_COLUMNS, STRIP_ROWS = 48, 12
 
@@ -26,22 +23,22 @@ STRIP_COLUMNS, STRIP_ROWS = 48, 12
 class Eyeball:
     """Images are a window of the photo whose top left pixel is `corner`."""
 
-    corner: Array  # (2,) photo pixels
-    sclera: Array  # (h, w, 3) without iris and without the lids' shade
-    iris: Array  # (h, w, 4) premultiplied iris and pupil without reflections
-    glint: Array  # (h, w, 3) light added by reflections
-    upper_shade: Array  # (STRIP_ROWS, STRIP_COLUMNS, 3) factor by depth below the lid and place along it
-    lower_shade: Array
+    corner: Float32Array  # (2,) photo pixels
+    sclera: Float32Array  # (h, w, 3) without iris and without the lids' shade
+    iris: Float32Array  # (h, w, 4) premultiplied iris and pupil without reflections
+    glint: Float32Array  # (h, w, 3) light added by reflections
+    upper_shade: Float32Array  # (STRIP_ROWS, STRIP_COLUMNS, 3) factor by depth below the lid and place along it
+    lower_shade: Float32Array
     shade_reach: float  # photo pixels that the strips' rows span
-    upper_lid: Array  # (STRIP_COLUMNS, 3) skin above the upper lashes
-    lower_lid: Array  # (STRIP_COLUMNS, 3) skin below the lower ones
-    lash: Array  # (3,) colour of the upper lash line
+    upper_lid: Float32Array  # (STRIP_COLUMNS, 3) skin above the upper lashes
+    lower_lid: Float32Array  # (STRIP_COLUMNS, 3) skin below the lower ones
+    lash: Float32Array  # (3,) colour of the upper lash line
     width: float  # photo pixels
     openness: float  # height over width
     visible: float  # 0 behind dark glasses, 1 where white and iris can be told apart
 
 
-def opening_of(mesh: Array, upper: tuple[int, ...], lower: tuple[int, ...]) -> Aperture:
+def opening_of(mesh: Float32Array, upper: tuple[int, ...], lower: tuple[int, ...]) -> Aperture:
     """The opening between the lids of a mesh (478, 2+), along the line through the eye's corners."""
     across = mesh[upper[-1], :2] - mesh[upper[0], :2]
     across = across / max(float(np.linalg.norm(across)), 1e-3)
@@ -49,7 +46,7 @@ def opening_of(mesh: Array, upper: tuple[int, ...], lower: tuple[int, ...]) -> A
     return Aperture.from_points(mesh[list(upper), :2], mesh[list(lower), :2], axes)
 
 
-def take_apart(image: Array, opening: Aperture, pupil: Array, radius: float, cheek: float) -> Eyeball:
+def take_apart(image: Float32Array, opening: Aperture, pupil: Float32Array, radius: float, cheek: float) -> Eyeball:
     """image: (S, S, 3) float32 RGB; pupil: (2,) and radius: the tracker's iris in pixels; cheek: its luma."""
     width = max(opening.width, 4.0)
     reach = int(np.ceil(0.9 * width))
@@ -83,7 +80,7 @@ def take_apart(image: Array, opening: Aperture, pupil: Array, radius: float, che
     fade = smoothstep(1.0, 0.5, depths / band)[..., None]
     along = 0.04 * STRIP_COLUMNS
 
-    def sample(source: Array, heights: Array) -> Array:
+    def sample(source: Float32Array, heights: Float32Array) -> Float32Array:
         u2 = np.broadcast_to(columns[None], heights.shape)
         points = opening.origin - corner + np.stack([u2, heights], -1) @ opening.axes
         sx, sy = (np.ascontiguousarray(points[..., k], np.float32) for k in (0, 1))
@@ -115,7 +112,7 @@ def take_apart(image: Array, opening: Aperture, pupil: Array, radius: float, che
     )
 
 
-def _visibility(inside: Array, beneath: Array, cheek: float) -> float:
+def _visibility(inside: Float32Array, beneath: Float32Array, cheek: float) -> float:
     """0 where the eye and the skin under it are as dark and even as glasses for the sun, else 1; lumas."""
     if len(inside) < 8 or not len(beneath):
         return 1.0
@@ -124,7 +121,9 @@ def _visibility(inside: Array, beneath: Array, cheek: float) -> float:
     return float(max(smoothstep(0.24, 0.32, contrast), smoothstep(0.45, 0.65, skin)))
 
 
-def _refine_iris(luma: Array, clear: Mask, pupil: Array, radius: float) -> tuple[Array, float]:
+def _refine_iris(
+    luma: Float32Array, clear: BoolArray, pupil: Float32Array, radius: float
+) -> tuple[Float32Array, float]:
     """The circle near the tracker's with the steepest step from iris to white, where both show."""
     angles = np.deg2rad(np.concatenate([np.arange(-35, 56, 7), np.arange(125, 216, 7)])).astype(np.float32)
     across, down = np.meshgrid(np.linspace(-0.15, 0.15, 7), np.linspace(-0.1, 0.1, 5))
@@ -148,7 +147,7 @@ def _refine_iris(luma: Array, clear: Mask, pupil: Array, radius: float) -> tuple
     return found
 
 
-def _fill_sclera(colour: Array, white: Mask, u: Array, skin: Array) -> Array:
+def _fill_sclera(colour: Float32Array, white: BoolArray, u: Float32Array, skin: Float32Array) -> Float32Array:
     """The white of the eye everywhere: the photo's pixels where they show, else a smooth continuation.
 
     skin: (n, 3) pixels under the eye, which tell the light where an eye nearly shut shows no white.
@@ -173,8 +172,14 @@ def _fill_sclera(colour: Array, white: Mask, u: Array, skin: Array) -> Array:
 
 
 def _fill_iris(
-    colour: Array, clear: Mask, within: Mask, distance: Array, dx: Array, dy: Array, radius: float
-) -> tuple[Array, Array]:
+    colour: Float32Array,
+    clear: BoolArray,
+    within: BoolArray,
+    distance: Float32Array,
+    dx: Float32Array,
+    dy: Float32Array,
+    radius: float,
+) -> tuple[Float32Array, Float32Array]:
     """Iris with pupil (h, w, 4) and its reflections (h, w, 3).
 
     What a lid hides comes from the mirrored lower half where that shows, else from the same radius.

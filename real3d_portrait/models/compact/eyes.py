@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
 
+from real3d_portrait.arrays import Float32Array, UInt8Array
 from real3d_portrait.models.compact.aperture import (
     LEFT_EYE_LOWER,
     LEFT_EYE_UPPER,
@@ -27,7 +28,6 @@ from real3d_portrait.models.compact.aperture import (
 from real3d_portrait.models.compact.eyeball import STRIP_COLUMNS, STRIP_ROWS, Eyeball, opening_of, take_apart
 from real3d_portrait.models.compact.photo_light import LUMA, cheek_colour
 
-Array = NDArray[np.float32]
 Window = tuple[slice, slice]
 
 _EYES = (
@@ -45,10 +45,12 @@ class _Placed:
 
     opening: Aperture  # of the driven lids
     resting: Aperture  # the photo's lids under the driven head pose
-    plane: Array  # (2, 3) photo pixels to output pixels near this eye
-    gaze: Array  # (2,) how far the iris went from its place in the photo
+    plane: Float32Array  # (2, 3) photo pixels to output pixels near this eye
+    gaze: Float32Array  # (2,) how far the iris went from its place in the photo
     scale: float
-    fold: tuple[Array, Array]  # (u, v) in the opening's frame of the mesh's ring above the upper lid, (k,) each
+    fold: tuple[
+        Float32Array, Float32Array
+    ]  # (u, v) in the opening's frame of the mesh's ring above the upper lid, (k,) each
 
     def novelty(self) -> float:
         """How far lids and iris stand from where the photo has them: 0 (keep the photo) to 1."""
@@ -66,7 +68,7 @@ class EyeLayer:
     photo: (S, S, 3) uint8 RGB; landmarks: (478, 3) pixels of the photo, iris points included.
     """
 
-    def __init__(self, photo: NDArray[np.uint8], landmarks: Array) -> None:
+    def __init__(self, photo: UInt8Array, landmarks: Float32Array) -> None:
         self._landmarks = np.asarray(landmarks, np.float32)
         self._placement = HeadPlacement(self._landmarks)
         image = photo.astype(np.float32)
@@ -78,7 +80,7 @@ class EyeLayer:
             opening = opening_of(self._landmarks, upper, lower)
             self._eyeballs.append(take_apart(image, opening, pupil, radius, cheek))
 
-    def draw(self, frame: NDArray, mesh_px: Array) -> NDArray:
+    def draw(self, frame: NDArray, mesh_px: Float32Array) -> NDArray:
         """The frame with eyeballs between its lids, and skin with a lash line where lids come down.
 
         frame: (S, S, 3) RGB uint8 or float32 in 0..255, returned in the same type; mesh_px: (478, 3) driven
@@ -139,8 +141,14 @@ def _draw_eye(result: NDArray, frame: NDArray, eye: Eyeball, placed: _Placed, we
 
 
 def _fallen_lid(
-    eye: Eyeball, placed: _Placed, image: Array, window: Window, u: Array, v: Array, below: Array
-) -> tuple[Array, Array]:
+    eye: Eyeball,
+    placed: _Placed,
+    image: Float32Array,
+    window: Window,
+    u: Float32Array,
+    v: Float32Array,
+    below: Float32Array,
+) -> tuple[Float32Array, Float32Array]:
     """Skin (h, w, 3) of an upper lid that has come down, and how much of it to lay (h, w).
 
     The warp has only the lashes' strip to stretch over the newly shown skin. The colour at the lid's upper
@@ -169,7 +177,9 @@ def _fallen_lid(
     return look_up(u, columns, *skin.T) * shade, 0.95 * found[..., 1] * smoothstep(0.0, 0.4, t)
 
 
-def _eyeball(eye: Eyeball, placed: _Placed, u: Array, below: Array, above: Array, window: Window) -> Array:
+def _eyeball(
+    eye: Eyeball, placed: _Placed, u: Float32Array, below: Float32Array, above: Float32Array, window: Window
+) -> Float32Array:
     """The eyeball's colour (h, w, 3) under the lids' shade."""
     sclera = _lay(eye.sclera, eye.corner, placed, window, 0.0, cv2.BORDER_REPLICATE)
     iris = _lay(eye.iris, eye.corner, placed, window, 1.0, cv2.BORDER_CONSTANT)
@@ -182,18 +192,20 @@ def _eyeball(eye: Eyeball, placed: _Placed, u: Array, below: Array, above: Array
     return ball
 
 
-def _lash_lengths(place: Array) -> Array:
+def _lash_lengths(place: Float32Array) -> Float32Array:
     """Relative length of the lashes along the lid, place in -0.5..0.5: strands of two mixed spacings."""
     return 1 + 0.10 * np.sin(131 * place) + 0.10 * np.sin(83 * place + 1)
 
 
-def _plane_map(source: Array, target: Array) -> Array:
+def _plane_map(source: Float32Array, target: Float32Array) -> Float32Array:
     """Affine (2, 3) that carries (n, 2+) photo pixels to (n, 2) output pixels in the least squares sense."""
     rows = np.concatenate([source[:, :2], np.ones((len(source), 1), np.float32)], 1)
     return np.linalg.lstsq(rows, target, rcond=None)[0].T.astype(np.float32)
 
 
-def _lay(image: Array, corner: Array, placed: _Placed, window: Window, follow: float, border: int) -> Array:
+def _lay(
+    image: Float32Array, corner: Float32Array, placed: _Placed, window: Window, follow: float, border: int
+) -> Float32Array:
     """A photo window carried into an output window, moved by a share of the gaze."""
     affine = placed.plane.astype(np.float64)
     affine[:, 2] += placed.plane[:, :2] @ corner + follow * placed.gaze

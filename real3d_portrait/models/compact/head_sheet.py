@@ -10,11 +10,9 @@ from __future__ import annotations
 from functools import cache
 
 import numpy as np
-from numpy.typing import NDArray
 
+from real3d_portrait.arrays import Float32Array, Int32Array
 from real3d_portrait.face.topology import OVAL, closed_faces
-
-Array = NDArray[np.float32]
 
 _DISTANCE = (0.002, 0.008, 0.072, 0.162, 0.282, 0.442, 0.682, 1.102, 2.002)  # from the oval outwards, head units
 _BEND = (0.006, 0.025, 0.225, 0.454, 0.682, 0.861, 0.97, 1.0, 1.0)  # how far z has gone there to that of the back
@@ -30,7 +28,7 @@ LID_PAIRS = [(159, 145), (158, 153), (157, 154), (173, 155), (160, 144), (161, 1
 
 
 @cache
-def sheet_faces() -> NDArray[np.int32]:
+def sheet_faces() -> Int32Array:
     """(F, 3) triangles of the mesh (eyes and mouth closed) and its rings, facing forwards."""
     rings = [OVAL] + [[478 + 36 * k + i for i in range(36)] for k in range(len(_DISTANCE))]
     faces = []
@@ -42,7 +40,7 @@ def sheet_faces() -> NDArray[np.int32]:
     return np.concatenate([closed_faces(), np.array(faces, np.int32)])
 
 
-def extend(neutral: Array) -> tuple[Array, Array]:
+def extend(neutral: Float32Array) -> tuple[Float32Array, Float32Array]:
     """Sheet (478 + R, 3) of the face at rest (478, 3), and the drag (R, 36) of its rings by the oval."""
     oval = neutral[OVAL].astype(np.float64)
     middle = oval[:, 1].mean()
@@ -63,7 +61,7 @@ def extend(neutral: Array) -> tuple[Array, Array]:
     return np.concatenate([neutral, outer]).astype(np.float32), drag.astype(np.float32)
 
 
-def keep_apart(vertices: Array) -> Array:
+def keep_apart(vertices: Float32Array) -> Float32Array:
     """Lips and lids that passed through each other meet half-way instead (in place); (478, 3), y up."""
     for pairs in (LIP_PAIRS, LID_PAIRS):
         upper, lower = (np.array(side) for side in zip(*pairs, strict=True))

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from real3d_portrait.arrays import Float32Array, FloatArray
 from real3d_portrait.face.camera import DISTANCE, project, rotation_matrix
 from real3d_portrait.face.face_model import FaceModel
 from real3d_portrait.face.fitting import FaceFit
@@ -16,8 +16,6 @@ from real3d_portrait.face.topology import OVAL
 from real3d_portrait.models.compact.canonical_plane import PLANE_SIZE, TriPlanes
 from real3d_portrait.models.compact.head_sheet import LID_PAIRS, extend, keep_apart, sheet_faces
 
-Array = NDArray[np.float32]
-
 UPPER_FACE, LOWER_FACE = 0.0, -0.12  # y above which a photo's expression belongs to the person, and below not
 CAMERA = 2.8  # head units from the camera to the head, for the perspective of a turning head
 
@@ -26,17 +24,17 @@ CAMERA = 2.8  # head units from the camera to the head, for the perspective of a
 class LiftedHead:
     """What the photo's face fit says about one head; made once per photo."""
 
-    neutral: Array  # (478, 3) the person's face at rest, head frame
-    sheet: Array  # (N, 3) the same with its rings
-    drag: Array  # (R, 36) of `extend`
-    uv: Array  # (N, 2) photo pixel of every sheet vertex
-    code: Array  # (N, 3) coordinate code of the resting sheet: `origin` + code * `extent` is the vertex
-    origin: Array  # (3,) head units
-    extent: Array  # (3,)
+    neutral: Float32Array  # (478, 3) the person's face at rest, head frame
+    sheet: Float32Array  # (N, 3) the same with its rings
+    drag: Float32Array  # (R, 36) of `extend`
+    uv: Float32Array  # (N, 2) photo pixel of every sheet vertex
+    code: Float32Array  # (N, 3) coordinate code of the resting sheet: `origin` + code * `extent` is the vertex
+    origin: Float32Array  # (3,) head units
+    extent: Float32Array  # (3,)
     half_width: float  # of the canonical front plane, head units
-    rotation: Array  # (3, 3) the photo's pose
+    rotation: Float32Array  # (3, 3) the photo's pose
 
-    def deform(self, displacement: Array, rotation: NDArray[np.floating] | None = None) -> Array:
+    def deform(self, displacement: Float32Array, rotation: FloatArray | None = None) -> Float32Array:
         """Expression displacement (478, 3) of the mesh → sheet vertices (N, 3).
 
         Given the pose (3, 3) of the frame, also what perspective does to a head that turns away from the photo's
@@ -53,7 +51,7 @@ class LiftedHead:
         turned[:, :2] *= ((CAMERA - before) / (CAMERA - turned[:, 2]))[:, None]
         return (turned @ rotation).astype(np.float32)
 
-    def raster(self, size: int = PLANE_SIZE) -> Array:
+    def raster(self, size: int = PLANE_SIZE) -> Float32Array:
         """(size, size, 3) z, u, v of the resting sheet seen from the front."""
         scale = size / (2 * self.half_width)
         points = self.sheet[:, :2] * [scale, -scale] + size / 2
@@ -62,7 +60,7 @@ class LiftedHead:
         return image
 
 
-def resting_face(model: FaceModel, fit: FaceFit) -> Array:
+def resting_face(model: FaceModel, fit: FaceFit) -> Float32Array:
     """(478, 3) the person's face brought to rest: lips closed, no smile.
 
     The photo's own lids, brows and gaze are kept as part of the person (narrow eyes are a feature, and eyes
@@ -83,7 +81,7 @@ def lift(
     model: FaceModel,
     fit: FaceFit,
     size: int,
-    depth: Array | float = 0.0,  # (N,) learned residual of the sheet's depth, head units
+    depth: Float32Array | float = 0.0,  # (N,) learned residual of the sheet's depth, head units
 ) -> tuple[LiftedHead, TriPlanes]:
     """Photo of `size` pixels with its face fit → the head and its canonical (neutral) tri-planes."""
     neutral = resting_face(model, fit)

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
+from real3d_portrait.arrays import BoolArray, Float32Array, UInt8Array
 from real3d_portrait.face.camera import rotation_matrix
 from real3d_portrait.face.pncc import coordinate_code, pncc
 from real3d_portrait.face.rasterizer import FAR
@@ -17,8 +17,6 @@ from real3d_portrait.models.compact.motion_adapter import diff_plane
 from real3d_portrait.models.compact.volume_renderer import first_hit
 from real3d_portrait.motion.motion import Motion
 from real3d_portrait.portrait.portrait import Portrait
-
-Picture = NDArray[np.uint8]  # (S, S, 3)
 
 _AROUND_FACE = 0.6  # head units to each side
 _NOTHING = 30  # grey of what a stage does not show
@@ -36,20 +34,20 @@ class Stages:
         final: with teeth and lids, shoulders, fine texture and background.
     """
 
-    photo: Picture
-    pncc: Picture
-    depth: Picture
-    raw: Picture
-    final: Picture
+    photo: UInt8Array
+    pncc: UInt8Array
+    depth: UInt8Array
+    raw: UInt8Array
+    final: UInt8Array
 
-    def captioned(self) -> list[tuple[Picture, str]]:
+    def captioned(self) -> list[tuple[UInt8Array, str]]:
         """In order, with titles, as a gallery takes them."""
         titles = ("Photo", "Motion code (PNCC)", "Depth", "Rendered head", "Final frame")
         return list(zip((self.photo, self.pncc, self.depth, self.raw, self.final), titles, strict=True))
 
 
 def inner_stages(
-    model: CompactModel, portrait: Portrait, avatar: Avatar, motion: Motion, frame: int, behind: Picture
+    model: CompactModel, portrait: Portrait, avatar: Avatar, motion: Motion, frame: int, behind: UInt8Array
 ) -> Stages:
     """The stages of one frame.
 
@@ -85,7 +83,7 @@ def inner_stages(
     )
 
 
-def _shaded(depth: NDArray[np.float32], where: NDArray[np.bool_]) -> Picture:
+def _shaded(depth: Float32Array, where: BoolArray) -> UInt8Array:
     """Depth (S, S) in colours that grow brighter towards the viewer, over the range that it has there."""
     low, high = np.percentile(depth[where], (2, 99.8)) if where.any() else (0.0, 1.0)
     level = np.clip((depth - low) / max(high - low, 1e-6), 0, 1)

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from safetensors.torch import load_file
 from torch import Tensor
 from torch.nn import functional as F
 
+from real3d_portrait.arrays import Float32Array, Float64Array, FloatArray, UInt8Array
 from real3d_portrait.config import CompactConfig
 from real3d_portrait.face.face_model import FaceModel
 from real3d_portrait.face.fitting import FaceFit
@@ -27,8 +27,6 @@ from real3d_portrait.models.compact.head_sheet import sheet_faces
 from real3d_portrait.models.compact.image_to_plane import LiftedHead, lift
 from real3d_portrait.models.compact.image_to_plane_residual import CHANNELS, I2PResidual
 from real3d_portrait.models.compact.motion_adapter_residual import MAResidual
-
-Array = NDArray[np.float32]
 
 VIEW = 64  # pixels of the canonical view
 WINDOW = 1.25  # head units: the view shows -WINDOW..WINDOW
@@ -50,7 +48,7 @@ def ring_mask(count: int) -> Tensor:
     return mask
 
 
-def edge_mask(sheet: Array) -> Tensor:
+def edge_mask(sheet: Float32Array) -> Tensor:
     """(N,) 0 on the edges of lips and lids, which the layers inside them must meet, and at hairline and hair.
 
     Hair and scalp stay out of it: in tracked clips the head's pose leans on the expression a little, and what
@@ -67,7 +65,7 @@ def edge_mask(sheet: Array) -> Tensor:
     return torch.from_numpy(mask.astype(np.float32))
 
 
-def canonical_view(sheet: Array, uv: Array, photo: Tensor) -> Tensor:
+def canonical_view(sheet: Float32Array, uv: Float32Array, photo: Tensor) -> Tensor:
     """Sheet (N, 3), photo pixel of each vertex (N, 2), photo (4, S, S) in 0..1 → (9, VIEW, VIEW)."""
     size = photo.shape[-1]
     small = F.interpolate(photo[None], size=(_PHOTO, _PHOTO), mode="area")
@@ -86,25 +84,25 @@ def canonical_view(sheet: Array, uv: Array, photo: Tensor) -> Tensor:
     return view
 
 
-def at_vertices(planes: Tensor, sheet: Array) -> Tensor:
+def at_vertices(planes: Tensor, sheet: Float32Array) -> Tensor:
     """Planes (C, h, w) over the window, looked up at the sheet's vertices: (N, C)."""
     grid = torch.from_numpy(sheet[:, :2] * np.float32([1 / WINDOW, -1 / WINDOW])).float()
     found = F.grid_sample(planes[None], grid[None, None], padding_mode="border", align_corners=False)
     return found[0, :, 0].T
 
 
-def depth_at(plane: Tensor, sheet: Array) -> Tensor:
+def depth_at(plane: Tensor, sheet: Float32Array) -> Tensor:
     """I2P's depth plane (H, W) → (N,) to add to the sheet's z."""
     return at_vertices(plane[None], sheet)[:, 0] * ring_mask(len(sheet))
 
 
-def motion_basis(network: MAResidual, planes: Tensor, sheet: Array) -> Tensor:
+def motion_basis(network: MAResidual, planes: Tensor, sheet: Float32Array) -> Tensor:
     """MA's fields (3K, s, s) → (N, 3, K), vanishing at lips and lids."""
     fields = at_vertices(planes, sheet).unflatten(1, (network.count, 3)).transpose(1, 2)
     return fields * edge_mask(sheet)[:, None, None]
 
 
-def shown_expression(model: FaceModel, shift: Array) -> NDArray[np.float64]:
+def shown_expression(model: FaceModel, shift: Float32Array) -> Float64Array:
     """(478, 3) the photo's face less its resting face → (E,) the expression that comes nearest to it.
 
     The resting face keeps some of the photo's expression, so that this is not the fitted one.
@@ -119,11 +117,11 @@ class LearnedMotion:
     """What MA's residual knows about one photo."""
 
     network: MAResidual
-    basis: Array  # (N, 3, K) of the sheet's vertices, head units
+    basis: Float32Array  # (N, 3, K) of the sheet's vertices, head units
     rest: Tensor  # (K,) coefficients of the photo's expression
 
     @torch.no_grad()
-    def __call__(self, expression: NDArray[np.floating]) -> Array:
+    def __call__(self, expression: FloatArray) -> Float32Array:
         """(E,) → residual (N, 3) for `motion_adapter.motion_code`; zero at the photo's own expression."""
         now = self.network.coefficients(torch.as_tensor(np.asarray(expression), dtype=torch.float32))
         return self.basis @ (now - self.rest).numpy()
@@ -135,7 +133,7 @@ class LearnedHead:
 
     head: LiftedHead
     planes: TriPlanes
-    share: Array  # (VIEW, VIEW) to add to the head's share in `torso.join`
+    share: Float32Array  # (VIEW, VIEW) to add to the head's share in `torso.join`
     motion: LearnedMotion | None
 
 
@@ -157,7 +155,7 @@ class Residuals:
         return cls(i2p, ma)
 
     @torch.no_grad()
-    def lift(self, model: FaceModel, fit: FaceFit, photo: NDArray[np.uint8]) -> LearnedHead:
+    def lift(self, model: FaceModel, fit: FaceFit, photo: UInt8Array) -> LearnedHead:
         """Photo (S, S, 4) colour and matte with its face fit → the head with its residuals."""
         size = photo.shape[0]
         head, planes = lift(model, fit, size)

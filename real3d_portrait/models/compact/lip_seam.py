@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
 
+from real3d_portrait.arrays import Float32Array
 from real3d_portrait.models.compact.aperture import Aperture, look_up, smoothstep
-
-Array = NDArray[np.float32]
 
 _COLUMNS, _ROWS = 96, 13
 _REACH = 0.035  # half height of the strip in mouth widths
@@ -22,7 +20,7 @@ _REACH = 0.035  # half height of the strip in mouth widths
 class LipSeam:
     """image: (S, S, 3) float32 photo; opening: its lips. Lips open in the photo give their inner rims."""
 
-    def __init__(self, image: Array, opening: Aperture) -> None:
+    def __init__(self, image: Float32Array, opening: Aperture) -> None:
         self._width = max(opening.width, 4.0)
         u = np.linspace(opening.u[0], opening.u[-1], _COLUMNS, dtype=np.float32)
         top = np.interp(u, opening.u, opening.top).astype(np.float32)
@@ -38,7 +36,7 @@ class LipSeam:
         line = 0.5 * parted * np.exp(-((depth / (0.012 * self._width)) ** 2))
         self._strip = gaussian_filter1d(strip * (1 - line[..., None]), 1.0, axis=1)
 
-    def draw(self, patch: Array, opening: Aperture, u: Array, v: Array, weight: float) -> None:
+    def draw(self, patch: Float32Array, opening: Aperture, u: Float32Array, v: Float32Array, weight: float) -> None:
         """Lay the seam into a window `patch` (h, w, 3) wherever the driven lips touch."""
         width = max(opening.width, 1.0)
         shut = weight * (1 - float(smoothstep(0.04, 0.10, opening.gap / width)))

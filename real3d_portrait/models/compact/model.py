@@ -12,8 +12,8 @@ from typing import Literal
 import cv2
 import numpy as np
 from numba import njit
-from numpy.typing import NDArray
 
+from real3d_portrait.arrays import Float32Array, Float64Array, FloatArray, Frame, UInt8Array
 from real3d_portrait.config import CompactConfig
 from real3d_portrait.errors import PortraitModelError
 from real3d_portrait.face.camera import project, rotation_angles, rotation_matrix
@@ -30,7 +30,7 @@ from real3d_portrait.models.compact.shading import HtbSr, PhotoFeatures
 from real3d_portrait.models.compact.speech_motion import AudioToMotion, audio_to_motion, load_a2m
 from real3d_portrait.models.compact.torso import COLLARBONE, cut_borders, hold, join, shoulder_track
 from real3d_portrait.models.compact.volume_renderer import first_hit, soften_steps
-from real3d_portrait.models.interface import Frame, Frames, Liveliness, Placement, Tracked
+from real3d_portrait.models.interface import Frames, Liveliness, Placement, Tracked
 from real3d_portrait.motion.liveliness import smoothed, with_brows, with_gaze
 from real3d_portrait.motion.motion import Motion
 from real3d_portrait.motion.placement import limited_turn
@@ -49,19 +49,19 @@ class Avatar:
     """What one photo gives and every frame reuses."""
 
     size: int  # pixels of a rendered frame
-    photo: NDArray[np.uint8]  # (S, S, 4) foreground colour and matte
-    plate: NDArray[np.uint8]  # (S, S, 3) the background without the person
+    photo: UInt8Array  # (S, S, 4) foreground colour and matte
+    plate: UInt8Array  # (S, S, 3) the background without the person
     head: LiftedHead
     planes: TriPlanes  # canonical: the face at rest
-    cut: NDArray[np.float32]  # (4,) borders of the photo that cut the person
-    share: NDArray[np.float32]  # (N, N) learned share of the head in the join, on top of the ramp
+    cut: Float32Array  # (4,) borders of the photo that cut the person
+    share: Float32Array  # (N, N) learned share of the head in the join, on top of the ramp
     motion: LearnedMotion | None
     mouth: MouthInterior
     eyes: EyeLayer
     features: PhotoFeatures | None  # for HTB-SR's learned part
-    rotation: NDArray[np.float64]  # (3,) the photo's pose
-    translation: NDArray[np.float64]  # (3,)
-    expression: NDArray[np.float64]  # (E,) the photo's expression
+    rotation: Float64Array  # (3,) the photo's pose
+    translation: Float64Array  # (3,)
+    expression: Float64Array  # (E,) the photo's expression
 
 
 class CompactModel:
@@ -110,9 +110,7 @@ class CompactModel:
             expression=fit.expression,
         )
 
-    def shoulders(
-        self, avatar: Avatar, rotation: NDArray[np.floating], translation: NDArray[np.floating]
-    ) -> NDArray[np.float32]:
+    def shoulders(self, avatar: Avatar, rotation: FloatArray, translation: FloatArray) -> Float32Array:
         """Pose track (T, 3), (T, 3) → shift of the shoulders in pixels, (T, 2)."""
         source = np.stack([avatar.rotation, avatar.translation])
         return shoulder_track(rotation, translation, source, avatar.size)
@@ -120,11 +118,11 @@ class CompactModel:
     def render(
         self,
         avatar: Avatar,
-        expression: NDArray[np.floating],  # (E,)
-        rotation: NDArray[np.floating],  # (3,)
-        translation: NDArray[np.floating],  # (3,)
-        shoulders: NDArray[np.floating],  # (2,) pixels
-    ) -> NDArray[np.uint8]:
+        expression: FloatArray,  # (E,)
+        rotation: FloatArray,  # (3,)
+        translation: FloatArray,  # (3,)
+        shoulders: FloatArray,  # (2,) pixels
+    ) -> UInt8Array:
         """One frame of the person alone: (S, S, 4) straight colour and alpha."""
         size = avatar.size
         turn = rotation_matrix(rotation)
@@ -253,7 +251,7 @@ def _over(person, background, output):  # type: ignore[no-untyped-def]
                 output[i, j, c] = (mixed + 127) // 255
 
 
-def over(person: NDArray[np.uint8], background: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def over(person: UInt8Array, background: UInt8Array) -> UInt8Array:
     """Alpha-blend a person (S, S, 4) over a background (S, S, 3); exact where alpha is 0 or 255."""
     output = np.empty_like(background)
     _over(person, background, output)

@@ -10,14 +10,12 @@ from __future__ import annotations
 
 import numpy as np
 from numba import njit
-from numpy.typing import NDArray
 
+from real3d_portrait.arrays import Float32Array, FloatArray
 from real3d_portrait.face.pncc import pncc
 from real3d_portrait.models.compact.canonical_plane import TriPlanes
 from real3d_portrait.models.compact.head_sheet import sheet_faces
 from real3d_portrait.models.compact.image_to_plane import LiftedHead
-
-Array = NDArray[np.float32]
 
 
 @njit(cache=True, nogil=True, fastmath=True)
@@ -39,7 +37,9 @@ def _difference(code, depth, front, scale, offset, output):  # type: ignore[no-u
                 output[i, j, c] = looked_up - front[i, j, c]
 
 
-def motion_code(head: LiftedHead, sheet: Array, size: int, residual: Array | float = 0.0) -> tuple[Array, Array]:
+def motion_code(
+    head: LiftedHead, sheet: Float32Array, size: int, residual: Float32Array | float = 0.0
+) -> tuple[Float32Array, Float32Array]:
     """Driven sheet (N, 3) → its PNCC (size, size, 3) and depth (size, size) in canonical view.
 
     `residual` (N, 3), head units: x and y are added to the resting point that the code names, z to the surface.
@@ -54,10 +54,10 @@ def motion_code(head: LiftedHead, sheet: Array, size: int, residual: Array | flo
 def diff_plane(
     head: LiftedHead,
     canonical: TriPlanes,
-    displacement: NDArray[np.floating],  # (478, 3) of the expression, head units
-    rotation: NDArray[np.floating] | None = None,  # (3, 3) the frame's head pose, for its perspective
-    residual: Array | float = 0.0,  # (N, 3) learned, of `motion_code`
-) -> tuple[Array, Array]:
+    displacement: FloatArray,  # (478, 3) of the expression, head units
+    rotation: FloatArray | None = None,  # (3, 3) the frame's head pose, for its perspective
+    residual: Float32Array | float = 0.0,  # (N, 3) learned, of `motion_code`
+) -> tuple[Float32Array, Float32Array]:
     """Diff-plane (P, P, 3) to add to the canonical planes, and the deformed sheet (N, 3), head units."""
     sheet = head.deform(displacement, rotation)
     size = canonical.front.shape[0]

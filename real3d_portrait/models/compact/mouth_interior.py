@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from real3d_portrait.arrays import BoolArray, Float32Array, UInt8Array
 from real3d_portrait.models.compact.aperture import (
     MOUTH_LOWER,
     MOUTH_UPPER,
@@ -35,8 +36,6 @@ from real3d_portrait.models.compact.teeth import (
     draw_teeth,
 )
 
-Array = NDArray[np.float32]
-
 _LIPS = MOUTH_LOWER + MOUTH_UPPER[-2:0:-1]
 _JAW = (152, 148, 377, 176, 400, 149, 378)
 _UPPER_EDGE, _LOWER_EDGE = 0.9, -0.8  # mm below the lips' line at rest: upper teeth bite over the lower ones
@@ -47,10 +46,10 @@ _FLESH_LIGHT = np.array([0.94, 1.06, 1.12], np.float32)  # what comes past lips 
 class _Row:
     """One jaw's teeth as they are drawn: premultiplied colour (H, W, 4) and their place in the head."""
 
-    strip: Array
-    arc: Array  # (W,) mm
-    heights: Array  # (H,) mm from the biting edge to the gum
-    curve: Array  # (W, 3) photo pixels of the biting edge
+    strip: Float32Array
+    arc: Float32Array  # (W,) mm
+    heights: Float32Array  # (H,) mm from the biting edge to the gum
+    curve: Float32Array  # (W, 3) photo pixels of the biting edge
     upwards: float  # +1 where gums lie above, -1 below
 
 
@@ -62,7 +61,7 @@ class MouthInterior:
     is guessed from the nose.
     """
 
-    def __init__(self, photo: NDArray[np.uint8], landmarks: Array, neutral: Array | None = None) -> None:
+    def __init__(self, photo: UInt8Array, landmarks: Float32Array, neutral: Float32Array | None = None) -> None:
         self._landmarks = np.asarray(landmarks, np.float32)
         rest = self._landmarks if neutral is None else np.asarray(neutral, np.float32)
         self._placement = HeadPlacement(rest)
@@ -100,7 +99,7 @@ class MouthInterior:
             self._use_own_teeth(image, upper)
         self._lower = self._place(lower, LOWER_ARCH, edge=self._lower_edge, setback=4.5, upwards=-1.0)
 
-    def draw(self, frame: NDArray, mesh_px: Array, skull_px: Array) -> NDArray:
+    def draw(self, frame: NDArray, mesh_px: Float32Array, skull_px: Float32Array) -> NDArray:
         """The frame with the mouth's inside between its lips.
 
         frame: (S, S, 3) RGB uint8 or float32 in 0..255, returned in the same type; mesh_px: (478, 3)
@@ -129,13 +128,13 @@ class MouthInterior:
         result[window] = np.rint(np.clip(patch, 0, 255)) if frame.dtype == np.uint8 else patch
         return result
 
-    def _aperture(self, mesh: Array, linear: Array) -> Aperture:
+    def _aperture(self, mesh: Float32Array, linear: Float32Array) -> Aperture:
         down = linear @ self._axes[1]
         down = down / np.linalg.norm(down)
         axes = np.array([[down[1], -down[0]], down], np.float32)
         return Aperture.from_points(mesh[list(MOUTH_UPPER), :2], mesh[list(MOUTH_LOWER), :2], axes)
 
-    def _novelty(self, opening: Aperture, mesh: Array, linear: Array, offset: Array) -> float:
+    def _novelty(self, opening: Aperture, mesh: Float32Array, linear: Float32Array, offset: Float32Array) -> float:
         """How far the lips stand from where the photo has them: 0 (keep the photo) to 1."""
         lips = list(_LIPS)
         expected = self._landmarks[lips] @ linear.T + offset
@@ -160,15 +159,15 @@ class MouthInterior:
     def _inside(
         self,
         opening: Aperture,
-        u: Array,
-        v: Array,
-        below: Array,
-        above: Array,
-        mesh: Array,
-        skull: Array,
-        linear: Array,
-        offset: Array,
-    ) -> Array:
+        u: Float32Array,
+        v: Float32Array,
+        below: Float32Array,
+        above: Float32Array,
+        mesh: Float32Array,
+        skull: Float32Array,
+        linear: Float32Array,
+        offset: Float32Array,
+    ) -> Float32Array:
         """Colour (h, w, 3) behind the lips at every pixel of a window."""
         mm = self._mm * float(np.linalg.norm(linear @ self._axes[1]))
         jaw = self._jaw_shift(opening, mesh, skull, linear, offset, mm)
@@ -188,8 +187,14 @@ class MouthInterior:
         return np.clip(colour, 0, 255)
 
     def _jaw_shift(
-        self, opening: Aperture, mesh: Array, skull: Array, linear: Array, offset: Array, mm: float
-    ) -> Array:
+        self,
+        opening: Aperture,
+        mesh: Float32Array,
+        skull: Float32Array,
+        linear: Float32Array,
+        offset: Float32Array,
+        mm: float,
+    ) -> Float32Array:
         """Motion (2,) of the lower teeth in pixels.
 
         The chin's skin shows the jaw's motion; lips that part further than it would bare whole crowns, which
@@ -200,15 +205,24 @@ class MouthInterior:
         bared = float(opening.axes[1] @ (mesh[14, :2] - edge)) / mm
         return jaw + (bared - _soft_limit(bared, 0.0, 4.2)) * mm * opening.axes[1]
 
-    def _cavity(self, opening: Aperture, u: Array, v: Array, below: Array, above: Array, mm: float) -> Array:
+    def _cavity(
+        self, opening: Aperture, u: Float32Array, v: Float32Array, below: Float32Array, above: Float32Array, mm: float
+    ) -> Float32Array:
         """Dark throat with the moist inside of lips and cheeks at its rim."""
         edge = np.minimum(np.minimum(below, above), 0.5 * opening.width - np.abs(u)) / mm
         rim = 0.55 * np.exp(-np.clip(edge, 0, None) / 3.0)
         return self._dark + rim[..., None] * (0.42 * self._tongue - self._dark)
 
     def _tongue_at(
-        self, opening: Aperture, u: Array, v: Array, linear: Array, offset: Array, mm: float, drop: float
-    ) -> tuple[Array, Array]:
+        self,
+        opening: Aperture,
+        u: Float32Array,
+        v: Float32Array,
+        linear: Float32Array,
+        offset: Float32Array,
+        mm: float,
+        drop: float,
+    ) -> tuple[Float32Array, Float32Array]:
         _across, down, away = self._axes
         middle = self._line + self._mm * (2.5 * down + 13 * away)
         at_u, at_v = opening.local(*(linear @ middle + offset))
@@ -221,7 +235,9 @@ class MouthInterior:
         shade = (0.52 + 0.46 * front) * groove * (1 - 0.3 * np.clip(np.abs(x), 0, 1) ** 2)
         return self._tongue * shade[..., None], cover
 
-    def _occlusion(self, below: Array, above: Array, opening: Aperture, u: Array, mm: float) -> Array:
+    def _occlusion(
+        self, below: Float32Array, above: Float32Array, opening: Aperture, u: Float32Array, mm: float
+    ) -> Float32Array:
         """Light in 0..1 that reaches a point behind the lips; below, above: pixels to the lips."""
         below, above = below / mm, above / mm
         spread = opening.width / (mm * self._lips_mm)
@@ -233,7 +249,7 @@ class MouthInterior:
         slit = 0.50 + 0.50 * smoothstep(0.01, 0.11, opening.gap / max(opening.width, 1.0))
         return upper * lower * sides * slit * (0.65 + 0.35 * smoothstep(0.45, 0.85, spread))
 
-    def _use_own_teeth(self, image: Array, strip: TeethStrip) -> None:
+    def _use_own_teeth(self, image: Float32Array, strip: TeethStrip) -> None:
         """Replace the drawn upper teeth by the photo's own wherever its open lips show them."""
         seen, tooth, within = self._look(image, self._upper)
         front = np.abs(self._upper.arc)[None] < 12
@@ -260,7 +276,7 @@ class MouthInterior:
         opaque = np.concatenate([seen, np.ones_like(seen[..., :1])], -1)
         self._upper = replace(self._upper, strip=self._upper.strip * (1 - own) + opaque * own)
 
-    def _look(self, image: Array, row: _Row) -> tuple[Array, Array, NDArray[np.bool_]]:
+    def _look(self, image: Float32Array, row: _Row) -> tuple[Float32Array, Float32Array, BoolArray]:
         """The photo laid onto a row's strip: unshaded colour, likeness to a tooth, where lips are open."""
         points = row.curve[None] - row.heights[:, None, None] * self._mm * row.upwards * self._axes[1]
         x, y = (np.ascontiguousarray(points[..., k]) for k in (0, 1))
@@ -277,7 +293,15 @@ class MouthInterior:
         return np.clip(colour / np.clip(light, 0.6, 1)[..., None], 0, 250), tooth * inside, inside
 
 
-def _sample_row(row: _Row, opening: Aperture, u: Array, v: Array, linear: Array, offset: Array, mm: float) -> Array:
+def _sample_row(
+    row: _Row,
+    opening: Aperture,
+    u: Float32Array,
+    v: Float32Array,
+    linear: Float32Array,
+    offset: Float32Array,
+    mm: float,
+) -> Float32Array:
     """Premultiplied colour (h, w, 4) of a row of teeth at (u, v)."""
     edge_u, edge_v = opening.local(*(row.curve @ linear.T + offset).T)
     # Beyond the arch's turning points the far side hides behind the near one.
@@ -302,7 +326,7 @@ def _soft_limit(value: float, knee: float, limit: float) -> float:
     return value if value <= knee else knee + room * float(np.tanh((value - knee) / room))
 
 
-def _head_axes(landmarks: Array) -> Array:
+def _head_axes(landmarks: Float32Array) -> Float32Array:
     """Unit vectors (3, 3) of the head in pixels: to the image's right, down, away from the viewer."""
     pairs = ((33, 263), (133, 362), (127, 356), (234, 454))
     across = sum(landmarks[b] - landmarks[a] for a, b in pairs)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[np.float32]
+from real3d_portrait.arrays import Float32Array
 
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 _CHEEKS = ((50, 101, 36, 205), (280, 330, 266, 425))
@@ -16,7 +15,7 @@ _TEETH_WEIGHT = np.array([[0.561, 0.289, -0.194], [0.303, 0.522, -0.149], [0.200
 _TEETH_BIAS = np.array([1.818, 1.677, 1.741], np.float32)
 
 
-def cheek_colour(image: Array, landmarks: Array) -> Array:
+def cheek_colour(image: Float32Array, landmarks: Float32Array) -> Float32Array:
     """Mean colour of both cheeks, (3,)."""
     colours = []
     for corners in _CHEEKS:
@@ -30,7 +29,7 @@ def cheek_colour(image: Array, landmarks: Array) -> Array:
     return np.mean(colours, 0).astype(np.float32)
 
 
-def teeth_colour(light: Array) -> Array:
+def teeth_colour(light: Float32Array) -> Float32Array:
     """Plausible tooth colour under the light that falls on the cheeks."""
     colour = np.exp(_TEETH_WEIGHT @ np.log(np.maximum(light, 8)) + _TEETH_BIAS)
     limit = 1.25 * float(light @ LUMA)
@@ -38,7 +37,7 @@ def teeth_colour(light: Array) -> Array:
     return np.minimum(1.10 * colour * min(1.0, limit / float(colour @ LUMA)), 240).astype(np.float32)
 
 
-def photo_blur(image: Array, landmarks: Array) -> float:
+def photo_blur(image: Float32Array, landmarks: Float32Array) -> float:
     """Standard deviation in pixels of the blur that a face's texture shows, 0.4 to 2.
 
     The ratio of two neighbouring bands falls with blur in a known way for textures of natural spectrum.

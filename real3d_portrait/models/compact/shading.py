@@ -13,13 +13,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from real3d_portrait.arrays import Float32Array, UInt8Array
 from real3d_portrait.models.compact.shading_crops import (
     EYE,
     HEAD,
@@ -31,8 +30,6 @@ from real3d_portrait.models.compact.shading_crops import (
     place,
     shade,
 )
-
-Array = NDArray[np.float32]
 
 BLACK = 0.03  # of 1 = 255: what a gain adds to black, so that it can be lifted
 TINT = 0.4  # share of a gain that may differ between colours
@@ -120,15 +117,15 @@ class HtbSr:
             net.load_state_dict({key.removeprefix(f"{name}."): value.float() for key, value in own.items()})
         return cls(nets)
 
-    def features(self, photo: NDArray[np.uint8], landmarks: Array, rest: Array) -> PhotoFeatures:
+    def features(self, photo: UInt8Array, landmarks: Float32Array, rest: Float32Array) -> PhotoFeatures:
         """Photo (S, S, 3) RGB, its landmarks (478, 3) in pixels, and the neutral face in the photo's pose."""
         crops = (cut(photo, place(region, landmarks, rest), region.pixels) for region in REGIONS)
         return PhotoFeatures(PhotoPlacement(landmarks, rest), tuple(as_tensor(crop) for crop in crops))
 
     @torch.inference_mode()
     def refine(
-        self, frame: NDArray[np.uint8], driven: Array, skull: Array, features: PhotoFeatures
-    ) -> NDArray[np.uint8]:
+        self, frame: UInt8Array, driven: Float32Array, skull: Float32Array, features: PhotoFeatures
+    ) -> UInt8Array:
         """The frame with what the networks change; pixels outside the gates keep their values bit by bit.
 
         frame: (S, S, 3) RGB; driven: (478, 3) landmarks in pixels; skull: the neutral face in the same pose.
@@ -150,6 +147,6 @@ class HtbSr:
         return result
 
 
-def as_tensor(crop: NDArray[np.uint8]) -> Tensor:
+def as_tensor(crop: UInt8Array) -> Tensor:
     """(N, N, 3) uint8 → (1, 3, N, N) in 0..1, channels last in memory."""
     return (torch.from_numpy(crop).float() / 255).permute(2, 0, 1)[None]

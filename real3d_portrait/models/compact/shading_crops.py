@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
+from real3d_portrait.arrays import Float32Array, Float64Array, UInt8Array
 from real3d_portrait.face.topology import LIPS_OUTER, OVAL
 from real3d_portrait.models.compact.aperture import (
     LEFT_EYE_LOWER,
@@ -23,8 +23,6 @@ from real3d_portrait.models.compact.aperture import (
     HeadPlacement,
     smoothstep,
 )
-
-Array = NDArray[np.float32]
 
 MOUTH, EYE, HEAD = "mouth", "eye", "head"
 
@@ -55,15 +53,15 @@ _EYES = REGIONS[2:]
 class Crop:
     """A turned square of the frame; rows of `axes` are its x and y directions, unit length."""
 
-    centre: Array  # (2,) pixels
-    axes: Array  # (2, 2)
+    centre: Float32Array  # (2,) pixels
+    axes: Float32Array  # (2, 2)
     side: float  # pixels
 
-    def points(self, pixels: Array, n: int) -> Array:
+    def points(self, pixels: Float32Array, n: int) -> Float32Array:
         """(…, 2) frame pixels → positions in a crop of n pixels, from its centre."""
         return ((pixels - self.centre) @ self.axes.T * (n / self.side)).astype(np.float32)
 
-    def to_frame(self, n: int) -> NDArray[np.float64]:
+    def to_frame(self, n: int) -> Float64Array:
         """(2, 3) affine that carries indices of crop pixels to indices of frame pixels."""
         linear = self.axes.T.astype(np.float64) * (self.side / n)
         return np.concatenate([linear, (self.centre - 0.5 - linear.sum(1) * (n - 1) / 2)[:, None]], 1)
@@ -80,14 +78,14 @@ class Crop:
 class Conditions:
     """What a network is told of its crop, and where it may act."""
 
-    maps: Array  # (K, N, N)
-    gate: Array  # (M, M) 0..1, 0 along the border
+    maps: Float32Array  # (K, N, N)
+    gate: Float32Array  # (M, M) 0..1, 0 along the border
 
 
 class PhotoPlacement:
     """A photo's landmarks (478, 3), and `rest`, the neutral face in the photo's pose, both in its pixels."""
 
-    def __init__(self, landmarks: Array, rest: Array) -> None:
+    def __init__(self, landmarks: Float32Array, rest: Float32Array) -> None:
         self._landmarks = np.asarray(landmarks, np.float32)
         rest = np.asarray(rest, np.float32)
         self._head = HeadPlacement(rest)
@@ -99,7 +97,7 @@ class PhotoPlacement:
                 points = crop.points(self._landmarks[:, :2], region.pixels)
                 self._gaps[region] = _opening(region, points).gap / region.pixels
 
-    def conditions(self, region: Region, crop: Crop, driven: Array, skull: Array) -> Conditions:
+    def conditions(self, region: Region, crop: Crop, driven: Float32Array, skull: Float32Array) -> Conditions:
         """Maps and gate of a crop; driven, skull: (478, 3) pixels of the frame."""
         linear, offset = self._head.fit(skull)
         if region.net == HEAD:
@@ -129,7 +127,7 @@ class PhotoPlacement:
         maps = np.stack([inside, around] + [np.full((n, n), amount) for amount in amounts])
         return Conditions(maps.astype(np.float32), gate.astype(np.float32))
 
-    def _head_conditions(self, region: Region, crop: Crop, driven: Array, skull: Array) -> Conditions:
+    def _head_conditions(self, region: Region, crop: Crop, driven: Float32Array, skull: Float32Array) -> Conditions:
         n = region.pixels // 2
         points = crop.points(driven[:, :2], n)
         x, y = _grid(n)
@@ -145,12 +143,12 @@ class PhotoPlacement:
         return Conditions(np.stack(maps).astype(np.float32), (gate * _border(n)).astype(np.float32))
 
 
-def closing(gap: Array | float, photo_gap: Array | float) -> Array:
+def closing(gap: Float32Array | float, photo_gap: Float32Array | float) -> Float32Array:
     """0 while an eye is about as open as in the photo, 1 from half shut on."""
     return smoothstep(0.15, 0.5, 1 - np.asarray(gap) / np.maximum(photo_gap, 1e-3))
 
 
-def place(region: Region, driven: Array, skull: Array) -> Crop:
+def place(region: Region, driven: Float32Array, skull: Float32Array) -> Crop:
     """Where a region lies; size and turn come from the skull alone, so that they never shake with the lips.
 
     driven: (478, 3) landmarks in pixels; skull: the neutral face under the same pose.
@@ -167,7 +165,7 @@ def place(region: Region, driven: Array, skull: Array) -> Crop:
     return Crop(centre.astype(np.float32), axes, side)
 
 
-def cut(frame: NDArray[np.uint8], crop: Crop, n: int) -> NDArray[np.uint8]:
+def cut(frame: UInt8Array, crop: Crop, n: int) -> UInt8Array:
     """(n, n, 3) crop of a frame (S, S, 3); averaged over areas where the frame has many more pixels."""
     step = max(1, int(crop.side / n + 0.25))
     affine = crop.to_frame(n)
@@ -185,7 +183,7 @@ def cut(frame: NDArray[np.uint8], crop: Crop, n: int) -> NDArray[np.uint8]:
     return cv2.warpAffine(frame, affine, (n, n), flags=flags, borderMode=cv2.BORDER_REPLICATE)
 
 
-def shade(frame: NDArray[np.uint8], gain: Array, crop: Crop, black: float) -> None:
+def shade(frame: UInt8Array, gain: Float32Array, crop: Crop, black: float) -> None:
     """Multiply a frame (S, S, 3), plus `black` grey levels, by 1 + gain (n, n, 3), in place.
 
     The gain is zero along its border.
@@ -200,20 +198,20 @@ def shade(frame: NDArray[np.uint8], gain: Array, crop: Crop, black: float) -> No
     part[:] = cv2.add(part, spread * (part + np.float32(black)), dtype=cv2.CV_8U)
 
 
-def _grid(n: int) -> tuple[Array, Array]:
+def _grid(n: int) -> tuple[Float32Array, Float32Array]:
     """Positions of crop pixels from the crop's centre: a row and a column."""
     at = np.arange(n, dtype=np.float32) + 0.5 - n / 2
     return at[None], at[:, None]
 
 
-def _border(n: int) -> Array:
+def _border(n: int) -> Float32Array:
     """1 but for a ramp to exactly 0 along the crop's border."""
     at = np.arange(n, dtype=np.float32)
     ramp = smoothstep(0, 0.06 * n, np.minimum(at, n - 1 - at))
     return ramp[:, None] * ramp[None]
 
 
-def _opening(region: Region, points: Array) -> Aperture:
+def _opening(region: Region, points: Float32Array) -> Aperture:
     """The region's opening in crop positions (478, 2), left to right also where the crop is mirrored."""
     upper, lower = region.upper, region.lower
     if region.mirrored:
@@ -224,7 +222,7 @@ def _opening(region: Region, points: Array) -> Aperture:
     return Aperture.from_points(points[list(upper)], points[list(lower)], axes)
 
 
-def _star(ring: Array, x: Array, y: Array, softness: float) -> Array:
+def _star(ring: Float32Array, x: Float32Array, y: Float32Array, softness: float) -> Float32Array:
     """Soft mask of a closed outline (k, 2) seen from its middle: 1 inside, 0 `softness` pixels outside."""
     middle = ring.mean(0)
     spokes = ring - middle
@@ -236,14 +234,14 @@ def _star(ring: Array, x: Array, y: Array, softness: float) -> Array:
     return smoothstep(-softness, 0.0, edge - np.hypot(dx, dy))
 
 
-def _eye_oval(opening: Aperture, along: Array, across: Array) -> Array:
+def _eye_oval(opening: Aperture, along: Float32Array, across: Float32Array) -> Float32Array:
     """Soft oval round an eye: lids and lashes above, a narrower rim below; it stands still when lids move."""
     width = max(opening.width, 1.0)
     tall = np.where(across < 0, 0.50 * width, 0.34 * width)
     return smoothstep(1.0, 0.6, np.hypot(along / (0.72 * width), across / tall))
 
 
-def _forwards(skull: Array) -> Array:
+def _forwards(skull: Float32Array) -> Float32Array:
     """Where the face points: x and y of a unit vector in the picture."""
     normal = np.cross(skull[454] - skull[234], skull[152] - skull[10])
     return (normal[:2] / np.linalg.norm(normal)).astype(np.float32)

@@ -9,9 +9,9 @@ from typing import Literal
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
+from real3d_portrait.arrays import Float32Array, FloatArray
 from real3d_portrait.errors import ModelMissingError, MotionFaceModelError, WeightsCorruptError
 from real3d_portrait.face.face_model import FaceModel
 from real3d_portrait.media.audio import Audio
@@ -26,8 +26,6 @@ from real3d_portrait.motion.pose_tracks import BROW, ROLL, YAW, TrackBank, X, Z,
 WEIGHTS_FILE = "a2m.safetensors"
 _PRESSED = 0.003  # of the face height, by which lips are pressed in a p or m
 _WINDOW = 752  # motion frames computed at once, a multiple of the latent's stride
-
-Array = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -49,16 +47,16 @@ class AudioToMotion:
     network: A2M
     face_model: str
     temperature: float
-    blink: Array
-    brow: Array
-    rest: Array
-    mouth: Array
-    lids: Array
+    blink: Float32Array
+    brow: Float32Array
+    rest: Float32Array
+    mouth: Float32Array
+    lids: Float32Array
     bank: TrackBank
 
     def adjust(self, motion: Motion, mouth_amplitude: float = 1.0, blink: str = "natural") -> Motion:
         """A driver's motion with lips and jaw scaled by 0…2 and, for blink "none", the blinks taken out."""
-        expression: NDArray[np.floating] = motion.expression
+        expression: FloatArray = motion.expression
         if blink == "none":
             expression = without_blinks(expression, self.blink, self.lids)
         if mouth_amplitude != 1:
@@ -74,7 +72,7 @@ class AudioToMotion:
         expression[:, -2:] = motion.expression[:, -2:]
         return replace(motion, expression=expression.astype(np.float32))
 
-    def suit(self, motion: Motion, shape: NDArray[np.floating], face_model: FaceModel) -> Motion:
+    def suit(self, motion: Motion, shape: FloatArray, face_model: FaceModel) -> Motion:
         """The motion for one person's face: lips that meet on the mean face meet here, and so do the lids.
 
         Args:
@@ -124,7 +122,7 @@ def load_a2m(folder: Path, device: str | torch.device = "cpu") -> AudioToMotion:
         raise WeightsCorruptError(path=path, reason=str(error).splitlines()[0]) from error
 
 
-def predict_expression(network: A2M, features: Array, temperature: float, seed: int) -> Array:
+def predict_expression(network: A2M, features: Float32Array, temperature: float, seed: int) -> Float32Array:
     """(4 T, F) features -> (T, E), in overlapping windows that give what one pass over all would give."""
     frames = len(features) // AUDIO_RATE
     padded = -(-frames // LATENT_STRIDE) * LATENT_STRIDE
@@ -143,7 +141,7 @@ def predict_expression(network: A2M, features: Array, temperature: float, seed: 
     return np.concatenate(pieces)[:frames]
 
 
-def lips_in_contact(expression: NDArray[np.floating], rest: Array, model: FaceModel) -> NDArray[np.floating]:
+def lips_in_contact(expression: FloatArray, rest: Float32Array, model: FaceModel) -> FloatArray:
     """(T, E) -> what to add to it so that lips which meet stop there: closed a little tighter than at
     rest."""
     towards = mouth_direction(model)

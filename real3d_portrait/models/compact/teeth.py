@@ -9,10 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
-Array = NDArray[np.float32]
+from real3d_portrait.arrays import Float32Array
 
 # From the midline outwards: width, crown height, how far the edge stands back, edge rounding (mm, exponent).
 UPPER_TEETH = (
@@ -41,7 +40,7 @@ class DentalArch:
     half_width: float
     depth: float
 
-    def curve(self, arc: Array) -> tuple[Array, Array]:
+    def curve(self, arc: Float32Array) -> tuple[Float32Array, Float32Array]:
         """x and z (away from the viewer) at signed arc lengths."""
         t = np.linspace(0, np.pi / 2, 200)
         x, z = self.half_width * np.sin(t), self.depth * (1 - np.cos(t))
@@ -61,11 +60,11 @@ LOWER_ARCH = DentalArch(27.0, 32.5)
 class TeethStrip:
     """colour: (H, W, 3) relative to the tooth colour; gum: (H, W) how much is gum; cover: (H, W) alpha."""
 
-    colour: Array
-    gum: Array
-    cover: Array
-    heights: Array  # (H,) mm
-    arc: Array  # (W,) mm
+    colour: Float32Array
+    gum: Float32Array
+    cover: Float32Array
+    heights: Float32Array  # (H,) mm
+    arc: Float32Array  # (W,) mm
 
 
 def draw_teeth(
@@ -112,7 +111,7 @@ def draw_teeth(
             gum[:, columns] = np.where(np.abs(u) <= 1, 1 / (1 + np.exp(-(h - gum_line) / 0.25)), gum[:, columns])
     step = 3
 
-    def shrink(image: Array) -> Array:
+    def shrink(image: Float32Array) -> Float32Array:
         sigma = step * max(0.45, blur)
         blurred = gaussian_filter(image, (sigma, sigma) + (0,) * (image.ndim - 2))
         return np.ascontiguousarray(blurred[step // 2 :: step, step // 2 :: step])
@@ -120,7 +119,7 @@ def draw_teeth(
     return TeethStrip(shrink(colour), shrink(gum), shrink(cover), heights[step // 2 :: step], arc[step // 2 :: step])
 
 
-def biting_edge(heights: Array, brightness: Array) -> float:
+def biting_edge(heights: Float32Array, brightness: Float32Array) -> float:
     """Height in mm at which the upper teeth end, from the brightness (1 at most) of each height.
 
     Going down from the brightest row it is the first dark row or the first dip (the line where closed teeth

@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import numpy as np
 from numba import njit
-from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
 
+from real3d_portrait.arrays import Float32Array, UInt8Array
 from real3d_portrait.face.camera import project
-
-Array = NDArray[np.float32]
 
 NECK = np.array([[0.0, -0.75, -0.25]])  # base of the neck, head frame
 FOLLOW = 0.75  # share of the neck's slow motion that the shoulders make
@@ -21,7 +19,7 @@ SLUGGISH = 6.0  # frames: what is faster than this stays in the neck
 COLLARBONE = 0.3  # head units below the chin where the shoulders' share is whole
 
 
-def shoulder_track(rotation: Array, translation: Array, source: Array, size: int) -> Array:
+def shoulder_track(rotation: Float32Array, translation: Float32Array, source: Float32Array, size: int) -> Float32Array:
     """(T, 3) poses, the photo's (rotation, translation) (2, 3) → shift of the shoulders (T, 2) in pixels."""
     neck = project(NECK, rotation, translation, size)[:, 0, :2]
     rest = project(NECK, source[0], source[1], size)[0, :2]
@@ -63,7 +61,7 @@ HOLD = 0.18  # share of the picture's side over which the person is held at a bo
 _CUT = 0.1  # share of a border's pixels that belong to the person, from which it counts as cut
 
 
-def cut_borders(matte: NDArray[np.uint8]) -> Array:
+def cut_borders(matte: UInt8Array) -> Float32Array:
     """(4,) 1 where the photo's left, top, right or lower border cuts the person of a matte (S, S), else 0."""
     borders = matte[:, 0], matte[0], matte[:, -1], matte[-1]
     return np.array([(border > 127).mean() > _CUT for border in borders], np.float32)

@@ -11,13 +11,11 @@ import cv2
 import numpy as np
 import torch
 from numba import njit
-from numpy.typing import NDArray
 from torch.nn.functional import grid_sample
 
+from real3d_portrait.arrays import Float32Array, FloatArray, UInt8Array
 from real3d_portrait.face.camera import rotation_matrix, scale_of
 from real3d_portrait.models.compact.canonical_plane import TriPlanes
-
-Array = NDArray[np.float32]
 
 _REFINE = 6  # secant steps at a crossing: the side of a turned head needs them, a smooth surface the first alone
 _ROUGH = 4  # pixels of a frame to one of the rough picture, each way
@@ -93,14 +91,14 @@ def _first_hit(front, half_width, inverse, tx, ty, scale, near, rough, output): 
             output[i, j, 0] = t
 
 
-def first_hit(planes: TriPlanes, rotation: NDArray[np.floating], translation: NDArray[np.floating], size: int) -> Array:
+def first_hit(planes: TriPlanes, rotation: FloatArray, translation: FloatArray, size: int) -> Float32Array:
     """(size, size, 5): depth towards the viewer, photo u and v, and canonical y and x of what each pixel sees."""
     near = np.float32(planes.depth_range[1])
     half_width = np.float32(planes.half_width)
     inverse = np.ascontiguousarray(rotation_matrix(rotation).T, np.float32)
     x, y = np.float32(translation[0]), np.float32(translation[1])
 
-    def hit(pixels: int, start: Array) -> Array:
+    def hit(pixels: int, start: Float32Array) -> Float32Array:
         output = np.empty((pixels, pixels, 5), np.float32)
         scale = np.float32(scale_of(translation, pixels))
         _first_hit(planes.front, half_width, inverse, x, y, scale, near, start, output)
@@ -131,7 +129,7 @@ def _soften(picture, map_x, map_y, step, output):  # type: ignore[no-untyped-def
                 output[i, j, c] = total // 16
 
 
-def soften_steps(picture: NDArray[np.uint8], map_x: Array, map_y: Array, step: float = 4.0) -> NDArray[np.uint8]:
+def soften_steps(picture: UInt8Array, map_x: Float32Array, map_y: Float32Array, step: float = 4.0) -> UInt8Array:
     """Antialias a remapped picture (H, W, C) where one surface hides another: neighbours come from places of the
     photo that lie more than `step` pixels further apart than they do, which leaves a staircase."""
     output = picture.copy()

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from real3d_portrait.arrays import Float32Array, FloatArray, Frame, UInt8Array
 from real3d_portrait.config import FullConfig
 from real3d_portrait.errors import PortraitModelError
 from real3d_portrait.face.bfm import N_EXPRESSION, BaselFaceModel, torso_keypoints
@@ -42,7 +43,7 @@ from real3d_portrait.models.full.image_model import ImageModelConfig, Real3DImag
 from real3d_portrait.models.full.speech_motion import predict_expression
 from real3d_portrait.models.full.super_resolution import BackgroundSource
 from real3d_portrait.models.full.torso_warp import TorsoSource
-from real3d_portrait.models.interface import Frame, Frames, Liveliness, Placement, Tracked
+from real3d_portrait.models.interface import Frames, Liveliness, Placement, Tracked
 from real3d_portrait.models.network_file import load_config, load_network
 from real3d_portrait.motion.basel_motion import (
     MOTION_NAME,
@@ -75,7 +76,7 @@ class FullAvatar:
     """What one photo gives and every frame reuses; tensors have batch 1 and lie on the model's device."""
 
     size: int  # pixels of a frame
-    plate: NDArray[np.uint8]  # (S, S, 3) the background without the person, S of the network
+    plate: UInt8Array  # (S, S, 3) the background without the person, S of the network
     fit: BaselFit
     planes: Tensor  # (1, 3, C, S / 2, S / 2) canonical
     torso: TorsoSource
@@ -257,7 +258,7 @@ class FullModel:
 
         yield from in_batches(make, plates, len(motion), self.compute.batch)
 
-    def _code(self, avatar: FullAvatar, expression: NDArray[np.floating]) -> NDArray[np.float32]:
+    def _code(self, avatar: FullAvatar, expression: FloatArray) -> Float32Array:
         code, share = avatar.codes(expression[:N_EXPRESSION]), float(expression[N_EXPRESSION])
         return close_eyes(code, share) if share > 0 else code
 
@@ -278,7 +279,7 @@ class FullModel:
         revision = None if Path(source).is_dir() else self.config.hubert_revision
         return Hubert.load(source, revision, self.compute.device)
 
-    def _picture(self, image: NDArray[np.uint8]) -> Tensor:
+    def _picture(self, image: UInt8Array) -> Tensor:
         """(S, S, 3) uint8 -> (1, 3, S, S) in [-1, 1]."""
         return ((self._tensor(image).float() - 127.5) / 127.5).permute(2, 0, 1)[None]
 
@@ -301,7 +302,7 @@ class _Remembered:
         return self._source
 
 
-def _cut_out(picture: Frame, coverage: NDArray[np.float32], plate: Frame) -> Frame:
+def _cut_out(picture: Frame, coverage: Float32Array, plate: Frame) -> Frame:
     """(S, S, 4): the person's own colour, the plate that was blended in taken out again, and coverage as alpha."""
     alpha = coverage[..., None]
     colour = (picture - (1 - alpha) * plate) / np.maximum(alpha, 0.05)

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
+from real3d_portrait.arrays import Float32Array
 from real3d_portrait.models.full.audio_to_motion import NEUTRAL_MOUTH_AMPLITUDE, AudioToMotion
 from real3d_portrait.motion.speech_conditions import MULTIPLE, SpeechConditions
 
 TEMPERATURE = 0.2  # spread of the prior that the release plays with
-
-Array = NDArray[np.float32]
 
 
 def predict_expression(
@@ -21,7 +18,7 @@ def predict_expression(
     mouth_amplitude: float = 1.0,
     temperature: float = TEMPERATURE,
     seed: int = 0,
-) -> Array:
+) -> Float32Array:
     """(frames, 64) expression coefficients, neither smoothed nor clamped.
 
     Args:

@@ -12,12 +12,7 @@ from real3d_portrait.face.face_model import FaceModel
 from real3d_portrait.media.audio import Audio
 from real3d_portrait.models.compact import speech_motion as module
 from real3d_portrait.models.compact.audio_to_motion import A2M, A2MConfig
-from real3d_portrait.models.compact.speech_motion import (
-    AudioToMotion,
-    audio_to_motion,
-    load_a2m,
-    predict_expression,
-)
+from real3d_portrait.models.compact.speech_motion import AudioToMotion, audio_to_motion, load_a2m, predict_expression
 from real3d_portrait.motion.motion import Motion
 from real3d_portrait.motion.neutral import mouth_direction
 from tests.motion.voice import voice

@@ -11,12 +11,7 @@ from torch.nn import functional as F
 from real3d_portrait.models.full.decoder import DecoderConfig, PointDecoder
 from real3d_portrait.models.full.plane_sampling import interpolated, summed_texels
 from real3d_portrait.models.full.rays import box_interval, camera_rays, coarse_depths, fine_depths
-from real3d_portrait.models.full.volume_renderer import (
-    RenderConfig,
-    SampleNoise,
-    VolumeRenderer,
-    ray_weights,
-)
+from real3d_portrait.models.full.volume_renderer import RenderConfig, SampleNoise, VolumeRenderer, ray_weights
 
 SMALL = RenderConfig(resolution=8, coarse=8, fine=8)
 

@@ -1,0 +1,3 @@
+"""The one frame rate of motions, clips and everything between."""
+
+FPS = 25  # frames per second
