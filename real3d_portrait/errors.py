@@ -344,7 +344,11 @@ class HubUploadError(InputError):
 
 
 class PortraitModelError(InputError):
-    message = "The prepared portrait belongs to another model than '{model}'; give the photo instead."
+    message = "The portrait or avatar belongs to another model than '{model}'; give the photo instead."
+
+
+class NotAnAvatarFileError(InputError):
+    message = "'{path}' is not an avatar file ({reason}); save it with Avatar.save, or give the photo."
 
 
 class FaceModelMissingError(InputError):

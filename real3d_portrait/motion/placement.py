@@ -7,6 +7,8 @@ import numpy as np
 from real3d_portrait.arrays import Float64Array, FloatArray
 from real3d_portrait.config import PoseLimits
 
+TURN_LIMITED = "The head would turn further than one photo can show; the turn is limited softly."
+
 
 def limited_turn(turn: FloatArray, limits: PoseLimits) -> tuple[Float64Array, bool]:
     """(T, 3) yaw, pitch, roll away from the photo's pose, radians -> the same within the limits, and whether any

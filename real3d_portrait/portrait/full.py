@@ -37,6 +37,10 @@ class FullPortrait(Portrait):
     background: UInt8Array
     output: int | None
 
+    @property
+    def frame_size(self) -> int:
+        return self.output or self.size
+
 
 def prepare_full_portrait(
     photo: Photo, model: BaselFaceModel, side: int, segmenter: PersonSegmenter, output: int | None, face: int | None

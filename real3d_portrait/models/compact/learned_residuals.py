@@ -22,7 +22,7 @@ from real3d_portrait.face.face_model import FaceModel
 from real3d_portrait.face.fitting import FaceFit
 from real3d_portrait.face.rasterizer import rasterize
 from real3d_portrait.face.topology import EYE_LEFT, EYE_RIGHT, IRIS, LIPS_INNER, OVAL
-from real3d_portrait.models.compact.canonical_plane import TriPlanes
+from real3d_portrait.models.compact.canonical_plane import CanonicalPlane
 from real3d_portrait.models.compact.head_sheet import sheet_faces
 from real3d_portrait.models.compact.image_to_plane import LiftedHead, lift
 from real3d_portrait.models.compact.image_to_plane_residual import CHANNELS, I2PResidual
@@ -116,15 +116,8 @@ def shown_expression(model: FaceModel, shift: Float32Array) -> Float64Array:
 class LearnedMotion:
     """What MA's residual knows about one photo."""
 
-    network: MAResidual
     basis: Float32Array  # (N, 3, K) of the sheet's vertices, head units
     rest: Tensor  # (K,) coefficients of the photo's expression
-
-    @torch.no_grad()
-    def __call__(self, expression: FloatArray) -> Float32Array:
-        """(E,) → residual (N, 3) for `motion_adapter.motion_code`; zero at the photo's own expression."""
-        now = self.network.coefficients(torch.as_tensor(np.asarray(expression), dtype=torch.float32))
-        return self.basis @ (now - self.rest).numpy()
 
 
 @dataclass(frozen=True)
@@ -132,7 +125,7 @@ class LearnedHead:
     """A photo lifted with what the networks add; `motion` is None without MA's residual."""
 
     head: LiftedHead
-    planes: TriPlanes
+    plane: CanonicalPlane
     share: Float32Array  # (VIEW, VIEW) to add to the head's share in `torso.join`
     motion: LearnedMotion | None
 
@@ -145,34 +138,42 @@ class Residuals:
 
     @classmethod
     def load(cls, folder: Path, config: CompactConfig, learned: frozenset[str]) -> Residuals:
-        """Those named in `learned` ("i2p", "ma") from the weights folder."""
-        i2p = I2PResidual() if "i2p" in learned else None
-        ma = MAResidual() if "ma" in learned else None
-        for network, file in ((i2p, config.i2p), (ma, config.ma)):
+        """Those named in `learned` ("image_to_plane", "motion_adapter") from the weights folder."""
+        i2p = I2PResidual() if "image_to_plane" in learned else None
+        ma = MAResidual() if "motion_adapter" in learned else None
+        for network, file in ((i2p, config.image_to_plane), (ma, config.motion_adapter)):
             if network is not None:
                 network.load_state_dict({k: v.float() for k, v in load_file(folder / file).items()})
                 network.eval().requires_grad_(False)
         return cls(i2p, ma)
 
     @torch.no_grad()
+    def motion(self, motion: LearnedMotion, expression: FloatArray) -> Float32Array | float:
+        """(E,) → residual (N, 3) for `motion_adapter.motion_code`; zero at the photo's own expression."""
+        if self.ma is None:
+            return 0.0
+        now = self.ma.coefficients(torch.as_tensor(np.asarray(expression), dtype=torch.float32))
+        return motion.basis @ (now - motion.rest).numpy()
+
+    @torch.no_grad()
     def lift(self, model: FaceModel, fit: FaceFit, photo: UInt8Array) -> LearnedHead:
         """Photo (S, S, 4) colour and matte with its face fit → the head with its residuals."""
         size = photo.shape[0]
-        head, planes = lift(model, fit, size)
+        head, plane = lift(model, fit, size)
         share = np.zeros((VIEW, VIEW), np.float32)
         motion = None
         if self.i2p is None and self.ma is None:
-            return LearnedHead(head, planes, share, motion)
+            return LearnedHead(head, plane, share, motion)
         picture = torch.from_numpy(photo).permute(2, 0, 1).float() / 255
         view = canonical_view(head.sheet, head.uv, picture)[None]
         sheet = head.sheet
         if self.i2p is not None:
             depth, added = self.i2p(view)[0]
             share = np.ascontiguousarray(added.numpy())
-            head, planes = lift(model, fit, size, depth_at(depth, sheet).numpy())
+            head, plane = lift(model, fit, size, depth_at(depth, sheet).numpy())
         if self.ma is not None:
             fields = motion_basis(self.ma, self.ma.fields(view)[0], sheet).numpy()
             shift = model.vertices(fit.identity, fit.expression, fit.offset) - head.neutral
             rest = torch.from_numpy(shown_expression(model, shift)).float()
-            motion = LearnedMotion(self.ma, fields, self.ma.coefficients(rest))
-        return LearnedHead(head, planes, share, motion)
+            motion = LearnedMotion(fields, self.ma.coefficients(rest))
+        return LearnedHead(head, plane, share, motion)
