@@ -279,10 +279,8 @@ class Real3DPortrait:
         avatar = self.model.reconstruct(portrait)
         camera = settings.camera_path
         motion = camera.seen(self.model.livelier(motion, _liveliness(settings)))
-        pose, limited = self.model.place(avatar, motion, _placement(settings))
-        warnings = portrait.warnings + background.warnings
-        if limited:
-            warnings += ("The head would turn further than one photo can show; the turn is limited softly.",)
+        pose, limits = self.model.place(avatar, motion, _placement(settings))
+        warnings = portrait.warnings + background.warnings + limits
         for warning in warnings:
             log.warning("%s", warning)
         # Frames that are pasted back need no background: the photo has its own.

@@ -28,12 +28,12 @@ from real3d_portrait.models.compact.motion_adapter import diff_plane
 from real3d_portrait.models.compact.mouth_interior import MouthInterior
 from real3d_portrait.models.compact.shading import HtbSr, PhotoFeatures
 from real3d_portrait.models.compact.speech_motion import AudioToMotion, audio_to_motion, load_a2m
-from real3d_portrait.models.compact.torso import COLLARBONE, cut_borders, hold, join, shoulder_track
+from real3d_portrait.models.compact.torso import COLLARBONE, cut_borders, head_room, hold, join, shoulder_track
 from real3d_portrait.models.compact.volume_renderer import first_hit, soften_steps
 from real3d_portrait.models.interface import Frames, Liveliness, Placement, Tracked
 from real3d_portrait.motion.liveliness import smoothed, with_brows, with_gaze
 from real3d_portrait.motion.motion import Motion
-from real3d_portrait.motion.placement import limited_turn
+from real3d_portrait.motion.placement import PLACE_LIMITED, TURN_LIMITED, HeadRoom, limited_place, limited_turn
 from real3d_portrait.motion.pose_presets import hold_viewer
 from real3d_portrait.motion.video_to_motion import video_to_motion
 from real3d_portrait.parallel import in_parallel
@@ -53,7 +53,8 @@ class Avatar:
     plate: UInt8Array  # (S, S, 3) the background without the person
     head: LiftedHead
     planes: TriPlanes  # canonical: the face at rest
-    cut: Float32Array  # (4,) borders of the photo that cut the person
+    cut: Float32Array  # (4, S) where the photo's borders cut the person
+    room: HeadRoom
     share: Float32Array  # (N, N) learned share of the head in the join, on top of the ramp
     motion: LearnedMotion | None
     mouth: MouthInterior
@@ -100,6 +101,7 @@ class CompactModel:
             head=lifted.head,
             planes=lifted.planes,
             cut=cut_borders(matte),
+            room=head_room(matte, portrait.landmarks, fit.translation),
             share=lifted.share,
             motion=lifted.motion,
             mouth=MouthInterior(portrait.image, portrait.landmarks, rest),
@@ -144,7 +146,7 @@ class CompactModel:
             map_x,
             map_y,
         )
-        hold(map_x, map_y, avatar.cut)
+        hold(map_x, map_y, hit, avatar.cut)
         person = cv2.remap(avatar.photo, map_x, map_y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
         person = soften_steps(person, map_x, map_y)
         driven = project(sheet[:478], rotation, translation, size)
@@ -213,21 +215,23 @@ class CompactModel:
         raised = with_brows(moved, liveliness.brow * preset.brow, face)
         return smoothed(with_gaze(raised, liveliness.gaze * preset.gaze, face), liveliness.smoothing, face)
 
-    def place(self, avatar: Avatar, motion: Motion, placement: Placement) -> tuple[Motion, bool]:
+    def place(self, avatar: Avatar, motion: Motion, placement: Placement) -> tuple[Motion, tuple[str, ...]]:
         motion = self.a2m.scale(motion, placement.expression_scale)
         motion = self.a2m.suit(motion, avatar.head.neutral, self.face_model)
         relative = motion.relative() if placement.mode != "static" else motion
         rotation = rotation_angles(rotation_matrix(relative.rotation) @ rotation_matrix(avatar.rotation))
         if placement.mode == "absolute":
             rotation = motion.rotation
-        turn, limited = limited_turn(rotation + np.array(placement.turn) - avatar.rotation, self.config.limits)
+        turn, turn_limited = limited_turn(rotation + np.array(placement.turn) - avatar.rotation, self.config.limits)
+        moved, place_limited = limited_place(relative.translation, avatar.room)
+        warnings = (TURN_LIMITED,) * turn_limited + (PLACE_LIMITED,) * place_limited
         return (
             replace(
                 motion,
                 rotation=(avatar.rotation + turn).astype(np.float32),
-                translation=(avatar.translation + relative.translation).astype(np.float32),
+                translation=(avatar.translation + moved).astype(np.float32),
             ),
-            limited,
+            warnings,
         )
 
     def render_frames(self, avatar: Avatar, motion: Motion, backgrounds: Iterator[Frame] | None) -> Frames:

@@ -58,7 +58,7 @@ from real3d_portrait.motion.basel_motion import (
 from real3d_portrait.motion.hubert import Hubert
 from real3d_portrait.motion.liveliness import smoothed
 from real3d_portrait.motion.motion import Motion
-from real3d_portrait.motion.placement import limited_turn
+from real3d_portrait.motion.placement import TURN_LIMITED, limited_turn
 from real3d_portrait.motion.speech_conditions import speech_conditions
 from real3d_portrait.motion.video_to_motion import follow_face
 from real3d_portrait.portrait.full import FullPortrait, prepare_full_portrait
@@ -209,7 +209,7 @@ class FullModel:
         expression = np.hstack([smooth.expression[:, :N_EXPRESSION], motion.expression[:, N_EXPRESSION:]])
         return replace(smooth, expression=expression)
 
-    def place(self, avatar: FullAvatar, motion: Motion, placement: Placement) -> tuple[Motion, bool]:
+    def place(self, avatar: FullAvatar, motion: Motion, placement: Placement) -> tuple[Motion, tuple[str, ...]]:
         """The release's way: what the driver's angles and position differ by from his first frame is added to the
         source's, and the distance is held, because a fit tells it badly."""
         source = from_basel(avatar.fit.euler[0])
@@ -224,7 +224,7 @@ class FullModel:
             rotation=(source + turn).astype(np.float32),
             translation=(avatar.fit.translation[0] + moved).astype(np.float32),
         )
-        return placed, limited
+        return placed, (TURN_LIMITED,) if limited else ()
 
     def render_frames(self, avatar: FullAvatar, motion: Motion, backgrounds: Iterator[Frame] | None) -> Frames:
         network = self.image_network
