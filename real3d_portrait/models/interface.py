@@ -112,7 +112,7 @@ class TalkingModel(Protocol, Generic[A]):
         """The motion with head, brows and eyes as lively, and everything as smooth, as asked for."""
 
     def place(self, avatar: A, motion: Motion, placement: Placement) -> tuple[Motion, tuple[str, ...]]:
-        """The motion in the photo's place, ready to render, and a sentence for each way in which it had to be limited."""
+        """The motion in the photo's place, ready to render, and a warning for each way in which it was limited."""
 
     def render_frames(self, avatar: A, motion: Motion, backgrounds: Iterator[Frame] | None) -> Frames:
         """Frames of a placed motion, (S, S, 3) over the backgrounds, or (S, S, 4) without any; streamed."""

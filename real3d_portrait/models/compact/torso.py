@@ -39,13 +39,13 @@ def shoulder_track(rotation: Float32Array, translation: Float32Array, source: Fl
 
 
 @njit(cache=True, nogil=True, fastmath=True, inline="always")
-def _smooth(x):  # type: ignore[no-untyped-def]
+def _smooth(x):
     x = min(max(x, 0.0), 1.0)
     return x * x * (3 - 2 * x)
 
 
 @njit(cache=True, nogil=True, fastmath=True, inline="always")
-def _sway(shift, size):  # type: ignore[no-untyped-def]
+def _sway(shift, size):
     """Share of the shoulders' shift in pixels that fades out towards the lower border."""
     knee, room = SWAY * size, 0.5 * SWAY * size
     excess = abs(shift) - knee
@@ -53,9 +53,7 @@ def _sway(shift, size):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True, fastmath=True)
-def join(  # type: ignore[no-untyped-def]
-    hit, shift_x, shift_y, chin, collarbone, fade_from, share, window, map_x, map_y
-):
+def join(hit, shift_x, shift_y, chin, collarbone, fade_from, share, window, map_x, map_y):
     """Blend the head's photo coordinates (`first_hit`) with the shifted shoulders' into cv2.remap maps.
 
     `fade_from` is the row from which the shoulders' shift fades to nothing at the picture's lower border: whole
@@ -101,12 +99,12 @@ def cut_borders(matte: UInt8Array) -> Float32Array:
 
 
 @njit(cache=True, nogil=True, fastmath=True, inline="always")
-def _along(cut, place):  # type: ignore[no-untyped-def]
+def _along(cut, place):
     return cut[int(min(max(place + 0.5, 0.0), len(cut) - 1.0))]
 
 
 @njit(cache=True, nogil=True, fastmath=True)
-def hold(map_x, map_y, hit, cut):  # type: ignore[no-untyped-def]
+def hold(map_x, map_y, hit, cut):
     """Let motion away from the borders that cut the person fade to nothing there (remap maps (S, S), in place).
 
     Only what is cut is held: the rows or columns of `cut` (`cut_borders`), looked up where the photo shows them,
@@ -114,7 +112,10 @@ def hold(map_x, map_y, hit, cut):  # type: ignore[no-untyped-def]
     """
     size = map_x.shape[0]
     last = size - 1
-    reach = np.full(4, HOLD * size)
+    reach = np.zeros(4)
+    for side in range(4):
+        if cut[side].max() > 0:
+            reach[side] = HOLD * size
     for i in range(size):
         # A wider stretch for a longer way, so that nothing folds over.
         reach[0] = max(reach[0], STRETCH * _along(cut[0], map_y[i, 0]) * (0 - map_x[i, 0]))
