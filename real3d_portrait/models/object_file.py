@@ -20,7 +20,7 @@ from torch import nn
 from real3d_portrait.errors import InputError
 
 FORMAT = "real3d-portrait objects 1"
-_ROOMS = ("real3d_portrait.face.", "real3d_portrait.models.", "real3d_portrait.portrait.")
+_ROOMS = tuple(f"real3d_portrait.{room}." for room in ("face", "models", "motion", "portrait"))
 _PLAIN = (bool, int, float, str, type(None))
 
 

@@ -12,6 +12,7 @@ from real3d_portrait.models.compact.image_to_plane import LiftedHead
 from real3d_portrait.models.compact.learned_residuals import LearnedMotion
 from real3d_portrait.models.compact.mouth_interior import MouthInterior
 from real3d_portrait.models.compact.shading import PhotoFeatures
+from real3d_portrait.motion.placement import HeadRoom
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,7 +23,8 @@ class CompactAvatar(Avatar):
         photo: (S, S, 4) uint8 foreground colour and matte.
         head: the face fit lifted to a surface.
         plane: canonical: the face at rest.
-        cut: what of the photo's borders cuts the person, as `torso.cut_borders` gives it.
+        cut: (4, S) where the photo's borders cut the person, as `torso.cut_borders` gives it.
+        room: how far the head may move before it leaves the picture.
         share: (N, N) learned share of the head where it joins the shoulders, on top of the ramp.
         motion: the learned residual of the motion adapter for this photo; None without its weights.
         mouth, eyes: layers drawn behind lips and lids.
@@ -34,6 +36,7 @@ class CompactAvatar(Avatar):
     head: LiftedHead
     plane: CanonicalPlane
     cut: Float32Array
+    room: HeadRoom
     share: Float32Array
     motion: LearnedMotion | None
     mouth: MouthInterior

@@ -147,7 +147,7 @@ def person_maps(avatar: CompactAvatar, head: DrivenHead, shoulders: FloatArray) 
         map_x,
         map_y,
     )
-    hold(map_x, map_y, avatar.cut)
+    hold(map_x, map_y, head.hit, avatar.cut)
     return map_x, map_y
 
 

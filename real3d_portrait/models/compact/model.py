@@ -26,11 +26,11 @@ from real3d_portrait.models.compact.learned_residuals import Residuals
 from real3d_portrait.models.compact.mouth_interior import MouthInterior
 from real3d_portrait.models.compact.shading import Shading
 from real3d_portrait.models.compact.speech_motion import AudioToMotion, audio_to_motion, load_a2m
-from real3d_portrait.models.compact.torso import cut_borders, shoulder_track
+from real3d_portrait.models.compact.torso import cut_borders, head_room, shoulder_track
 from real3d_portrait.models.compute import device_of
 from real3d_portrait.models.interface import Frames, FramesDone, Placement
 from real3d_portrait.motion.motion import Motion
-from real3d_portrait.motion.placement import TURN_LIMITED, limited_turn
+from real3d_portrait.motion.placement import PLACE_LIMITED, TURN_LIMITED, limited_place, limited_turn
 from real3d_portrait.motion.video_to_motion import video_to_motion
 from real3d_portrait.parallel import in_parallel
 from real3d_portrait.portrait.compact import CompactPortrait, prepare_compact_portrait
@@ -113,6 +113,7 @@ class CompactModel:
             head=lifted.head,
             plane=lifted.plane,
             cut=cut_borders(matte),
+            room=head_room(matte, portrait.landmarks, fit.translation),
             share=lifted.share,
             motion=lifted.motion,
             mouth=MouthInterior(portrait.image, portrait.landmarks, rest),
@@ -135,13 +136,14 @@ class CompactModel:
         rotation = rotation_angles(rotation_matrix(relative.rotation) @ rotation_matrix(avatar.rotation))
         if placement.mode == "absolute":
             rotation = motion.rotation
-        turn, limited = limited_turn(rotation + np.array(placement.turn) - avatar.rotation, self.config.limits)
+        turn, turn_limited = limited_turn(rotation + np.array(placement.turn) - avatar.rotation, self.config.limits)
+        moved, place_limited = limited_place(relative.translation, avatar.room)
         placed = replace(
             motion,
             rotation=(avatar.rotation + turn).astype(np.float32),
-            translation=(avatar.translation + relative.translation).astype(np.float32),
+            translation=(avatar.translation + moved).astype(np.float32),
         )
-        return placed, (TURN_LIMITED,) if limited else ()
+        return placed, (TURN_LIMITED,) * turn_limited + (PLACE_LIMITED,) * place_limited
 
     def render_frames(self, avatar: CompactAvatar, motion: Motion, backgrounds: Iterator[Frame] | None) -> Frames:
         shoulders = self.shoulders(avatar, motion)
