@@ -22,7 +22,7 @@ from real3d_portrait.errors import (
     WeightsFileMissingError,
 )
 from real3d_portrait.face.eg3d_camera import eg3d_cameras
-from real3d_portrait.hub import FolderWeights
+from real3d_portrait.hub import Weights
 from real3d_portrait.media.images import read_photo
 from real3d_portrait.media.video import probe, read_frames
 from real3d_portrait.media.writer import VideoWriter
@@ -247,7 +247,7 @@ def test_a_driver_s_closed_lids_close_the_portrait_s(model: FullModel, driver: P
 def test_batches_in_half_precision_give_the_same_pictures(
     portraits: Real3DPortrait, person: FullPortrait, weights: Path, device: str
 ) -> None:
-    model = FullModel(read_config(FolderWeights(weights).config(), FullConfig), FolderWeights(weights), device)
+    model = FullModel(read_config(Weights(weights).config(), FullConfig), Weights(weights), device)
     model.compute = Compute(torch.device(device), batch=2, half=True)
     half = np.stack(list(Real3DPortrait(model).stream_video_driven(person, swaying()))).astype(int)
     exact = np.stack(list(portraits.stream_video_driven(person, swaying()))).astype(int)
@@ -260,7 +260,7 @@ def test_batches_in_half_precision_give_the_same_pictures(
 def test_without_enough_memory_half_a_batch_is_made_at_once(
     portraits: Real3DPortrait, person: FullPortrait, weights: Path, room: int
 ) -> None:
-    model = FullModel(read_config(FolderWeights(weights).config(), FullConfig), FolderWeights(weights), "cpu")
+    model = FullModel(read_config(Weights(weights).config(), FullConfig), Weights(weights), "cpu")
     model.compute = Compute(torch.device("cpu"), batch=4, half=False)
     sizes = []
 
