@@ -19,6 +19,15 @@ from real3d_portrait.face.blink_edit import blink_shares
 from real3d_portrait.face.camera import DISTANCE
 from real3d_portrait.face.eg3d_camera import VIEWER
 from real3d_portrait.face.face_model import FaceModel
+from real3d_portrait.face.landmarks import (
+    EYE_INNER_CORNERS,
+    EYE_OUTER_CORNERS,
+    IBUG_CHIN,
+    IBUG_INNER_LIP_PAIRS,
+    IBUG_MOUTH_CORNERS,
+    LID_PAIRS_MIDDLE_LEFT,
+    LID_PAIRS_MIDDLE_RIGHT,
+)
 from real3d_portrait.face.pose_path import mirror_index
 from real3d_portrait.motion.audio_features import N_MELS, audio_features
 from real3d_portrait.motion.lids import closure
@@ -29,12 +38,9 @@ from real3d_portrait.motion.smoothing import LIPS_HZ, low_pass
 from real3d_portrait.motion.video_to_motion import FaceTrack
 from real3d_portrait.timing import FPS
 
-# Of the 68 landmarks: pairs of the inner lips, the mouth's corners, the chin.
-_INNER_LIPS = ((61, 67), (62, 66), (63, 65))
-_CORNERS, _CHIN = (48, 54), 8
-# Of mediapipe's mesh: upper and lower lid, and the corners of each eye.
-_LIDS = ((159, 145), (158, 153), (160, 144)), ((386, 374), (385, 380), (387, 373))
-_EYE_CORNERS = (33, 133), (362, 263)
+# Upper and lower lid, and the corners of each eye.
+_LIDS = LID_PAIRS_MIDDLE_LEFT, LID_PAIRS_MIDDLE_RIGHT
+_EYE_CORNERS = tuple(zip(EYE_OUTER_CORNERS, EYE_INNER_CORNERS, strict=True))
 
 
 MOTION_NAME = f"{NAME}-lids"
@@ -140,9 +146,9 @@ def head_unit(face: BaselFaceModel, compact: FaceModel) -> float:
 def _mouth_part(landmarks: LinearShape) -> Float32Array:
     """(64, 64), symmetric: takes the part of an expression that opens or widens the mouth or lowers the jaw."""
     basis = landmarks.expression
-    opening = np.mean([basis[upper, 1] - basis[lower, 1] for upper, lower in _INNER_LIPS], 0)
-    width = basis[_CORNERS[1], 0] - basis[_CORNERS[0], 0]
-    directions = np.stack([opening, width, basis[_CHIN, 1]])
+    opening = np.mean([basis[upper, 1] - basis[lower, 1] for upper, lower in IBUG_INNER_LIP_PAIRS], 0)
+    width = basis[IBUG_MOUTH_CORNERS[1], 0] - basis[IBUG_MOUTH_CORNERS[0], 0]
+    directions = np.stack([opening, width, basis[IBUG_CHIN, 1]])
     return (np.linalg.pinv(directions) @ directions).astype(np.float32)
 
 
