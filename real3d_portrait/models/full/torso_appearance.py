@@ -25,7 +25,7 @@ class TorsoConfig:
     width: int = 64  # of the first convolution; doubled at each halving
     residuals: int = 6
     key_points: tuple[int, ...] = (IBUG_JAW_ENDS[0], IBUG_CHIN, IBUG_JAW_ENDS[1], IBUG_NOSE_BRIDGE)
-    summary: int = 4  # channels of the volume that the motion field looks at
+    summary: int = 4  # channels of the volume that the motion field reads
     motion_widths: tuple[int, ...] = (64, 128, 256, 512, 1024)  # a halving each
     head_residuals: int = 3
     motion_kernel: int = 7
