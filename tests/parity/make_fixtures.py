@@ -69,7 +69,6 @@ REAL3D: dict[str, list[Keep]] = {
     ],
     "sr": [
         keep("*_lowres"),
-        keep("torso_occlusion", "*_enc", part=":0"),
         keep("sr_block0_x", "fuse_*", "ht_block_x", "sr_block1_x", "torso_hid", part="::2,::6,::6"),
         keep("torso_feats", "torso_motion_fuser", part="::2,::2,::2,::2"),
         keep("torso_head_enc", part="::2,::2,::2"),
@@ -94,9 +93,9 @@ REAL3D: dict[str, list[Keep]] = {
         keep("*"),
     ],
 }
-# Read by no test: the landmarks of another reading of the face model, a camera convention. The fits need the bases of
-# the face model at all points, which alone are 740 kB.
-LEFT_OUT_OF_REAL3D = ("*_kp68_minus1", "cam_convention_c2w", "fit_*", "*_fill_check")
+# Read by no test: the landmarks of another reading of the face model, a camera convention, stages that inference folds
+# away. The fits need the bases of the face model at all points, which alone are 740 kB.
+LEFT_OUT_OF_REAL3D = ("*_kp68_minus1", "cam_convention_c2w", "torso_occlusion", "torso_enc", "bg_enc", "fit_*")
 
 ER_NERF: dict[str, list[Keep]] = {
     "encoders": [
