@@ -18,8 +18,8 @@ from torch.nn.functional import grid_sample
 from real3d_portrait.arrays import FloatArray, UInt8Array
 from real3d_portrait.face.camera import rotation_matrix, scale_of
 from real3d_portrait.face.face_model import FaceModel
+from real3d_portrait.face.landmarks import OVAL
 from real3d_portrait.face.rasterizer import rasterize
-from real3d_portrait.face.topology import OVAL
 from real3d_portrait.models.compact import torso
 from real3d_portrait.models.compact.canonical_plane import CanonicalPlane
 from real3d_portrait.models.compact.head_sheet import sheet_faces

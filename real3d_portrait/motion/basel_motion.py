@@ -17,6 +17,12 @@ from real3d_portrait.face.blink_edit import blink_shares
 from real3d_portrait.face.camera import DISTANCE
 from real3d_portrait.face.eg3d_camera import VIEWER
 from real3d_portrait.face.face_model import FaceModel
+from real3d_portrait.face.landmarks import (
+    EYE_INNER_CORNERS,
+    EYE_OUTER_CORNERS,
+    LID_PAIRS_MIDDLE_LEFT,
+    LID_PAIRS_MIDDLE_RIGHT,
+)
 from real3d_portrait.motion.audio_features import N_MELS, audio_features
 from real3d_portrait.motion.lids import closure
 from real3d_portrait.motion.motion import Motion
@@ -26,9 +32,9 @@ from real3d_portrait.motion.smoothing import LIPS_HZ, low_pass
 from real3d_portrait.motion.video_to_motion import FaceTrack
 from real3d_portrait.timing import FPS
 
-# Of mediapipe's mesh: upper and lower lid, and the corners of each eye.
-_LIDS = ((159, 145), (158, 153), (160, 144)), ((386, 374), (385, 380), (387, 373))
-_EYE_CORNERS = (33, 133), (362, 263)
+# Upper and lower lid, and the corners of each eye.
+_LIDS = LID_PAIRS_MIDDLE_LEFT, LID_PAIRS_MIDDLE_RIGHT
+_EYE_CORNERS = tuple(zip(EYE_OUTER_CORNERS, EYE_INNER_CORNERS, strict=True))
 
 
 MOTION_NAME = f"{NAME}-lids"

@@ -14,16 +14,12 @@ import numpy as np
 
 from real3d_portrait.arrays import BoolArray, Float32Array, FloatArray, Landmarks, UInt8Array
 from real3d_portrait.errors import WeightsCorruptError
-from real3d_portrait.face.topology import OVAL
+from real3d_portrait.face.landmarks import CHIN, FOREHEAD, LIP_UPPER, OVAL, OVAL_JAW
 from real3d_portrait.portrait.layers import PersonClass
 from real3d_portrait.portrait.segmentation import person_probability
 from real3d_portrait.portrait.trimap import main_part, with_crown
 
 MODEL_FILE = "selfie_multiclass_256x256.tflite"
-
-# The outline's lower part from ear to ear (image left to right): above it head, below it neck and clothes.
-_JAW = [234, 93, 132, 58, 172, 136, 150, 149, 176, 148, 152, 377, 400, 378, 379, 365, 397, 288, 361, 323, 454]
-_CHIN, _FOREHEAD, _MOUTH = 152, 10, 13
 
 # In face heights (forehead to chin), from the chin downwards.
 _SURELY_CLOTHES, _NECK_END = 0.45, 0.4
@@ -108,12 +104,12 @@ def person_classes(image: UInt8Array, person: BoolArray, landmarks: Landmarks) -
     """
     size = len(image)
     face = _polygon(landmarks[OVAL], size) & person
-    height = float(np.linalg.norm(landmarks[_CHIN, :2] - landmarks[_FOREHEAD, :2]))
+    height = float(np.linalg.norm(landmarks[CHIN, :2] - landmarks[FOREHEAD, :2]))
     row, column = np.ogrid[:size, :size]
-    under_chin = (row - landmarks[_CHIN, 1]) / height
-    aside = np.abs(column - landmarks[_CHIN, 0]) / height
+    under_chin = (row - landmarks[CHIN, 1]) / height
+    aside = np.abs(column - landmarks[CHIN, 0]) / height
     samples = {
-        PersonClass.HAIR: person & ~face & (row < landmarks[_FOREHEAD, 1]),
+        PersonClass.HAIR: person & ~face & (row < landmarks[FOREHEAD, 1]),
         PersonClass.BODY_SKIN: face,
         PersonClass.CLOTHES: person & np.broadcast_to(under_chin > _SURELY_CLOTHES, person.shape),
     }
@@ -121,7 +117,7 @@ def person_classes(image: UInt8Array, person: BoolArray, landmarks: Landmarks) -
     penalty = {
         PersonClass.HAIR: np.maximum(np.clip(under_chin / _SURELY_CLOTHES, 0, 1), ~above_jaw & (aside < _THROAT_WIDTH)),
         PersonClass.BODY_SKIN: np.maximum(np.clip(under_chin / _NECK_END - 1, 0, 1), aside > _NECK_WIDTH),
-        PersonClass.CLOTHES: np.clip(-under_chin * height / (landmarks[_CHIN, 1] - landmarks[_MOUTH, 1]), 0, 1),
+        PersonClass.CLOTHES: np.clip(-under_chin * height / (landmarks[CHIN, 1] - landmarks[LIP_UPPER, 1]), 0, 1),
     }
     colour = cv2.cvtColor(image, cv2.COLOR_RGB2LAB).astype(np.float32)
     costs = np.stack(
@@ -155,9 +151,9 @@ def _polygon(outline: FloatArray, size: int) -> BoolArray:
 
 def _above_jaw(landmarks: Landmarks, size: int) -> BoolArray:
     """All that lies higher than the jaw line of its column, or, beside the face where ears are, than the mouth."""
-    jaw = landmarks[_JAW, :2]
+    jaw = landmarks[OVAL_JAW, :2]
     order = np.argsort(jaw[:, 0], kind="stable")
-    mouth = float(landmarks[_MOUTH, 1])
+    mouth = float(landmarks[LIP_UPPER, 1])
     line = np.interp(np.arange(size) + 0.5, jaw[order, 0], jaw[order, 1], left=mouth, right=mouth)
     return np.arange(size)[:, None] + 0.5 < line
 

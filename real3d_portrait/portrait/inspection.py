@@ -13,7 +13,15 @@ import numpy as np
 
 from real3d_portrait.arrays import FloatArray, UInt8Array
 from real3d_portrait.errors import FaceIndexError, InputError, NoFaceError
-from real3d_portrait.face.topology import OVAL
+from real3d_portrait.face.landmarks import (
+    EYE_AND_BROW_LEFT,
+    EYE_AND_BROW_RIGHT,
+    LIP_BOTTOM,
+    LIP_PAIRS_MIDDLE,
+    LIP_TOP,
+    MOUTH_CORNERS,
+    OVAL,
+)
 from real3d_portrait.face.tracking import FaceFinder
 from real3d_portrait.media.images import Photo, PhotoSource, read_photo
 from real3d_portrait.portrait.crop import check_face, crop_square, resize_square, yaw_degrees
@@ -30,8 +38,7 @@ Code = Literal["photo", "small", "turned", "mouth_open", "dark", "blurred", "cov
 
 _THUMBNAIL, _PREVIEW = 160, 256
 _SHARPNESS_HEIGHT = 144  # face height in pixels at which contrast is compared
-_FEATURES = ((33, 133, 159, 145, 70, 107), (263, 362, 386, 374, 300, 336), (61, 291, 0, 17))
-_LIPS = ((13, 14), (82, 87), (312, 317))
+_FEATURES = (EYE_AND_BROW_LEFT, EYE_AND_BROW_RIGHT, (*MOUTH_CORNERS, LIP_TOP, LIP_BOTTOM))
 
 
 @dataclass(frozen=True)
@@ -171,7 +178,7 @@ def face_warnings(image: UInt8Array, mesh: FloatArray) -> tuple[PhotoWarning, ..
 
 def mouth_opening(mesh: FloatArray) -> float:
     """Distance of the inner lips over the face's height."""
-    gaps = [mesh[lower, 1] - mesh[upper, 1] for upper, lower in _LIPS]
+    gaps = [mesh[lower, 1] - mesh[upper, 1] for upper, lower in LIP_PAIRS_MIDDLE]
     return float(np.mean(gaps) / np.ptp(mesh[:, 1]))
 
 

@@ -12,10 +12,9 @@ import cv2
 import numpy as np
 
 from real3d_portrait.arrays import BoolArray, Float32Array, UInt8Array
+from real3d_portrait.face.landmarks import CHIN
 from real3d_portrait.portrait.segmentation import person_probability
 from real3d_portrait.portrait.trimap import face_region, grown, main_part, trimap, with_crown
-
-_CHIN = 152
 
 _ALPHAS = np.linspace(0, 1, 9, dtype=np.float32)
 _SENSOR_NOISE = 0.012
@@ -180,7 +179,7 @@ def portrait_trimap(image: UInt8Array, landmarks: Float32Array) -> tuple[Float32
     """Probability of the person, sure person and sure background, (S, S) each."""
     probability = with_crown(person_probability(image), landmarks)
     face = face_region(landmarks, image.shape[0])
-    return probability, *trimap(image, probability, face, chin_y=float(landmarks[_CHIN, 1]))
+    return probability, *trimap(image, probability, face, chin_y=float(landmarks[CHIN, 1]))
 
 
 def alpha_matte(image: UInt8Array, probability: Float32Array, inside: BoolArray, outside: BoolArray) -> Float32Array:

@@ -15,16 +15,26 @@ import numpy as np
 from safetensors.numpy import load_file
 
 from real3d_portrait.arrays import Float32Array, FloatArray, UInt8Array
+from real3d_portrait.face.landmarks import (
+    BARE_SKIN,
+    EYE_INNER_CORNERS,
+    EYE_OUTER_CORNERS,
+    LIP_BOTTOM,
+    LIP_TOP,
+    MOUTH_CORNERS,
+)
 
 PARTS = ("mouth", "left_eye", "right_eye")  # left and right as the viewer sees them
 N_FEATURES = 15 * 36 + 2 * 24 * 3
 
 _FACE_HEIGHT = 144  # pixels that faces are reduced to
 _PATCH = (48, 32)
-_CENTRES = {"mouth": (61, 291, 0, 17), "left_eye": (33, 133), "right_eye": (263, 362)}
+_CENTRES = {
+    "mouth": (*MOUTH_CORNERS, LIP_TOP, LIP_BOTTOM),
+    "left_eye": (EYE_OUTER_CORNERS[0], EYE_INNER_CORNERS[0]),
+    "right_eye": (EYE_OUTER_CORNERS[1], EYE_INNER_CORNERS[1]),
+}
 _WIDTHS = {"mouth": 0.5, "left_eye": 0.36, "right_eye": 0.36}  # of the face height
-_OUTER_EYE_CORNERS = (33, 263)
-_BARE_SKIN = (205, 425, 50, 280, 9, 151, 108, 337, 101, 330, 6, 197)  # cheeks, nose bridge, forehead
 
 
 @dataclass(frozen=True)
@@ -66,9 +76,9 @@ def patch_features(image: UInt8Array, landmarks: FloatArray) -> dict[str, Float3
     points = points * scale
     height = float(np.ptp(points[:, 1]))
     lab = cv2.cvtColor(small, cv2.COLOR_RGB2LAB).astype(np.float32)
-    columns, rows = np.clip(points[list(_BARE_SKIN)].astype(int), 0, np.array(lab.shape[1::-1]) - 1).T
+    columns, rows = np.clip(points[list(BARE_SKIN)].astype(int), 0, np.array(lab.shape[1::-1]) - 1).T
     skin = np.median(lab[rows, columns], axis=0)
-    first, second = points[list(_OUTER_EYE_CORNERS)]
+    first, second = points[list(EYE_OUTER_CORNERS)]
     across = (second - first) / max(float(np.linalg.norm(second - first)), 1e-6)
     gradients = cv2.HOGDescriptor(_PATCH, (16, 16), (8, 8), (8, 8), 9)
     features = {}

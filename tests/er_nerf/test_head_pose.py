@@ -9,7 +9,7 @@ from real3d_portrait.er_nerf.data.head_pose import camera_of, head_paths, scene_
 from real3d_portrait.face.camera import rotation_matrix
 from real3d_portrait.face.face_model import FaceModel
 from real3d_portrait.face.fitting import fit_clip
-from real3d_portrait.face.topology import RIGID
+from real3d_portrait.face.landmarks import RIGID
 from real3d_portrait.resources import resource
 
 SIZE = 256

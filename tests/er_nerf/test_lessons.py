@@ -25,7 +25,7 @@ from real3d_portrait.er_nerf.training.patch_critic import PatchCritic
 from real3d_portrait.er_nerf.training.settings import TrainingSettings
 from real3d_portrait.er_nerf.training.torso_lesson import TorsoLesson
 from real3d_portrait.er_nerf.training.trainer import Trainer
-from real3d_portrait.face.topology import LIPS_INNER, LIPS_OUTER
+from real3d_portrait.face.landmarks import LIPS_INNER, LIPS_OUTER
 from real3d_portrait.media.audio import read_audio
 from real3d_portrait.models.compact.speech_motion import load_a2m, predict_expression
 from real3d_portrait.motion.audio_features import audio_features

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 
 import numpy as np
 import pytest
@@ -21,13 +20,13 @@ from real3d_portrait.er_nerf.rendering.model import ErNerf
 from real3d_portrait.er_nerf.rendering.occupancy import dilate, morton_codes, pack_bits, unpack_bits
 from tests.parity.er_nerf_fixtures import (
     FOLDER,
-    SEED,
     filled,
     fixture,
     listing,
     needs_fixtures,
     released_like,
 )
+from tests.parity.folders import SEED, read_json
 
 pytestmark = needs_fixtures
 
@@ -38,7 +37,7 @@ def model() -> ErNerf:
 
 
 def test_filled_weights_are_those_of_the_recordings() -> None:
-    facts = json.loads((FOLDER / f"weights_seed{SEED}.json").read_text())
+    facts = read_json(FOLDER / f"weights_seed{SEED}.json")
     for which in ("head", "torso"):
         for name, fact in facts[which].items():
             values = filled(which)[name]

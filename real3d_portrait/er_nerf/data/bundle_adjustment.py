@@ -19,10 +19,9 @@ from real3d_portrait.arrays import Float64Array, FloatArray
 from real3d_portrait.face.camera import DISTANCE, rotation_matrix
 from real3d_portrait.face.face_model import FaceModel
 from real3d_portrait.face.fitting import ClipFit
-from real3d_portrait.face.topology import RIGID
+from real3d_portrait.face.landmarks import CHIN, FOREHEAD, N_MESH, RIGID
 
-FOREHEAD, CHIN = 10, 152
-POINTS = np.union1d(np.arange(0, 468, 3), [*RIGID, FOREHEAD, CHIN])  # enough of the mesh to tell pose and expression
+POINTS = np.union1d(np.arange(0, N_MESH, 3), [*RIGID, FOREHEAD, CHIN])  # enough of the mesh to tell pose and expression
 _FOCAL = 2.5  # of the picture's side: how portraits are taken
 _SPREAD, _SHOT_SPREAD = 0.4, 0.1  # of its logarithm: from one person's videos to another's, and between them
 _OFFSET = 0.02  # head units by which a person's points differ from any that the model can show

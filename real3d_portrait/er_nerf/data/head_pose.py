@@ -12,7 +12,7 @@ from real3d_portrait.er_nerf.camera import Intrinsics
 from real3d_portrait.er_nerf.data.bundle_adjustment import CHIN, FOREHEAD, Heads, adjust, follow
 from real3d_portrait.face.face_model import FaceModel
 from real3d_portrait.face.fitting import ClipFit
-from real3d_portrait.face.topology import RIGID
+from real3d_portrait.face.landmarks import RIGID
 
 FACE_HEIGHT = 0.45  # of the scene box's half side, from forehead to chin
 _BEHIND = 0.35  # face heights from the face's outline back to the middle of the head

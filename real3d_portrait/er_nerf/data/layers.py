@@ -7,13 +7,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from real3d_portrait.arrays import Float32Array, FloatArray, UInt8Array
-from real3d_portrait.face.topology import BROW_LEFT, BROW_RIGHT, EYE_LEFT, EYE_RIGHT, LIPS_OUTER
+from real3d_portrait.face.landmarks import (
+    BROW_LEFT,
+    BROW_RIGHT,
+    CHIN,
+    EYE_LEFT,
+    EYE_RIGHT,
+    FOREHEAD,
+    JAW_CORNERS,
+    LID_PAIRS_MIDDLE,
+    LIP_UPPER,
+    LIPS_OUTER,
+    OVAL_JAW,
+)
 from real3d_portrait.portrait.inpainting import push_pull
 
 # The outline's lower part from ear to ear.
-_JAW = [234, 93, 132, 58, 172, 136, 150, 149, 176, 148, 152, 377, 400, 378, 379, 365, 397, 288, 361, 323, 454]
-_UPPER_LIDS, _LOWER_LIDS = [159, 158, 160, 386, 385, 387], [145, 153, 144, 374, 380, 373]
-_FOREHEAD, _CHIN, _MOUTH, _JAW_CORNERS = 10, 152, 13, (58, 288)  # of the picture's left and right
+_UPPER_LIDS, _LOWER_LIDS = (list(side) for side in zip(*LID_PAIRS_MIDDLE, strict=True))
 _FAINT = 0.1  # matte under which there is nobody
 _CLEAR = 5.0  # pixels from the person, of 512: nearer ones are not taken for the plate
 _UNDER_HEAD = 0.1  # of the side: how far the torso goes on under the head
@@ -31,11 +41,11 @@ def head_matte(alpha: Float32Array, landmarks: FloatArray) -> Float32Array:
     """The part of the person above the jaw and all that is above the mouth, so that ears are whole; also what hangs
     lower without a tie to the torso."""
     size = len(alpha)
-    jaw = landmarks[_JAW, :2]
+    jaw = landmarks[OVAL_JAW, :2]
     order = np.argsort(jaw[:, 0], kind="stable")
-    mouth = float(landmarks[_MOUTH, 1])
+    mouth = float(landmarks[LIP_UPPER, 1])
     # Ears go down with the corners of the jaw when a head leans back or to the side.
-    left, right = (max(mouth, float(landmarks[corner, 1])) for corner in _JAW_CORNERS)
+    left, right = (max(mouth, float(landmarks[corner, 1])) for corner in JAW_CORNERS)
     line = np.interp(np.arange(size) + 0.5, jaw[order, 0], jaw[order, 1], left=left, right=right)
     above = np.clip(np.maximum(line, mouth) - np.arange(size)[:, None], 0, 1)
     below = (alpha > _FAINT) & (above < 1)
@@ -99,7 +109,7 @@ class PlateBuilder:
 
 def eye_closure(landmarks: FloatArray) -> Float32Array:
     """(T, 478, 3) -> (T,): 0 open … 1 closed, against this person's open eyes."""
-    face = np.linalg.norm(landmarks[:, _FOREHEAD, :2] - landmarks[:, _CHIN, :2], axis=1)
+    face = np.linalg.norm(landmarks[:, FOREHEAD, :2] - landmarks[:, CHIN, :2], axis=1)
     gap = np.linalg.norm(landmarks[:, _UPPER_LIDS, :2] - landmarks[:, _LOWER_LIDS, :2], axis=2).mean(1) / face
     opened = np.percentile(gap, 75)
     return ((opened - gap) / (_SHUT * opened)).clip(0, 1).astype(np.float32)
@@ -107,7 +117,7 @@ def eye_closure(landmarks: FloatArray) -> Float32Array:
 
 def face_boxes(landmarks: FloatArray, size: int) -> NDArray[np.int64]:
     """(T, 478, 3) -> (T, 4): first and last row (excluded), first and last column of jaw and brows."""
-    return _extent(landmarks[:, _JAW + BROW_LEFT + BROW_RIGHT, :2]).clip(0, size)
+    return _extent(landmarks[:, OVAL_JAW + BROW_LEFT + BROW_RIGHT, :2]).clip(0, size)
 
 
 def eye_boxes(landmarks: FloatArray, size: int) -> NDArray[np.int64]:

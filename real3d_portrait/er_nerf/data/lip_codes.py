@@ -6,7 +6,7 @@ import numpy as np
 
 from real3d_portrait.arrays import Float32Array
 from real3d_portrait.face.face_model import FaceModel
-from real3d_portrait.face.topology import JAW, LIPS_INNER, LIPS_OUTER
+from real3d_portrait.face.landmarks import JAW, LIPS_INNER, LIPS_OUTER
 
 CODES = 10  # numbers that hold 99% of what lips and chin do, tracked on three people
 _SCALE = 2.0  # brings the strongest to about unit variance

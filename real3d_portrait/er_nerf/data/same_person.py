@@ -8,10 +8,10 @@ import numpy as np
 from real3d_portrait.arrays import Float32Array, Float64Array, FloatArray, UInt8Array
 from real3d_portrait.face.face_model import FaceModel
 from real3d_portrait.face.fitting import fit_clip
+from real3d_portrait.face.landmarks import ALIGNMENT, N_MESH
 
 LOOK = 48  # pixels across an aligned face
 _FILLED = 0.95  # of it by the face's height
-_STEADY = [33, 133, 263, 362, 168, 6, 197, 1, 2, 61, 291, 127, 356]  # eyes, nose, corners of the mouth, temples
 _FRAMES = 50  # that tell a shape
 # Pairs of 193 clips, 2 s of each. By shape alone: 4% of one person's pairs from different videos lie beyond the first
 # number, 5% of two people's below. With looks: 1% of one person's pairs from one video beyond the second, 0.3% below.
@@ -21,10 +21,10 @@ _LOOKS = 10.0  # what wholly different looks add
 
 def aligned_face(picture: UInt8Array, landmarks: FloatArray, model: FaceModel) -> Float32Array:
     """(LOOK, LOOK) grey: the face (478, 3) of a picture, upright and filling the square."""
-    mean = model.mean[:468, :2].astype(np.float64)
+    mean = model.mean[:N_MESH, :2].astype(np.float64)
     middle, height = (mean.min(0) + mean.max(0)) / 2, np.ptp(mean[:, 1])
-    goal = (mean[_STEADY] - middle) * [1, -1] * (_FILLED * LOOK / height) + LOOK / 2
-    place, _ = cv2.estimateAffinePartial2D(landmarks[_STEADY, :2].astype(np.float64), goal, method=cv2.LMEDS)
+    goal = (mean[ALIGNMENT] - middle) * [1, -1] * (_FILLED * LOOK / height) + LOOK / 2
+    place, _ = cv2.estimateAffinePartial2D(landmarks[ALIGNMENT, :2].astype(np.float64), goal, method=cv2.LMEDS)
     if place is None:
         return np.zeros((LOOK, LOOK), np.float32)
     grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)

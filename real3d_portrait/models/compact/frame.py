@@ -11,6 +11,7 @@ from numba import njit
 from real3d_portrait.arrays import Float32Array, Float64Array, FloatArray, UInt8Array
 from real3d_portrait.face.camera import project, rotation_matrix
 from real3d_portrait.face.face_model import FaceModel
+from real3d_portrait.face.landmarks import CHIN, N_LANDMARKS
 from real3d_portrait.models.compact.avatar import CompactAvatar
 from real3d_portrait.models.compact.canonical_plane import CanonicalPlane
 from real3d_portrait.models.compact.eyes import EyeLayer
@@ -21,9 +22,6 @@ from real3d_portrait.models.compact.mouth_interior import MouthInterior
 from real3d_portrait.models.compact.shading import Shading
 from real3d_portrait.models.compact.torso import COLLARBONE, hold, join
 from real3d_portrait.models.compact.volume_renderer import first_hit, soften_steps
-
-CHIN = 152
-MESH_VERTICES = 478
 
 
 @dataclass(frozen=True)
@@ -58,11 +56,11 @@ def drive_head(
     hit = first_hit(plane + diff, rotation, translation, size)
     resting = head.neutral
     if perspective is not None:
-        resting = head.deform(np.zeros_like(head.neutral), perspective)[:MESH_VERTICES]
+        resting = head.deform(np.zeros_like(head.neutral), perspective)[:N_LANDMARKS]
     return DrivenHead(
         surface=surface,
         hit=hit,
-        driven=project(surface[:MESH_VERTICES], rotation, translation, size),
+        driven=project(surface[:N_LANDMARKS], rotation, translation, size),
         resting=project(resting, rotation, translation, size),
     )
 

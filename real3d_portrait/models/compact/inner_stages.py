@@ -8,11 +8,12 @@ import cv2
 import numpy as np
 
 from real3d_portrait.arrays import BoolArray, Float32Array, UInt8Array
+from real3d_portrait.face.landmarks import CHIN
 from real3d_portrait.face.pncc import coordinate_code, pncc
 from real3d_portrait.face.rasterizer import FAR
 from real3d_portrait.face.topology import closed_faces
 from real3d_portrait.models.compact.avatar import CompactAvatar
-from real3d_portrait.models.compact.frame import CHIN, over
+from real3d_portrait.models.compact.frame import over
 from real3d_portrait.models.compact.model import CompactModel
 from real3d_portrait.motion.motion import Motion
 

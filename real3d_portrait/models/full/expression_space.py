@@ -12,13 +12,10 @@ import numpy as np
 
 from real3d_portrait.arrays import Float32Array
 from real3d_portrait.face.bfm import N_EXPRESSION, BaselFaceModel, LinearShape
+from real3d_portrait.face.landmarks import IBUG_CHIN, IBUG_INNER_LIP_PAIRS, IBUG_MOUTH_CORNERS
 from real3d_portrait.motion import liveliness
 from real3d_portrait.motion.basel_motion import MOTION_NAME
 from real3d_portrait.motion.motion import Motion
-
-# Of the 68 landmarks: pairs of the inner lips, the mouth's corners, the chin.
-_INNER_LIPS = ((61, 67), (62, 66), (63, 65))
-_CORNERS, _CHIN = (48, 54), 8
 
 
 @dataclass(frozen=True)
@@ -74,7 +71,7 @@ class BaselExpressionSpace:
 def _mouth_part(landmarks: LinearShape) -> Float32Array:
     """(64, 64), symmetric: takes the part of an expression that opens or widens the mouth or lowers the jaw."""
     basis = landmarks.expression
-    opening = np.mean([basis[upper, 1] - basis[lower, 1] for upper, lower in _INNER_LIPS], 0)
-    width = basis[_CORNERS[1], 0] - basis[_CORNERS[0], 0]
-    directions = np.stack([opening, width, basis[_CHIN, 1]])
+    opening = np.mean([basis[upper, 1] - basis[lower, 1] for upper, lower in IBUG_INNER_LIP_PAIRS], 0)
+    width = basis[IBUG_MOUTH_CORNERS[1], 0] - basis[IBUG_MOUTH_CORNERS[0], 0]
+    directions = np.stack([opening, width, basis[IBUG_CHIN, 1]])
     return (np.linalg.pinv(directions) @ directions).astype(np.float32)

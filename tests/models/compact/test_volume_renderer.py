@@ -9,9 +9,9 @@ import torch
 from real3d_portrait.face.camera import project, rotation_matrix, scale_of
 from real3d_portrait.face.face_model import FaceModel
 from real3d_portrait.face.fitting import FaceFit
-from real3d_portrait.face.topology import OVAL
+from real3d_portrait.face.landmarks import LIP_PAIRS, OVAL
 from real3d_portrait.models.compact.canonical_plane import CanonicalPlane
-from real3d_portrait.models.compact.head_sheet import LIP_PAIRS, extend, keep_apart, sheet_faces
+from real3d_portrait.models.compact.head_sheet import extend, keep_apart, sheet_faces
 from real3d_portrait.models.compact.image_to_plane import LiftedHead, lift
 from real3d_portrait.models.compact.motion_adapter import diff_plane, motion_code
 from real3d_portrait.models.compact.volume_renderer import first_hit, soften_steps, volume_render
