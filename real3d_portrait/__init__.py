@@ -21,6 +21,7 @@ _HOMES = {
     "Progress": ".controls",
     "Real3DPortrait": ".pipeline",
 }
+__version__ = "0.1.0"
 __all__ = ["Background", "Clip", "Motion", "Portrait", "Progress", "Real3DPortrait"]
 
 

@@ -79,8 +79,8 @@ class MulticlassSegmenter:
 
     def classes(self, image: UInt8Array, landmarks: Landmarks) -> UInt8Array:
         """As `PersonSegmenter`; the landmarks are not needed."""
-        from mediapipe import ImageFormat
         from mediapipe import Image as Frame
+        from mediapipe import ImageFormat
 
         found = self._network.segment(Frame(image_format=ImageFormat.SRGB, data=np.ascontiguousarray(image)))
         if len(found.confidence_masks) != len(PersonClass):
