@@ -15,6 +15,8 @@ import pytest
 from tests.app.server import ENDPOINTS, ROOT, Server, frames
 from tests.example_inputs import PORTRAIT, speech
 
+pytestmark = pytest.mark.slow  # a running app
+
 PAGE = (ROOT / "docs" / "api.md").read_text()
 
 

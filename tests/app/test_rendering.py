@@ -13,6 +13,8 @@ from real3d_portrait.app.rendering import Rendering
 from tests.app.server import frames
 from tests.example_inputs import PORTRAIT, speech
 
+pytestmark = pytest.mark.slow  # a running app
+
 
 @pytest.fixture(scope="module")
 def pipeline() -> Real3DPortrait:
