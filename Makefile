@@ -1,17 +1,20 @@
-# make demo | make test | make app | make weights: each sets up .venv first, once.
+# Each target sets up .venv first, once. `make help` lists them.
 SHELL := /bin/bash
 VENV := .venv
 READY := $(VENV)/.ready
+PYTHON := python3.11 python3.12 python3
 PORT := $(or $(GRADIO_SERVER_PORT),7860)
 DATA ?= data
 WORK ?= work
 WEIGHTS := assets/weights/compact
 
-.PHONY: help demo test app weights wheel clean packages packages-test
+.PHONY: help demo app check test lint quick docs weights wheel clean packages packages-test
 help:
 	@echo "make demo    the bundled photo and speech become out/demo.mp4"
 	@echo "make app     open the app in the browser (GRADIO_SERVER_PORT, else 7860)"
-	@echo "make test    run the tests"
+	@echo "make check   the quick tier: style and the tests that are not slow"
+	@echo "make test    all of it: style and every test"
+	@echo "make docs    build the site of the documentation in site/, warnings are errors"
 	@echo "make weights DATA=FOLDER   learn the compact weights again: docs/training.md"
 	@echo "make wheel   build dist/*.whl"
 	@echo "make clean   remove .venv and everything built"
@@ -25,8 +28,20 @@ demo: packages $(READY)
 app: packages $(READY)
 	$(VENV)/bin/python app.py
 
-test: packages packages-test $(READY)
+check: lint quick
+
+test: lint packages packages-test
 	$(VENV)/bin/python -m pytest
+
+lint: $(READY)
+	$(VENV)/bin/ruff check
+	$(VENV)/bin/ruff format --check
+
+quick: packages $(READY)
+	$(VENV)/bin/python -m pytest -m 'not slow'
+
+docs: packages $(READY)
+	$(VENV)/bin/mkdocs build --strict
 
 # Hours on two cores; every step that takes long goes on from its checkpoint when started again.
 weights: packages $(READY)
@@ -44,24 +59,22 @@ wheel: $(READY)
 	$(VENV)/bin/pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
 
 clean:
-	rm -rf $(VENV) build dist out *.egg-info
+	rm -rf $(VENV) .venv312 build dist out site *.egg-info
 
 # The product cannot run without its Debian packages; tests that need more of them skip themselves.
 packages:
-	@missing=$$(.ci/missing-packages packages.txt); [ -z "$$missing" ] || \
-		{ echo "Missing Debian packages. Run: sudo apt-get install -y $$missing" >&2; exit 1; }
+	@.ci/packages required packages.txt
 
 packages-test:
-	@missing=$$(.ci/missing-packages packages-test.txt); [ -z "$$missing" ] || \
-		echo "Some tests need more Debian packages. Run: sudo apt-get install -y $$missing" >&2
+	@.ci/packages optional packages-test.txt
 
 $(READY): requirements.txt constraints.txt pyproject.toml setup.py
-	@python=; for name in python3.11 python3.12 python3; do \
+	@python=; for name in $(PYTHON); do \
 		if $$name -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null; \
 		then python=$$name; break; fi; done; \
 	[ -n "$$python" ] || { echo "Python 3.11 or 3.12 is needed. Run: sudo apt-get install -y python3 python3-venv" >&2; exit 1; }; \
 	[ -x $(VENV)/bin/pip ] || $$python -m venv $(VENV) || \
 		{ rm -rf $(VENV); echo "Python's venv is missing. Run: sudo apt-get install -y python3-venv" >&2; exit 1; }
 	@echo "Setting up $(VENV), once; this takes a few minutes."
-	@$(VENV)/bin/pip install -qq --constraint constraints.txt --requirement requirements.txt --editable '.[test]'
+	@$(VENV)/bin/pip install -qq --constraint constraints.txt --requirement requirements.txt --editable '.[dev,docs,test]'
 	@touch $@

@@ -11,5 +11,5 @@ DATA = {
 setup(
     packages=[*find_packages(include=["real3d_portrait", "real3d_portrait.*"]), *DATA],
     package_dir=DATA,
-    package_data={name: ["*"] for name in DATA},
+    package_data={"real3d_portrait": ["py.typed"], **{name: ["*"] for name in DATA}},
 )

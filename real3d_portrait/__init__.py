@@ -29,6 +29,7 @@ _MODULES = {
     "Real3DPortrait": "pipeline",
     "Rendering": "rendering",
 }
+__version__ = "0.1.0"
 __all__ = [
     "Audio",
     "Avatar",

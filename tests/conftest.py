@@ -73,3 +73,19 @@ def speech() -> Audio:
     from tests.motion.voice import voice
 
     return Audio(voice(6.0))
+
+
+@pytest.fixture(scope="session")
+def made_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Clips and portraits as the recipes read them, see `tests.made_data`."""
+    from tests.made_data import write_data
+
+    return write_data(tmp_path_factory.mktemp("recipes") / "data")
+
+
+@pytest.fixture(scope="session")
+def made_work(made_data: Path) -> Path:
+    """What the first steps of the recipes leave of that."""
+    from tests.made_data import write_work
+
+    return write_work(made_data, made_data.with_name("work"))

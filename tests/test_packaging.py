@@ -14,10 +14,12 @@ from pathlib import Path
 from zipfile import ZipFile
 
 import pytest
+import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
+import real3d_portrait
 from tests.example_inputs import speech
 
 ROOT = Path(__file__).parents[1]
@@ -51,6 +53,7 @@ def test_the_wheel_holds_every_module_weight_example_and_config(wheel: Path) -> 
     expected = {path.relative_to(ROOT).as_posix() for path in (ROOT / "real3d_portrait").rglob("*.py")}
     for folder in ("assets/weights/compact", "assets/examples", "configs"):
         expected |= {f"real3d_portrait/{path.relative_to(ROOT).as_posix()}" for path in (ROOT / folder).iterdir()}
+    expected.add("real3d_portrait/py.typed")
     held = {name for name in ZipFile(wheel).namelist() if ".dist-info/" not in name}
     assert held == expected
 
@@ -82,7 +85,8 @@ def test_the_installed_wheel_works_outside_the_checkout(wheel: Path, tmp_path: P
 
     outside = tmp_path / "outside"
     outside.mkdir()
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    # No program beside Python is needed: nothing is on the PATH.
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"} | {"PATH": str(outside)}
     command = str(home / "bin" / "real3d-portrait")
     told = subprocess.run([command, "info"], cwd=outside, env=environment, capture_output=True, text=True, check=True)
     assert str(packages / "real3d_portrait" / "assets" / "weights" / "compact") in told.stdout
@@ -132,3 +136,35 @@ def test_a_missing_debian_package_is_named() -> None:
         [script, "/dev/stdin"], input="dpkg\nno-such-package\n", capture_output=True, text=True, check=True
     )
     assert told.stdout == "no-such-package"
+
+
+@pytest.mark.parametrize(
+    ("user", "need", "ends_with"), [(1000, "required", 1), (1000, "optional", 0), (0, "required", 0)]
+)
+def test_missing_packages_are_installed_by_root_and_named_to_others(
+    tmp_path: Path, user: int, need: str, ends_with: int
+) -> None:
+    if shutil.which("dpkg-query") is None:
+        pytest.skip("no Debian machine")
+    calls = tmp_path / "calls"
+    for name, body in (("id", f"echo {user}"), ("apt-get", f'echo "$@" >> {calls}')):
+        program = tmp_path / name
+        program.write_text(f"#!/bin/sh\n{body}\n")
+        program.chmod(0o755)
+    wanted = tmp_path / "wanted.txt"
+    wanted.write_text("dpkg\nno-such-package\n")
+    environment = os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    command = [str(ROOT / ".ci" / "packages"), need, str(wanted)]
+    run = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert run.returncode == ends_with
+    if user:
+        assert "sudo apt-get install -y no-such-package" in run.stderr
+        assert not calls.exists()
+    else:
+        assert calls.read_text().splitlines()[-1].endswith(" no-such-package")
+
+
+def test_the_version_is_stated_once() -> None:
+    assert real3d_portrait.__version__ == metadata.version("real3d-portrait")
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert citation["version"] == real3d_portrait.__version__

@@ -44,7 +44,8 @@ class VideoWriter:
     Args:
         path: name.mp4 (H.264, AAC), name.webm (VP9, Opus), name.gif (silent), or a folder for single PNG
             pictures: a name without suffix or with a trailing slash.
-        width, height: of the frames, pixels.
+        width: of the frames, pixels.
+        height: of the frames, pixels.
         fps: frames a second.
         audio: a file with sound, whose own quality is kept up to 48 kHz stereo; the `Recording` that
             `read_recording` has made of it, which is not decoded again; or `Audio`. Cut or padded with silence to the
@@ -55,8 +56,12 @@ class VideoWriter:
             beside it, which then appears with it. What it raises leaves the target as it was.
 
     Raises:
-        OutputFolderMissingError, OutputNotWritableError, OutputIsFolderError, OutputFolderInUseError,
-        UnknownOutputFormatError, TransparencyUnsupportedError: the target does not work; found at once.
+        OutputFolderMissingError: as all but the last, at once, before any frame.
+        OutputNotWritableError: the folder takes no file.
+        OutputIsFolderError: a folder lies where the file should appear.
+        OutputFolderInUseError: the folder for pictures holds other things.
+        UnknownOutputFormatError: no such suffix.
+        TransparencyUnsupportedError: the format has no alpha.
         DiskFullError: on writing.
 
     Example:

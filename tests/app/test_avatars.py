@@ -26,6 +26,8 @@ from tests.app.pages import page
 from tests.app.server import Server, frames, serving
 from tests.er_nerf.synthetic_head import small_config, synthetic_data
 
+pytestmark = pytest.mark.slow  # a running app
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -15,6 +15,8 @@ import pytest
 from tests.app.server import ENDPOINTS, ROOT, Server, frames
 from tests.example_inputs import PORTRAIT, speech
 
+pytestmark = pytest.mark.slow  # a running app
+
 PAGE = (ROOT / "docs" / "api.md").read_text()
 
 
@@ -44,6 +46,7 @@ def test_the_python_example_runs(server: Server, folder: Path) -> None:
     assert len(frames(video[1])) == 10
 
 
+@pytest.mark.skipif(shutil.which("curl") is None, reason="no curl")
 def test_the_curl_example_runs(server: Server, folder: Path) -> None:
     run(["bash", "-euc", example("sh", "curl", server)], folder)
     assert frames(str(folder / "out.mp4")).shape == (10, 512, 512, 3)

@@ -23,6 +23,8 @@ from real3d_portrait.resources import resource
 from tests.app.server import ENDPOINTS, Server, frames
 from tests.example_inputs import PORTRAIT
 
+pytestmark = pytest.mark.slow  # a running app
+
 VIDEOS = ("/audio_driven", "/video_driven", "/background_swap")
 CONTRACT = Path(__file__).with_name("contract.json")
 

@@ -16,6 +16,8 @@ from tests.app.server import ROOT, Server
 from tests.app.test_checks import silence
 from tests.example_inputs import PORTRAIT
 
+pytestmark = pytest.mark.slow  # a running app
+
 
 @pytest.mark.parametrize(
     "path",

@@ -12,6 +12,8 @@ from tests.app.pages import PHONE, block, choose, page, play
 from tests.app.server import Server, frames
 from tests.example_inputs import PORTRAIT, speech
 
+pytestmark = pytest.mark.slow  # a running app
+
 
 def test_audio_driven_from_upload_to_download(server: Server, tmp_path: Path) -> None:
     with page(server.url) as opened:

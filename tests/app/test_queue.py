@@ -19,6 +19,8 @@ from gradio_client.utils import QueueError
 from tests.app.server import Server, frames, serving
 from tests.example_inputs import PORTRAIT, speech
 
+pytestmark = pytest.mark.slow  # a running app
+
 
 @pytest.fixture(scope="module")
 def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:

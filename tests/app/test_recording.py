@@ -12,6 +12,8 @@ from tests.app.pages import block, page
 from tests.app.server import Server
 from tests.example_inputs import PORTRAIT, speech
 
+pytestmark = pytest.mark.slow  # a running app
+
 SECONDS = 1500  # milliseconds of a recording
 
 

@@ -6,12 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from real3d_portrait.app.rendering import Rendering
 
 from real3d_portrait import Real3DPortrait
 from real3d_portrait.app.lent_gpu import LentRendering, lend, seconds
-from real3d_portrait.app.rendering import Rendering
 from tests.app.server import frames
 from tests.example_inputs import PORTRAIT, speech
+
+pytestmark = pytest.mark.slow  # a running app
 
 
 @pytest.fixture(scope="module")
