@@ -136,14 +136,14 @@ class AvatarRendering:
 
     def preview(self, *, audio: str | None, folder: Path, portrait: str | None = None, **controls: Any) -> Clip:
         """The loudest moment of the first two seconds as a signed PNG in `folder`."""
-        from real3d_portrait.er_nerf.rendering.speaking import speech_of
+        from real3d_portrait.er_nerf.rendering.speaking import speech_features
         from real3d_portrait.media.audio import Audio, read_audio
         from real3d_portrait.resources import resource
         from real3d_portrait.timing import FPS
 
         sound = read_audio(audio or resource("assets", "examples", "speech_1.wav"))
         spoken = Audio(sound.samples[: round(_SPOKEN * sound.rate)], sound.rate)
-        features = speech_of(self._avatar, spoken)
+        features = speech_features(self._avatar, spoken)
         each = spoken.rate // FPS
         loudness = [float(abs(spoken.samples[i * each : (i + 1) * each]).sum()) for i in range(len(features))]
         loudest = loudness.index(max(loudness))
@@ -152,7 +152,7 @@ class AvatarRendering:
     def _render(self, audio: Path | None, output: Path, controls: dict[str, Any], features: Any = None) -> Clip:
         from real3d_portrait.app.rendering import labelled
         from real3d_portrait.background.background import Background
-        from real3d_portrait.controls import Controls, Progress
+        from real3d_portrait.controls import Controls
         from real3d_portrait.er_nerf.rendering.speaking import render_avatar
 
         settings = Controls(**controls)
@@ -165,10 +165,6 @@ class AvatarRendering:
                 frames = labelled(frames)
             return frames if self._draft is None else self._draft.follow(frames, total, audio)
 
-        def told(stage: str, done: int, total: int | None) -> None:
-            if settings.progress is not None:
-                settings.progress(Progress(stage, done, total))
-
         return render_avatar(
             self._avatar,
             audio,
@@ -178,5 +174,5 @@ class AvatarRendering:
             background=Background.parse(settings.background, settings.background_fit, settings.seed),
             size=None if settings.size == "source" or settings.size >= self._side else settings.size,
             through=through,
-            on_progress=told,
+            on_progress=settings.progress,
         )

@@ -20,9 +20,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from real3d_portrait.er_nerf.checkpoint import load_released
 from real3d_portrait.er_nerf.config import ErNerfConfig
 from real3d_portrait.er_nerf.rendering.model import ErNerf
+from real3d_portrait.er_nerf.rendering.released_checkpoint import load_released
 
 FOLDER = Path(os.environ.get("PARITY_DIR") or Path(__file__).parents[3] / "shared" / "parity" / "ernerf")
 SEED = int(os.environ.get("PARITY_SEED") or 1)
