@@ -4,44 +4,20 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from queue import SimpleQueue
-from threading import Lock
-from typing import NamedTuple
 
-import cv2
 import numpy as np
-from numpy.lib.format import open_memmap
 
-from real3d_portrait.arrays import Float32Array, UInt8Array
+from real3d_portrait.arrays import Float32Array
 from real3d_portrait.er_nerf.data.body_motion import body_motion
 from real3d_portrait.er_nerf.data.dataset import AvatarData
-from real3d_portrait.er_nerf.data.framing import Crop, frame_alike
-from real3d_portrait.er_nerf.data.head_pose import HeadPath, camera_of, head_paths
-from real3d_portrait.er_nerf.data.layers import (
-    PlateBuilder,
-    eye_boxes,
-    eye_closure,
-    face_boxes,
-    head_matte,
-    lip_squares,
-    over_plate,
-    person_alpha,
-    torso_picture,
-)
+from real3d_portrait.er_nerf.data.framing import frame_alike
+from real3d_portrait.er_nerf.data.head_pose import camera_of, head_paths
+from real3d_portrait.er_nerf.data.layers import eye_boxes, eye_closure, face_boxes, lip_squares
 from real3d_portrait.er_nerf.data.lip_codes import lip_basis
-from real3d_portrait.er_nerf.data.shots import (
-    AvatarVideoError,
-    Shot,
-    check_length,
-    find_shots,
-    frames_at_25_fps,
-    named,
-    probe_videos,
-)
+from real3d_portrait.er_nerf.data.separation import Take, write_layers
+from real3d_portrait.er_nerf.data.shots import AvatarVideoError, Shot, check_length, find_shots, named, probe_videos
 from real3d_portrait.er_nerf.data.speech_check import why_no_speech
 from real3d_portrait.er_nerf.rendering.speech_features import FeatureExtractor
 from real3d_portrait.errors import NoAudioStreamError, output_error
@@ -49,9 +25,7 @@ from real3d_portrait.face.face_model import FaceModel
 from real3d_portrait.face.fitting import fit_long_clip
 from real3d_portrait.media.audio import read_audio
 from real3d_portrait.motion.audio_features import SAMPLE_RATE
-from real3d_portrait.parallel import cores, in_parallel
-from real3d_portrait.portrait.segmentation import FrameSegmenter
-from real3d_portrait.progress import Progress, ProgressCallback
+from real3d_portrait.progress import ProgressCallback
 from real3d_portrait.timing import FPS
 
 log = logging.getLogger(__name__)
@@ -59,29 +33,6 @@ log = logging.getLogger(__name__)
 TEST_SHARE, _MOST_OF_MAIN = 0.1, 0.25  # test frames: share of all frames, and at most of the main shot's
 _CONTEXT = 4  # windows before and after a frame's own that the audio smoothing attends to
 _APART = 8  # frames between training and test: the reach of a speech window and of the audio smoothing
-_PLATE_EVERY = 0.5  # seconds between frames that the plate is built from
-_MOST_SEGMENTERS = 4  # running in parallel
-_SCRATCH = "alpha.npy"
-
-
-@dataclass(frozen=True)
-class _Take:
-    """A shot with its crop, landmarks, head poses and speech features."""
-
-    shot: Shot
-    crop: Crop
-    landmarks: Float32Array  # (T, 478, 3) pixels of the crop at the training's size
-    path: HeadPath
-    speech: Float32Array  # (_CONTEXT + T + _CONTEXT, 16, C)
-
-
-class _Layers(NamedTuple):
-    """A frame separated into its layers, uint8 and mattes in [0, 1]."""
-
-    picture: UInt8Array  # (H, W, 3) the crop
-    alpha: Float32Array  # (H, W) of the person
-    head: Float32Array  # (H, W)
-    torso: UInt8Array  # (H, W, 4)
 
 
 def prepare_video(
@@ -116,7 +67,7 @@ def prepare_video(
     made = [place for place in (folder, *folder.parents) if not place.exists()]
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        return _write(takes, folder, size, lip_basis(face_model), report)
+        return _training_set(takes, folder, size, lip_basis(face_model), report)
     except BaseException as error:
         if made:
             shutil.rmtree(made[-1], ignore_errors=True)
@@ -153,7 +104,7 @@ def _during(shot: Shot, samples: Float32Array) -> Float32Array:
 
 def _takes(
     shots: list[Shot], sounds: dict[Path, Float32Array], size: int, model: FaceModel, features: FeatureExtractor
-) -> list[_Take]:
+) -> list[Take]:
     """The shots that can be framed alike, the longest last."""
     crops = frame_alike(sorted(shots, key=len))
     check_length(list(sounds), sum(len(shot) for shot, _ in crops) / FPS)
@@ -165,7 +116,7 @@ def _takes(
     takes = []
     for (shot, crop), points, path in zip(crops, landmarks, paths, strict=True):
         speech = windows_of[shot.path](len(shot) + 2 * _CONTEXT, shot.first - _CONTEXT)
-        takes.append(_Take(shot, crop, points, path, speech))
+        takes.append(Take(shot, crop, points, path, speech))
         log.info(
             "'%s' from %.1f s: %.1f s, focal length %.2f picture sides, mean reprojection error %.2f pixels.",
             *(shot.path, shot.seconds_at(0), len(shot) / FPS, path.focal, path.error),
@@ -173,82 +124,25 @@ def _takes(
     return takes
 
 
-def _pictures(takes: list[_Take]) -> Iterator[tuple[int, int, UInt8Array]]:
-    """Index of the take, of its frame, and the video's picture; each file is decoded once."""
-    for path in dict.fromkeys(take.shot.path for take in takes):
-        of_file = [i for i, take in enumerate(takes) if take.shot.path == path]
-        place = {
-            frame: (i, frame - takes[i].shot.first)
-            for i in of_file
-            for frame in range(takes[i].shot.first, takes[i].shot.last)
-        }
-        first, last = min(place), max(place) + 1
-        for frame, pixels in enumerate(frames_at_25_fps(path, first, last), first):
-            if frame in place:
-                yield *place[frame], pixels
-
-
-def _separate(take: _Take, frame: int, pixels: UInt8Array, size: int, segmenter: FrameSegmenter) -> _Layers:
-    shrink = cv2.INTER_AREA if take.crop.side > size else cv2.INTER_CUBIC
-    picture = cv2.resize(take.crop.cut(pixels), (size, size), interpolation=shrink).astype(np.uint8)
-    alpha = person_alpha(segmenter.probability(picture))
-    head = head_matte(alpha, take.landmarks[frame])
-    return _Layers(picture, alpha, head, torso_picture(picture, alpha, head))
-
-
-def _write(takes: list[_Take], folder: Path, size: int, lips: Float32Array, report: ProgressCallback) -> AvatarData:
-    """Separate every frame into its layers and store the training set. lips: (E, K) from `lip_basis`."""
+def _training_set(
+    takes: list[Take], folder: Path, size: int, lips: Float32Array, report: ProgressCallback
+) -> AvatarData:
+    """Write the layers of all frames and the track. lips: (E, K) from `lip_basis`."""
+    pictures = write_layers(takes, folder, size, report)
     lengths = [len(take.shot) for take in takes]
-    starts = np.cumsum([0, *lengths])
-    count = int(starts[-1])
-
-    def pictures(name: str, *channels: int) -> np.memmap:
-        return open_memmap(folder / name, "w+", np.uint8, (count, size, size, *channels))
-
-    frames, torso, heads = pictures("frames.npy", 3), pictures("torso.npy", 4), pictures("head.npy")
-    alphas = pictures(_SCRATCH)
-    builders = [PlateBuilder(size) for _ in takes]
-    source, turn = _pictures(takes), Lock()
-    free: SimpleQueue[FrameSegmenter] = SimpleQueue()
-
-    def next_layers(_: int) -> tuple[int, int, _Layers]:
-        with turn:
-            which, frame, pixels = next(source)
-        segmenter = free.get()
-        try:
-            layers = _separate(takes[which], frame, pixels, size, segmenter)
-        finally:
-            free.put(segmenter)
-        return which, frame, layers
-
-    with ExitStack() as stack:
-        for _ in range(min(cores(), _MOST_SEGMENTERS)):
-            free.put(stack.enter_context(FrameSegmenter(mirrored=False)))
-        for done, (which, frame, layers) in enumerate(in_parallel(next_layers, count)):
-            i = int(starts[which]) + frame
-            frames[i], torso[i] = layers.picture, layers.torso
-            alphas[i], heads[i] = np.rint(255 * layers.alpha), np.rint(255 * layers.head)
-            if frame % round(_PLATE_EVERY * FPS) == 0:
-                builders[which].add(layers.picture, layers.alpha)
-            report(Progress("frames", done + 1, count))
-    plates = np.stack([builder.plate() for builder in builders])
+    count = sum(lengths)
     shot = np.repeat(np.arange(len(takes)), lengths)
-    for i in range(count):
-        frames[i] = over_plate(frames[i], alphas[i].astype(np.float32) / 255, plates[shot[i]])
-    del alphas
-    (folder / _SCRATCH).unlink()
-
     landmarks = np.concatenate([take.landmarks for take in takes])
-    main = slice(int(starts[-2]), count)
+    main = slice(count - lengths[-1], count)
     body = np.tile(np.eye(2, 3), (count, 1, 1))
-    body[main] = body_motion(frames[main], torso[main], heads[main])
+    body[main] = body_motion(pictures.frames[main], pictures.torso[main], pictures.head[main])
     tested = max(1, round(min(TEST_SHARE * count, _MOST_OF_MAIN * lengths[-1])))
     training = count - tested - _APART
     codes = np.concatenate([take.path.expression for take in takes]) @ lips
     data = AvatarData(
-        frames=frames,
-        torso=torso,
-        plates=plates,
+        frames=pictures.frames,
+        torso=pictures.torso,
+        plates=pictures.plates,
         poses=np.concatenate([take.path.poses for take in takes]),
         cameras=tuple(camera_of(take.path.focal, size) for take in takes),
         shot=shot,
@@ -260,11 +154,9 @@ def _write(takes: list[_Take], folder: Path, size: int, lips: Float32Array, repo
         window=np.arange(count) + (2 * shot + 1) * _CONTEXT,
         training=training,
         testing=count - tested,
-        head=heads,
+        head=pictures.head,
         mouth=codes - codes[:training].mean(0),
         body=body,
     )
-    for array in (frames, torso, heads):
-        array.flush()
     data.save(folder, pictures=False)
     return data

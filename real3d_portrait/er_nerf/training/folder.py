@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from real3d_portrait.er_nerf.rendering.avatar import PLAN_FILE, claim_folder
-from real3d_portrait.er_nerf.training.trainer import STATE_FILE, TrainingStateError
+from real3d_portrait.er_nerf.training.state import STATE_FILE, TrainingStateError
 from real3d_portrait.errors import InputError, output_error
 
 _DATA = "data"

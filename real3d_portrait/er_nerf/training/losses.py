@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -10,8 +11,11 @@ from torch.nn import functional as F
 
 from real3d_portrait.er_nerf.fields.head_field import HeadField
 from real3d_portrait.er_nerf.rendering.compositing import RaySums
+from real3d_portrait.er_nerf.training.perceptual import PerceptualDistance
 
 _EPSILON = 1e-5
+_EDGE_WEIGHT = 0.1
+_PERCEPTUAL_WEIGHT = 0.01  # as published
 
 
 @dataclass(frozen=True)
@@ -105,4 +109,22 @@ def edge_loss(picture: Tensor, target: Tensor, scales: int = 3) -> Tensor:
         for axis in (-1, -2):
             loss = loss + (picture.diff(dim=axis) - target.diff(dim=axis)).abs().mean()
         picture, target = F.avg_pool2d(picture, 2), F.avg_pool2d(target, 2)
+    return loss
+
+
+def patch_loss(
+    colour: Tensor,  # (N, 3) rendered
+    target: Tensor,  # (N, 3)
+    patches: Sequence[tuple[int, int]],  # consecutive rays: their number, and the side of their square patches
+    perceptual: PerceptualDistance | None,
+) -> Tensor:
+    """() edge loss and perceptual distance of square patches (the lips' stage)."""
+    loss = colour.new_zeros(())
+    counts = [count for count, _ in patches]
+    for rendered, recorded, (_, side) in zip(colour.split(counts), target.split(counts), patches, strict=True):
+        picture, goal = (part.view(-1, side, side, 3).permute(0, 3, 1, 2) for part in (rendered, recorded))
+        share = picture[:, 0].numel() / len(colour)
+        loss = loss + _EDGE_WEIGHT * share * edge_loss(picture, goal)
+        if perceptual is not None:
+            loss = loss + _PERCEPTUAL_WEIGHT * share * perceptual(picture, goal).mean()
     return loss

@@ -33,8 +33,9 @@ from real3d_portrait.er_nerf.training.perceptual import PerceptualDistance
 from real3d_portrait.er_nerf.training.progress import TrainingProgress
 from real3d_portrait.er_nerf.training.settings import TrainingSettings, short_settings
 from real3d_portrait.er_nerf.training.speech_pretraining import load_speech_encoder
+from real3d_portrait.er_nerf.training.state import TrainingStateError
 from real3d_portrait.er_nerf.training.time_estimate import TimeLeft, measure_step_seconds, steps_in
-from real3d_portrait.er_nerf.training.trainer import Trainer, TrainingStateError
+from real3d_portrait.er_nerf.training.trainer import Trainer
 from real3d_portrait.errors import ConflictingInputsError, ParameterChoiceError, ParameterRangeError, VideoMissingError
 from real3d_portrait.models.compute import Compute
 from real3d_portrait.progress import Progress, ProgressCallback

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import logging
-import os
-import pickle
 import time
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from zipfile import BadZipFile
 
 import cv2
 import numpy as np
@@ -23,31 +20,23 @@ from real3d_portrait.er_nerf.fields.head_field import Conditions
 from real3d_portrait.er_nerf.rendering.camera import picture_points
 from real3d_portrait.er_nerf.rendering.model import ErNerf
 from real3d_portrait.er_nerf.rendering.occupancy import OccupiedCells
-from real3d_portrait.er_nerf.training.batches import Batch, Batches
-from real3d_portrait.er_nerf.training.losses import LossWeights, edge_loss, head_loss, smoothness, torso_loss
+from real3d_portrait.er_nerf.training.batches import Batches
+from real3d_portrait.er_nerf.training.losses import LossWeights, head_loss, patch_loss, smoothness, torso_loss
 from real3d_portrait.er_nerf.training.perceptual import PerceptualDistance
 from real3d_portrait.er_nerf.training.progress import TrainingProgress
 from real3d_portrait.er_nerf.training.schedule import WeightAverage, optimiser, rate_factor
 from real3d_portrait.er_nerf.training.settings import STAGES, TrainingSettings
 from real3d_portrait.er_nerf.training.speech_pretraining import CODE_SCALE, SpeechPretraining
+from real3d_portrait.er_nerf.training.state import STATE_FILE, reading_state, write_state
 from real3d_portrait.er_nerf.training.torso_pretraining import TorsoPretraining
-from real3d_portrait.errors import Real3DError
 
 log = logging.getLogger(__name__)
 
-STATE_FILE = "training.pt"
-_DAMAGED = (RuntimeError, LookupError, ValueError, TypeError, OSError, EOFError, pickle.UnpicklingError, BadZipFile)
 _GRID_EVERY = 16  # steps between updates of an occupancy grid
 _EYE_NOISE = 0.05
 _SHIFT = 1e-3  # of the samples that the smoothness term compares
-_EDGE_WEIGHT = 0.1
-_PERCEPTUAL_WEIGHT = 0.01  # as published
 _BEHIND_HEAD = 0.75  # by which the torso's loss is reduced where the head hides it
 _MARGIN = 9  # pixels, kernel of the dilation of mattes before carving
-
-
-class TrainingStateError(Real3DError):
-    message = "The training state '{path}' cannot be continued ({reason}); delete it to begin anew."
 
 
 class Trainer:
@@ -187,25 +176,12 @@ class Trainer:
         # The lips' stage continues where the head's ended, with full weight of its terms.
         loss = head_loss(colour, batch.target, sums, batch.face, 1.0 if lips else progress, lips)
         if lips:
-            loss = loss + self._patch_loss(colour, batch)
+            loss = loss + patch_loss(colour, batch.target, batch.patches, self.perceptual)
         if not lips and self.step % _GRID_EVERY == 0 and len(samples.points):
             shift = _SHIFT * (2 * self.batches.uniform(len(samples.points), 3) - 1)
             audio, eye, _ = conditions.rows(batch.frame[samples.ray])
             difference = smoothness(model.head, samples.points, shift, audio, eye)
             loss = loss + progress * LossWeights().smoothness * difference
-        return loss
-
-    def _patch_loss(self, colour: Tensor, batch: Batch) -> Tensor:
-        """Edge loss and perceptual distance of the lips' stage's patches. colour: (N, 3) rendered."""
-        loss = colour.new_zeros(())
-        counts = [count for count, _ in batch.patches]
-        pieces = zip(colour.split(counts), batch.target.split(counts), batch.patches, strict=True)
-        for rendered, recorded, (_, side) in pieces:
-            picture, target = (part.view(-1, side, side, 3).permute(0, 3, 1, 2) for part in (rendered, recorded))
-            share = picture[:, 0].numel() / len(colour)
-            loss = loss + _EDGE_WEIGHT * share * edge_loss(picture, target)
-            if self.perceptual is not None:
-                loss = loss + _PERCEPTUAL_WEIGHT * share * self.perceptual(picture, target).mean()
         return loss
 
     def _torso_loss(self, frame: int) -> Tensor:
@@ -284,20 +260,19 @@ class Trainer:
 
     def save(self, path: Path) -> None:
         """Save the whole state of the training, for `resume`."""
-        state = {
-            "settings": asdict(self.settings),
-            "model": self.model.state_dict(),
-            "torso_mean": self.model.torso_occupancy.mean if self.model.torso_occupancy else 0.0,
-            "stage": self.stage,
-            "step": self.step,
-            "generator": self.generator.get_state(),
-            "optimiser": self.optimiser.state_dict(),
-            "average": self.average.state_dict(),
-        }
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_suffix(".part")
-        torch.save(state, temporary)
-        os.replace(temporary, path)
+        write_state(
+            path,
+            {
+                "settings": asdict(self.settings),
+                "model": self.model.state_dict(),
+                "torso_mean": self.model.torso_occupancy.mean if self.model.torso_occupancy else 0.0,
+                "stage": self.stage,
+                "step": self.step,
+                "generator": self.generator.get_state(),
+                "optimiser": self.optimiser.state_dict(),
+                "average": self.average.state_dict(),
+            },
+        )
 
     def resume(self, path: Path) -> None:
         """Continue from a saved state.
@@ -305,8 +280,7 @@ class Trainer:
         Raises:
             TrainingStateError: it is damaged, or of another model or settings.
         """
-        try:
-            state = torch.load(path, map_location=self.device, weights_only=True)
+        with reading_state(path, self.device) as state:
             if state["settings"] != asdict(self.settings):
                 raise ValueError("it was begun with other settings")
             self.model.load_state_dict(state["model"])
@@ -320,5 +294,3 @@ class Trainer:
                 self.average.load_state_dict(state["average"])
             self.generator.set_state(state["generator"].cpu())
             self._occupied = self.model.occupancy.cells()
-        except _DAMAGED as error:
-            raise TrainingStateError(path=path, reason=(str(error) or "it is cut off").splitlines()[0]) from error

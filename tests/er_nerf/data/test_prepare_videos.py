@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from real3d_portrait.er_nerf.data import prepare
+from real3d_portrait.er_nerf.data import separation
 from real3d_portrait.er_nerf.data.dataset import AvatarData
 from real3d_portrait.er_nerf.data.prepare import prepare_video
 from real3d_portrait.er_nerf.data.shots import AvatarVideoError
@@ -182,6 +182,6 @@ def test_nothing_is_left_where_the_disk_is_full(
         path.write_bytes(b"begun")
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(prepare, "open_memmap", full)
+    monkeypatch.setattr(separation, "open_memmap", full)
     clip = film(tmp_path / "me.mp4", example("talking_1") + example("talking_1")[:30])
     refused(DiskFullError, "no space", [clip], tmp_path, face_model, features)

@@ -23,8 +23,8 @@ from real3d_portrait.er_nerf.training.log import CURVE, EVENTS, PREVIEW, Trainin
 from real3d_portrait.er_nerf.training.progress import TrainingProgress
 from real3d_portrait.er_nerf.training.recipe import train_avatar
 from real3d_portrait.er_nerf.training.settings import TrainingSettings, short_settings
+from real3d_portrait.er_nerf.training.state import STATE_FILE, TrainingStateError
 from real3d_portrait.er_nerf.training.time_estimate import TimeLeft, steps_in
-from real3d_portrait.er_nerf.training.trainer import STATE_FILE, TrainingStateError
 from real3d_portrait.errors import ConflictingInputsError, InputError, VideoMissingError
 from real3d_portrait.progress import Progress
 from real3d_portrait.provenance.verify import Marking, verify

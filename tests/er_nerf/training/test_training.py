@@ -26,7 +26,8 @@ from real3d_portrait.er_nerf.training.evaluate import evaluate, psnr
 from real3d_portrait.er_nerf.training.progress import TrainingProgress
 from real3d_portrait.er_nerf.training.recipe import trained_avatar
 from real3d_portrait.er_nerf.training.settings import TrainingSettings, short_settings
-from real3d_portrait.er_nerf.training.trainer import STATE_FILE, Trainer, TrainingStateError
+from real3d_portrait.er_nerf.training.state import STATE_FILE, TrainingStateError
+from real3d_portrait.er_nerf.training.trainer import Trainer
 from tests.er_nerf.synthetic_head import CHANNELS, SIZE, small_config, synthetic_data
 
 
