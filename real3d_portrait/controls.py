@@ -34,6 +34,7 @@ CameraName = Literal["static", "orbit", "push-in"]
 Size = Literal[256, 512, "source"]
 Group = Literal["head and face", "camera", "picture and file"]
 PRESET_NAMES = ("calm", "presenter", "lively")
+POSES = ("natural", "static", *PRESET_NAMES)
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,7 @@ class Controls:
         "Head motion",
         "Natural is as learned or as driven, calm moves less, presenter nods with the words, lively does more of "
         "everything, static holds still; or a video or saved motion to take it from.",
-        _HEAD, choices=("natural", "static", *PRESET_NAMES), metavar="NAME|VIDEO", rendered=True, moving=True,
+        _HEAD, choices=POSES, metavar="NAME|VIDEO", rendered=True, moving=True,
     ))  # fmt: skip
     pose_mode: PoseMode = field(default="relative", metadata=_control(
         "Head pose", "Relative starts at the photo's, absolute takes the driver's as it is.",

@@ -268,7 +268,7 @@ class ParameterChoiceError(InputError):
 
 
 class ControlUnavailableError(InputError):
-    message = "The model '{model}' cannot follow {name}; leave it at 1, or use the compact model."
+    message = "The model '{model}' cannot follow {name}; leave it at its default, or use the compact model."
 
 
 class MissingInputError(InputError):

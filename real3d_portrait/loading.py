@@ -11,6 +11,8 @@ from real3d_portrait.hub import CONFIG, Weights, resolve
 from real3d_portrait.models.interface import AnyModel
 from real3d_portrait.resources import resource
 
+AVATAR_FILE = "avatar.json"  # what tells a personal avatar's folder
+
 
 def load_model(
     name_or_folder: str | os.PathLike[str], revision: str | None, device: str, dtype: str | None
@@ -19,7 +21,17 @@ def load_model(
     found = resolve(name_or_folder, revision)
     if not isinstance(found, Path):
         return _full(found, device, dtype)
+    if (found / AVATAR_FILE).is_file():
+        return _personal(found, device, dtype)
     return _compact(found, name_or_folder, device, dtype)
+
+
+def _personal(folder: Path, device: str, dtype: str | None) -> AnyModel:
+    from real3d_portrait.er_nerf.talking_model import ErNerfModel
+
+    model = ErNerfModel.load(folder, device)
+    model.to(device, dtype)
+    return model
 
 
 def _full(weights: Weights, device: str, dtype: str | None) -> AnyModel:

@@ -23,7 +23,7 @@ from PIL import Image
 from real3d_portrait.arrays import Frame
 from real3d_portrait.background.background import Background, BackgroundSource
 from real3d_portrait.background.swap import swapped_frames
-from real3d_portrait.controls import ControlKeywords, Controls, RenderKeywords
+from real3d_portrait.controls import POSES, ControlKeywords, Controls, RenderKeywords
 from real3d_portrait.errors import (
     ConflictingInputsError,
     ControlUnavailableError,
@@ -213,7 +213,11 @@ class Real3DPortrait:
         for name in self.model.unsupported_controls:
             if name in controls.changed:
                 raise ControlUnavailableError(name=name, model=self.name)
+        if isinstance(controls.pose, str) and controls.pose in POSES and controls.pose not in self.model.poses:
+            raise ControlUnavailableError(name=f"pose '{controls.pose}'", model=self.name)
         pose = self._pose(controls, progress)
+        if isinstance(pose, Motion):
+            motion = replace(motion, warnings=(*motion.warnings, *pose.warnings))
         edits = MotionEdits(
             blinks=controls.blink != "none",
             mouth=controls.mouth_amplitude,
@@ -262,18 +266,19 @@ class Real3DPortrait:
         motion = self.apply_controls(motion, controls, progress=progress)
         placed, limits = self.model.place(avatar, motion, _placement(controls))
         portrait = avatar.portrait
-        warnings = (*portrait.warnings, *background.warnings, *limits)
+        warnings = (*portrait.warnings, *background.warnings, *placed.warnings, *limits)
         for warning in warnings:
             log.warning("%s", warning)
-        whole = controls.size == "source"
+        whole = controls.size == "source" and avatar.pastes_back
         # Frames that are pasted back need no background: the photo has its own.
-        background = self._painted(background, avatar.size, avatar.size, progress)
+        plate_height, plate_width = avatar.plate.shape[:2]
+        background = self._painted(background, plate_width, plate_height, progress)
         backgrounds = None if background.transparent or whole else background.frames(avatar.plate)
         frames = self.model.render_frames(avatar, placed, backgrounds)
         camera = controls.camera_path
         if camera.zooms:
             frames = camera.zoomed(frames, len(motion))
-        height, width = portrait.source.shape[:2] if whole else (avatar.size, avatar.size)
+        height, width = portrait.source.shape[:2] if whole else avatar.frame_shape
         if whole:
             frames = _pasted(frames, PasteBack(portrait, avatar.plate))
         rendering = Rendering(
@@ -523,11 +528,16 @@ class Real3DPortrait:
             source = Avatar.load(Path(source))
         if isinstance(source, Avatar):
             return source
+        size = None if call.controls.size == "source" else call.controls.size
+        own = self.model.own_avatar(size)
+        if own is not None and source is None:
+            return own
+        if own is not None:
+            raise ConflictingInputsError(first="a photo", second="a personal avatar")
         if source is None:
             raise MissingInputError(name="portrait", cure="a photo of the person")
         if not isinstance(source, Portrait):
             call.report("preparing the photo")
-            size = None if call.controls.size == "source" else call.controls.size
             source = self.prepare(source, size=size, face=call.controls.face)
         call.report("building the head")
         return self.reconstruct(source)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import ClassVar, Self
 
 from real3d_portrait.arrays import UInt8Array
 from real3d_portrait.errors import NotAnAvatarFileError
@@ -25,10 +25,17 @@ class Avatar:
         portrait: the prepared photo.
     """
 
+    pastes_back: ClassVar[bool] = True  # whether frames can go back into the whole photo
+
     model: str
     size: int
     plate: UInt8Array
     portrait: Portrait
+
+    @property
+    def frame_shape(self) -> tuple[int, int]:
+        """Height and width of a rendered frame, pixels."""
+        return self.size, self.size
 
     def save(self, path: str | Path) -> None:
         """Write a safetensors file; name it `*.avatar` and every call takes it in place of the photo.

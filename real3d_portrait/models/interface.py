@@ -52,6 +52,10 @@ class TalkingModel(Protocol[A]):
         """Names of `Controls` that it cannot follow."""
 
     @property
+    def poses(self) -> tuple[str, ...]:
+        """Names of `Controls.pose` that it knows."""
+
+    @property
     def expression_space(self) -> ExpressionSpace:
         """How its motions are edited."""
 
@@ -64,6 +68,9 @@ class TalkingModel(Protocol[A]):
 
     def save(self, folder: Path) -> None:
         """Write what `from_pretrained` needs into an existing, empty folder."""
+
+    def own_avatar(self, size: int | None) -> A | None:
+        """The person that the model is of, with frames of that size where it has them; None: it takes any photo."""
 
     def prepare(self, photo: Photo, size: int | None, face: int | None) -> Portrait:
         """Find the face and take the photo apart; size: of the frames, None for the photo's own."""

@@ -29,6 +29,7 @@ class Motion:
         translation: (T, 3) head units, z towards the camera.
         face_model: name of the face model that the coefficients belong to.
         blinks: (T,) share 0..1 by which blinks close the lids in `expression`, where that is known.
+        warnings: what was done to the driver's motion that its user may not expect, one sentence each.
 
     Make one with `Real3DPortrait.motion_from_audio` or `motion_from_video`, or load a saved one.
     """
@@ -39,6 +40,7 @@ class Motion:
     face_model: str
     fps: int = FPS
     blinks: Float32Array | None = None
+    warnings: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         frames = len(self.expression)

@@ -16,9 +16,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from real3d_portrait.er_nerf.checkpoint import load_released
 from real3d_portrait.er_nerf.config import ErNerfConfig
 from real3d_portrait.er_nerf.rendering.model import ErNerf
+from real3d_portrait.er_nerf.rendering.released_checkpoint import load_released
 from tests.parity.folders import SEED, parse_slice, read_json, recorded_folder
 
 FOLDER = recorded_folder("ernerf", f"encoders_seed{SEED}.npz")

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from real3d_portrait.er_nerf.camera import Intrinsics, picture_points, pixel_rays
-from real3d_portrait.er_nerf.checkpoint import to_released
+from real3d_portrait.er_nerf.rendering.camera import Intrinsics, picture_points, pixel_rays
 from real3d_portrait.er_nerf.rendering.model import ErNerf
 from real3d_portrait.er_nerf.rendering.occupancy import pack_bits, unpack_bits
+from real3d_portrait.er_nerf.rendering.released_checkpoint import to_released
 from real3d_portrait.er_nerf.training.losses import head_loss, torso_loss
 from tests.parity.er_nerf_fixtures import (
     RAYS_THAT_MAY_DIFFER,

@@ -13,6 +13,7 @@ import numpy as np
 
 from real3d_portrait.arrays import Float32Array, Frame, UInt8Array
 from real3d_portrait.config import CompactConfig
+from real3d_portrait.controls import POSES
 from real3d_portrait.errors import ParameterChoiceError, PortraitModelError
 from real3d_portrait.face.camera import project, rotation_angles, rotation_matrix
 from real3d_portrait.face.face_model import FaceModel
@@ -66,6 +67,8 @@ class CompactModel:
     def temperature(self) -> float:
         return self.config.temperature
 
+    poses = POSES
+
     @property
     def unsupported_controls(self) -> tuple[str, ...]:
         return ()
@@ -90,6 +93,9 @@ class CompactModel:
         for file in sorted(self._folder.iterdir()):
             if file.is_file():
                 shutil.copyfile(file, folder / file.name)
+
+    def own_avatar(self, size: int | None) -> None:
+        return None
 
     def prepare(self, photo: Photo, size: int | None, face: int | None) -> CompactPortrait:
         return prepare_compact_portrait(photo, self.face_model, size=size, face=face)

@@ -24,6 +24,7 @@ from torch.nn import functional as F
 
 from real3d_portrait.arrays import Float32Array, FloatArray, Frame, UInt8Array
 from real3d_portrait.config import FullConfig
+from real3d_portrait.controls import POSES
 from real3d_portrait.errors import PortraitModelError
 from real3d_portrait.face.bfm import N_EXPRESSION, BaselFaceModel, torso_keypoints
 from real3d_portrait.face.bfm_fit import BaselFit
@@ -111,6 +112,8 @@ class FullModel:
     def motion_name(self) -> str:
         return MOTION_NAME
 
+    poses = POSES
+
     @property
     def unsupported_controls(self) -> tuple[str, ...]:
         return ("brow", "gaze")  # its coefficients tell neither apart
@@ -157,6 +160,9 @@ class FullModel:
         """mediapipe's multiclass network where the weights have it, else an estimate."""
         held = self.config.segmenter in self.weights.manifest.files
         return person_segmenter(self.weights.path(self.config.segmenter).parent if held else None)
+
+    def own_avatar(self, size: int | None) -> None:
+        return None
 
     def prepare(self, photo: Photo, size: int | None, face: int | None) -> FullPortrait:
         return prepare_full_portrait(photo, self.face_model, self.side, self.segmenter, size, face)

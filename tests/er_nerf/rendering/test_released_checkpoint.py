@@ -10,9 +10,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from real3d_portrait.er_nerf.checkpoint import read_released, to_released
 from real3d_portrait.er_nerf.config import ErNerfConfig
 from real3d_portrait.er_nerf.rendering.model import ErNerf
+from real3d_portrait.er_nerf.rendering.released_checkpoint import read_released, to_released
 from real3d_portrait.errors import CheckpointMismatchError, CheckpointUnsafeError
 
 

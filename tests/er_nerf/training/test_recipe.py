@@ -1,4 +1,4 @@
-"""A training from the command line: begun, killed, gone on with, finished, told about, and made to speak."""
+"""A training from the command line: begun, killed, continued, finished, described, and rendered."""
 
 from __future__ import annotations
 
@@ -14,22 +14,19 @@ import numpy as np
 import pytest
 
 from real3d_portrait import cli
-from real3d_portrait.er_nerf.data.speech import KIND
-from real3d_portrait.er_nerf.rendering.avatar import Avatar, AvatarUnfinishedError
+from real3d_portrait.er_nerf.rendering.avatar import Avatar, AvatarFolderError, AvatarNotReadyError
 from real3d_portrait.er_nerf.rendering.model import ErNerf
-from real3d_portrait.er_nerf.training import recipe, torso_lesson
-from real3d_portrait.er_nerf.training.folder import (
-    AvatarExistsError,
-    AvatarFolderInUseError,
-    TrainingDiffersError,
-    TrainingFolder,
-)
+from real3d_portrait.er_nerf.rendering.speech_features import HIDDEN_LAYER_KIND
+from real3d_portrait.er_nerf.training import recipe, torso_pretraining
+from real3d_portrait.er_nerf.training.folder import TrainingDiffersError, TrainingFolder
 from real3d_portrait.er_nerf.training.log import CURVE, EVENTS, PREVIEW, TrainingLog
-from real3d_portrait.er_nerf.training.pace import TimeLeft, steps_in
+from real3d_portrait.er_nerf.training.progress import TrainingProgress
 from real3d_portrait.er_nerf.training.recipe import train_avatar
 from real3d_portrait.er_nerf.training.settings import TrainingSettings, short_settings
-from real3d_portrait.er_nerf.training.trainer import STATE_FILE, Progress, TrainingStateError
+from real3d_portrait.er_nerf.training.state import STATE_FILE, TrainingStateError
+from real3d_portrait.er_nerf.training.time_estimate import TimeLeft, steps_in
 from real3d_portrait.errors import ConflictingInputsError, InputError, VideoMissingError
+from real3d_portrait.progress import Progress
 from real3d_portrait.provenance.verify import Marking, verify
 from tests.er_nerf.synthetic_head import small_config, synthetic_data
 from tests.example_inputs import speech
@@ -42,8 +39,8 @@ def _small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Grids and steps that suit pictures of 24²."""
     small = recipe.AvatarConfig("er_nerf", size=SIZE, rays=256, occupancy=32, max_samples=16, individual_codes=64)
     monkeypatch.setattr(recipe, "_defaults", lambda: small)
-    monkeypatch.setattr(recipe, "_SHORT_TRIAL", 0.0)
-    monkeypatch.setattr(torso_lesson, "_STEPS", 20)
+    monkeypatch.setattr(recipe, "_MEASURED_SECONDS", 0.0)
+    monkeypatch.setattr(torso_pretraining, "_STEPS", 20)
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
 
 
@@ -58,11 +55,17 @@ def video(tmp_path: Path) -> Path:
 def prepared(folder: Path, video: Path) -> Path:
     """What a training of the synthetic head leaves that was stopped after its preparation."""
     data = synthetic_data(frames=20, size=24, channels=80)
-    asked = {"videos": [[video.name, video.stat().st_size]], "size": SIZE, "steps": STEPS, "minutes": None, "seed": 0}
-    asked |= {"hearing": KIND, "lpips": False}
-    training = TrainingFolder(folder, asked)
+    arguments = {
+        "videos": [[video.name, video.stat().st_size]],
+        "size": SIZE,
+        "steps": STEPS,
+        "minutes": None,
+        "seed": 0,
+    }
+    arguments |= {"features": HIDDEN_LAYER_KIND, "lpips": False}
+    training = TrainingFolder(folder, arguments)
     data.save(training.data)
-    training.keep(prepared=True)
+    training.update(prepared=True)
     return folder
 
 
@@ -78,9 +81,9 @@ def test_from_a_killed_training_to_a_signed_video(
     with monkeypatch.context() as stopped:
         run = recipe.Trainer.run
 
-        def impatient(self: recipe.Trainer, told: object, *rest: object) -> bool:
+        def impatient(self: recipe.Trainer, on_step: object, *rest: object) -> bool:
             def then(progress: object) -> None:
-                told(progress)  # type: ignore[operator]
+                on_step(progress)  # type: ignore[operator]
                 if self.step == 5:
                     os.kill(os.getpid(), signal.SIGINT)
 
@@ -90,7 +93,7 @@ def test_from_a_killed_training_to_a_signed_video(
         assert cli.main(command(video, folder)) == 130
     assert "the same command goes on from there" in capsys.readouterr().err
     assert (folder / STATE_FILE).is_file()
-    with pytest.raises(AvatarUnfinishedError):
+    with pytest.raises(AvatarNotReadyError, match="not finished"):
         Avatar.load(folder)
     assert cli.main(["avatar", "info", "--avatar", str(folder)]) == 2
     assert "not finished" in capsys.readouterr().err
@@ -104,9 +107,9 @@ def test_from_a_killed_training_to_a_signed_video(
     assert left == {"avatar.json", "plate.png", "scene.npz", "weights.safetensors", CURVE, PREVIEW}
 
     assert cli.main(["avatar", "info", "--avatar", str(folder)]) == 0
-    told = capsys.readouterr().out
-    assert "1 s of video in 20 steps" in told
-    assert f"hears {KIND} (80 channels)" in told
+    printed = capsys.readouterr().out
+    assert "1 s of video in 20 steps" in printed
+    assert f"speech features {HIDDEN_LAYER_KIND} (80 channels)" in printed
     assert cli.main(command(video, folder)) == 2
     assert "finished avatar" in capsys.readouterr().err
 
@@ -125,8 +128,8 @@ def test_a_resumed_training_ends_as_one_that_was_not_stopped(video: Path, tmp_pa
     whole = train_avatar(video, prepared(tmp_path / "whole", video), **wanted)  # type: ignore[arg-type]
     parts = prepared(tmp_path / "parts", video)
 
-    def stop(stage: str, done: int, total: int, left: float | None) -> None:
-        if (stage, done) == ("lips", 2):
+    def stop(progress: Progress) -> None:
+        if (progress.stage, progress.done) == ("lips", 2):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -137,7 +140,7 @@ def test_a_resumed_training_ends_as_one_that_was_not_stopped(video: Path, tmp_pa
     assert again.notes == whole.notes
 
 
-def test_the_same_command_is_asked_for(video: Path, tmp_path: Path) -> None:
+def test_a_training_is_continued_with_the_same_arguments_only(video: Path, tmp_path: Path) -> None:
     folder = prepared(tmp_path / "me", video)
     for changes, part in (({"steps": 30}, "steps 20, not 30"), ({"seed": 1}, "seed 0, not 1"), ({"size": 200}, "size")):
         with pytest.raises(TrainingDiffersError, match=part):
@@ -152,10 +155,10 @@ def test_a_folder_of_other_things_is_left_alone(video: Path, tmp_path: Path) -> 
     folder = tmp_path / "holiday"
     folder.mkdir()
     (folder / "beach.jpg").touch()
-    with pytest.raises(AvatarFolderInUseError, match=r"beach\.jpg"):
+    with pytest.raises(AvatarFolderError, match=r"beach\.jpg"):
         train_avatar(video, folder, steps=STEPS)
     (folder / "beach.jpg").rename(folder / "avatar.json")
-    with pytest.raises(AvatarExistsError):
+    with pytest.raises(AvatarFolderError, match="finished avatar"):
         train_avatar(video, folder, steps=STEPS)
 
 
@@ -211,8 +214,8 @@ def test_tensorboard_shows_the_curve_where_it_is_installed(tmp_path: Path, monke
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     with TrainingLog(tmp_path, ErNerf(small_config()), synthetic_data(frames=20, size=24)) as log:
-        log.step(Progress("head", 1, 2, 0.5, 0))
-        log.step(Progress("head", 2, 2, 0.3, 0))
+        log.step(TrainingProgress("head", 1, 2, 0.5))
+        log.step(TrainingProgress("head", 2, 2, 0.3))
     events = EventAccumulator(str(tmp_path / EVENTS))
     events.Reload()
     assert [scalar.step for scalar in events.Scalars("loss/head")] == [1, 2]
@@ -221,19 +224,19 @@ def test_tensorboard_shows_the_curve_where_it_is_installed(tmp_path: Path, monke
     assert not (tmp_path / CURVE).exists()
 
 
-def test_minutes_become_steps_of_the_stages_own_paces() -> None:
-    pace = {"head": 1.0, "lips": 0.5, "torso": 0.1}
-    settings = short_settings(steps_in(1000, pace))
-    seconds = sum(settings.steps(stage) * pace[stage] for stage in pace)
+def test_minutes_become_steps_by_the_speed_of_each_stage() -> None:
+    step_seconds = {"head": 1.0, "lips": 0.5, "torso": 0.1}
+    settings = short_settings(steps_in(1000, step_seconds))
+    seconds = sum(settings.steps(stage) * step_seconds[stage] for stage in step_seconds)
     assert 900 < seconds <= 1000
 
 
-def test_time_left_knows_that_stages_differ() -> None:
+def test_time_left_counts_each_stage_at_its_own_speed() -> None:
     settings = TrainingSettings(head_steps=100, lips_steps=10, torso_steps=200)
     left = TimeLeft(settings, {"head": 2.0, "lips": 1.0, "torso": 0.1})
     assert left("head", 1, 1000.0) == pytest.approx(99 * 2 + 10 + 20)
-    # Twice as fast as tried out: soon believed, of this stage alone.
-    told = [left("head", step, 1000.0 + step) for step in range(2, 61)]
-    assert told[-1] == pytest.approx(40 + 10 + 20)
-    assert np.all(np.diff(told) < 0)
+    # Twice as fast as measured before: soon counted, for this stage alone.
+    seconds = [left("head", step, 1000.0 + step) for step in range(2, 61)]
+    assert seconds[-1] == pytest.approx(40 + 10 + 20)
+    assert np.all(np.diff(seconds) < 0)
     assert left("torso", 1, 2000.0) == pytest.approx(19.9)

@@ -57,8 +57,8 @@ def assert_same(found: Results, expected: Results) -> None:
 def interpreted(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Results]:
     """Of each case, by a process of its own: Triton reads when it is imported whether it is to interpret."""
     file = tmp_path_factory.mktemp("triton") / "results.pt"
-    command = [sys.executable, "-m", "tests.er_nerf.test_grid_triton", str(file)]
-    subprocess.run(command, check=True, cwd=Path(__file__).parents[2], env=os.environ | {"TRITON_INTERPRET": "1"})
+    command = [sys.executable, "-m", "tests.er_nerf.fields.test_grid_triton", str(file)]
+    subprocess.run(command, check=True, cwd=Path(__file__).parents[3], env=os.environ | {"TRITON_INTERPRET": "1"})
     return torch.load(file)
 
 
@@ -76,7 +76,7 @@ def test_so_do_they_on_a_gpu(case: str) -> None:
     assert_same(results(grid, grid.table, points, slope), results(grid.look_up, grid.table, points, slope))
 
 
-@pytest.mark.parametrize("name", ["_look_up", "_spread_on_table", "_spread_on_points"])
+@pytest.mark.parametrize("name", ["_look_up", "_table_gradient", "_point_gradient"])
 def test_the_kernels_compile_to_steps_that_are_not_fused(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,11 +1,11 @@
-"""The speech encoder that avatars start with: what the audio-to-motion network makes lips do, in the avatars' terms.
+"""Pretraining of the speech encoder that avatars start from, on the audio-to-motion network's predictions.
 
-    python -m training.avatar_ear --data DATA --output assets/weights/compact/avatar_ear.safetensors [--steps 3000]
+    python -m training.avatar_speech_encoder --data DATA [--output FILE] [--steps 3000]
 
-An avatar's encoder hears the hidden layer of the audio-to-motion encoder and gives the lips' codes
-(`er_nerf/lip_codes.py`). What the whole audio-to-motion network does at temperature 0 is its target (distillation,
-Hinton et al. 2015), so that no tracked video is needed; the sound of the held-out identities' clips is not used, and
-measures how well it learned. Some three minutes on two cores.
+An avatar's speech encoder maps the hidden layer of the audio-to-motion encoder to lip codes
+(`er_nerf/data/lip_codes.py`). Its target is the audio-to-motion network's prediction at temperature 0 (distillation,
+Hinton et al. 2015), so that no tracked video is needed. The clips of the held-out identities are for evaluation only.
+Some three minutes on two cores.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ import torch
 from safetensors.torch import save_file
 from torch.nn import functional as F
 
-from real3d_portrait.er_nerf.compact_parts import face_model
+from real3d_portrait.er_nerf.bundled import SPEECH_ENCODER_FILE, face_model
 from real3d_portrait.er_nerf.config import ErNerfConfig
 from real3d_portrait.er_nerf.data.lip_codes import CODES, lip_basis
-from real3d_portrait.er_nerf.data.speech import hidden_layer, speech_windows
 from real3d_portrait.er_nerf.rendering.model import ErNerf
-from real3d_portrait.er_nerf.training.ear import PREFIXES
+from real3d_portrait.er_nerf.rendering.speech_features import hidden_layer, hidden_layer_windows
+from real3d_portrait.er_nerf.training.speech_pretraining import PREFIXES, gather_windows, zero_unused_codes
 from real3d_portrait.media.audio import read_audio
 from real3d_portrait.models.compact.speech_motion import load_a2m, predict_expression
 from real3d_portrait.motion.audio_features import SAMPLE_RATE, audio_features
@@ -36,13 +36,13 @@ log = logging.getLogger(__name__)
 
 _RATE, _FINAL, _DECAY = 2e-3, 0.02, 1e-2
 _BATCH = 128
-_EACH = 500  # steps between reports
+_REPORT_EVERY = 500  # steps
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--output", type=Path, default=Path("assets/weights/compact/avatar_ear.safetensors"))
+    parser.add_argument("--output", type=Path, default=Path("assets/weights/compact") / SPEECH_ENCODER_FILE)
     parser.add_argument("--steps", type=int, default=3000)
     args = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
@@ -58,43 +58,37 @@ def main() -> None:
             hidden = hidden_layer(samples, network.network)
             expression = predict_expression(network.network, audio_features(samples), 0.0, 0)
             frames = min(len(hidden), len(expression))
-            windows.append(speech_windows(hidden, frames + 2 * half, -half).astype(np.float16))
+            windows.append(hidden_layer_windows(hidden, frames + 2 * half, -half).astype(np.float16))
             codes.append((expression[:frames] - network.rest) @ basis)
             first.append(count + np.arange(frames))
             held.append(np.full(frames, row["identity"] in heldout))
             count += len(windows[-1])
     speech, target = torch.from_numpy(np.concatenate(windows)), torch.from_numpy(np.concatenate(codes))
     start, unseen = torch.from_numpy(np.concatenate(first)), torch.from_numpy(np.concatenate(held))
-    about = torch.arange(2 * half)
 
     torch.manual_seed(0)
     model = ErNerf(config)
-    last = model.audio.layers[-1]
     parameters = [*model.audio.parameters(), *model.audio_smoothing.parameters()]
     optimiser = torch.optim.AdamW(parameters, lr=_RATE, weight_decay=_DECAY)
-    learned, tested = (~unseen).nonzero()[:, 0], unseen.nonzero()[:, 0]
+    trained, tested = (~unseen).nonzero()[:, 0], unseen.nonzero()[:, 0]
 
-    def heard(frames: torch.Tensor) -> torch.Tensor:
-        some = speech[start[frames][:, None] + about].float().transpose(2, 3)
-        found = model.audio(some.flatten(0, 1)).view(len(frames), 2 * half, -1)
-        return model.audio_smoothing(found)[:, :CODES]
+    def predict(frames: torch.Tensor) -> torch.Tensor:
+        return model.encode_windows(gather_windows(speech, start[frames], 2 * half).float())[:, :CODES]
 
     for step in range(args.steps):
-        with torch.no_grad():  # lips have no further codes
-            last.weight[CODES:] = 0
-            last.bias[CODES:] = 0
+        zero_unused_codes(model, CODES)
         for group in optimiser.param_groups:
             group["lr"] = _RATE * _FINAL ** (step / args.steps)
-        frames = learned[torch.randint(len(learned), (_BATCH,))]
-        loss = F.mse_loss(heard(frames), target[frames])
+        frames = trained[torch.randint(len(trained), (_BATCH,))]
+        loss = F.mse_loss(predict(frames), target[frames])
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         optimiser.step()
-        if (step + 1) % _EACH == 0 or step + 1 == args.steps:
+        if (step + 1) % _REPORT_EVERY == 0 or step + 1 == args.steps:
             with torch.no_grad():
-                found = torch.cat([heard(some) for some in tested.split(256)])
-            alike = [np.corrcoef(found[:, k], target[tested, k])[0, 1] for k in range(CODES)]
-            log.info("step %d: held-out correlations %s", step + 1, " ".join(f"{r:.2f}" for r in alike))
+                predicted = torch.cat([predict(frames) for frames in tested.split(256)])
+            correlations = [np.corrcoef(predicted[:, k], target[tested, k])[0, 1] for k in range(CODES)]
+            log.info("step %d: held-out correlations %s", step + 1, " ".join(f"{r:.2f}" for r in correlations))
     kept = {name: value.half() for name, value in model.state_dict().items() if name.startswith(PREFIXES)}
     save_file(kept, args.output)
 

@@ -1,4 +1,4 @@
-"""A synthetic head is learned, an interrupted training ends as one that was not, and an avatar renders the same."""
+"""Training on a synthetic head, exact resumption, and the saved avatar."""
 
 from __future__ import annotations
 
@@ -16,16 +16,18 @@ from real3d_portrait.er_nerf.data.dataset import AvatarData, AvatarDataError
 from real3d_portrait.er_nerf.rendering.avatar import (
     Avatar,
     AvatarCorruptError,
-    AvatarMissingError,
+    AvatarNotReadyError,
     AvatarSpeechError,
-    AvatarTooNewError,
-    to_and_fro,
+    ping_pong,
 )
 from real3d_portrait.er_nerf.rendering.model import ErNerf
-from real3d_portrait.er_nerf.training import ear, torso_lesson
+from real3d_portrait.er_nerf.training import speech_pretraining, torso_pretraining
 from real3d_portrait.er_nerf.training.evaluate import evaluate, psnr
+from real3d_portrait.er_nerf.training.progress import TrainingProgress
+from real3d_portrait.er_nerf.training.recipe import trained_avatar
 from real3d_portrait.er_nerf.training.settings import TrainingSettings, short_settings
-from real3d_portrait.er_nerf.training.trainer import STATE_FILE, Progress, Trainer, TrainingStateError
+from real3d_portrait.er_nerf.training.state import STATE_FILE, TrainingStateError
+from real3d_portrait.er_nerf.training.trainer import Trainer
 from tests.er_nerf.synthetic_head import CHANNELS, SIZE, small_config, synthetic_data
 
 
@@ -51,14 +53,14 @@ SHORT = TrainingSettings(
 
 
 @pytest.fixture(scope="module")
-def trained(data: AvatarData) -> tuple[Avatar, list[Progress]]:
+def trained(data: AvatarData) -> tuple[Avatar, list[TrainingProgress]]:
     trainer = new_trainer(data, SHORT)
-    seen: list[Progress] = []
+    seen: list[TrainingProgress] = []
     assert trainer.run(seen.append)
-    return Avatar.of(trainer.model, data, "synthetic"), seen
+    return trained_avatar(trainer.model, data, "synthetic"), seen
 
 
-def test_held_out_frames_are_met(data: AvatarData, trained: tuple[Avatar, list[Progress]]) -> None:
+def test_held_out_frames_are_reconstructed(data: AvatarData, trained: tuple[Avatar, list[TrainingProgress]]) -> None:
     avatar, _ = trained
     held_out = list(range(data.testing, len(data)))
     over_true_torso = evaluate(avatar.model, data, held_out)
@@ -69,7 +71,9 @@ def test_held_out_frames_are_met(data: AvatarData, trained: tuple[Avatar, list[P
     assert whole.psnr > 21 > plate_only + 5
 
 
-def test_the_same_sound_and_pose_give_the_same_frame(data: AvatarData, trained: tuple[Avatar, list[Progress]]) -> None:
+def test_the_same_sound_and_pose_give_the_same_frame(
+    data: AvatarData, trained: tuple[Avatar, list[TrainingProgress]]
+) -> None:
     avatar, _ = trained
     still = np.repeat(data.speech[:1], 3, 0)
     frames = list(avatar.frames(still, data.poses[:1]))
@@ -79,17 +83,17 @@ def test_the_same_sound_and_pose_give_the_same_frame(data: AvatarData, trained: 
     assert not np.array_equal(frames[1], other[1])
 
 
-def test_progress_counts_every_step_of_each_stage(trained: tuple[Avatar, list[Progress]]) -> None:
+def test_progress_counts_every_step_of_each_stage(trained: tuple[Avatar, list[TrainingProgress]]) -> None:
     _, seen = trained
     settings = SHORT
     assert len(seen) == 470
     for stage in ("head", "lips", "torso"):
-        steps = [p.step for p in seen if p.stage == stage]
+        steps = [p.done for p in seen if p.stage == stage]
         assert steps == list(range(1, settings.steps(stage) + 1))
 
 
 def test_an_avatar_keeps_its_frames_through_its_folder(
-    data: AvatarData, trained: tuple[Avatar, list[Progress]], tmp_path: Path
+    data: AvatarData, trained: tuple[Avatar, list[TrainingProgress]], tmp_path: Path
 ) -> None:
     avatar, _ = trained
     avatar.save(tmp_path / "me")
@@ -106,7 +110,7 @@ def test_an_avatar_keeps_its_frames_through_its_folder(
     }
 
 
-def test_other_sizes_backgrounds_and_poses(data: AvatarData, trained: tuple[Avatar, list[Progress]]) -> None:
+def test_other_sizes_backgrounds_and_poses(data: AvatarData, trained: tuple[Avatar, list[TrainingProgress]]) -> None:
     avatar, _ = trained
     large = next(avatar.sized(72).frames(data.speech[:1]))
     assert large.shape == (72, 72, 3)
@@ -123,7 +127,7 @@ def test_other_sizes_backgrounds_and_poses(data: AvatarData, trained: tuple[Avat
 
 
 def test_a_transparent_frame_composes_to_the_opaque_one(
-    data: AvatarData, trained: tuple[Avatar, list[Progress]]
+    data: AvatarData, trained: tuple[Avatar, list[TrainingProgress]]
 ) -> None:
     avatar, _ = trained
     white = np.full_like(data.plates[0], 255)
@@ -134,8 +138,8 @@ def test_a_transparent_frame_composes_to_the_opaque_one(
     np.testing.assert_allclose(alone[..., :3] * alpha + 255 * (1 - alpha), opaque, atol=3)
 
 
-def test_to_and_fro() -> None:
-    assert [to_and_fro(i, 3) for i in range(8)] == [0, 1, 2, 2, 1, 0, 0, 1]
+def test_ping_pong() -> None:
+    assert [ping_pong(i, 3) for i in range(8)] == [0, 1, 2, 2, 1, 0, 0, 1]
 
 
 @pytest.fixture
@@ -146,18 +150,18 @@ def short_data() -> AvatarData:
 BRIEF = TrainingSettings(
     head_steps=12, lips_steps=4, torso_steps=10, rays=64, carve=True, average_every=2, final_rate=0.1
 )
-TAUGHT = replace(BRIEF, lessons=True, critic=0.01)
+PRETRAINED = replace(BRIEF, pretraining=True)
 
 
 @pytest.fixture(autouse=True, scope="module")
-def _brief_lessons() -> Iterator[None]:
+def _brief_pretraining() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(torso_lesson, "_STEPS", 20)
-        patch.setattr(ear, "_NEW_STEPS", 5)
+        patch.setattr(torso_pretraining, "_STEPS", 20)
+        patch.setattr(speech_pretraining, "_MIN_STEPS", 5)
         yield
 
 
-@pytest.fixture(scope="module", params=[BRIEF, TAUGHT], ids=["published", "taught"])
+@pytest.fixture(scope="module", params=[BRIEF, PRETRAINED], ids=["published", "pretrained"])
 def settings(request: pytest.FixtureRequest) -> TrainingSettings:
     return request.param  # type: ignore[no-any-return]
 
@@ -217,9 +221,9 @@ def damaged(name: str, change: Callable[[bytes], bytes | None], folder: Path) ->
         (folder / name).write_bytes(content)
 
 
-def test_damaged_and_newer_avatars(trained: tuple[Avatar, list[Progress]], tmp_path: Path) -> None:
+def test_damaged_and_newer_avatars(trained: tuple[Avatar, list[TrainingProgress]], tmp_path: Path) -> None:
     avatar, _ = trained
-    with pytest.raises(AvatarMissingError):
+    with pytest.raises(AvatarNotReadyError, match="No avatar"):
         Avatar.load(tmp_path)
     for name in ("weights.safetensors", "scene.npz", "plate.png"):
         for change in (lambda whole: whole[: len(whole) // 2], lambda _: None):
@@ -234,7 +238,7 @@ def test_damaged_and_newer_avatars(trained: tuple[Avatar, list[Progress]], tmp_p
         with pytest.raises(AvatarCorruptError, match=name):
             Avatar.load(tmp_path)
     (tmp_path / "avatar.json").write_text(json.dumps({**facts, "format": 99}))
-    with pytest.raises(AvatarTooNewError, match="format 99"):
+    with pytest.raises(AvatarNotReadyError, match="format 99"):
         Avatar.load(tmp_path)
 
 
@@ -255,7 +259,7 @@ def test_prepared_data_survive_their_folder(short_data: AvatarData, tmp_path: Pa
         "lips",
         "lids",
         "speech",
-        "heard",
+        "window",
         "mouth",
         "body",
     ):

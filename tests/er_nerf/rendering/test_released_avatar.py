@@ -1,4 +1,4 @@
-"""A released avatar taken over with its data."""
+"""Import of released avatars."""
 
 from __future__ import annotations
 
@@ -10,12 +10,11 @@ import numpy as np
 import pytest
 import torch
 
-from real3d_portrait.er_nerf.checkpoint import to_released
 from real3d_portrait.er_nerf.config import ErNerfConfig
-from real3d_portrait.er_nerf.released import TransformsError, import_avatar
-from real3d_portrait.er_nerf.rendering.avatar import Avatar
+from real3d_portrait.er_nerf.rendering.avatar import Avatar, AvatarFolderError
 from real3d_portrait.er_nerf.rendering.model import ErNerf
-from real3d_portrait.er_nerf.training.folder import AvatarExistsError
+from real3d_portrait.er_nerf.rendering.released_avatar import TransformsError, import_avatar
+from real3d_portrait.er_nerf.rendering.released_checkpoint import to_released
 from real3d_portrait.errors import MissingInputError
 
 Sources = tuple[Path, Path, Path]
@@ -47,7 +46,7 @@ def test_a_released_avatar_comes_with_its_camera_and_poses(sources: Sources, tmp
     assert found.speech_kind == "deepspeech"
     frame = next(found.frames(np.zeros((1, 16, 29), np.float32)))
     assert (frame == 77).all()
-    with pytest.raises(AvatarExistsError):
+    with pytest.raises(AvatarFolderError, match="finished avatar"):
         import_avatar(*sources, tmp_path / "me")
 
 

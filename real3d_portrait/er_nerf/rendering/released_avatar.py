@@ -1,4 +1,4 @@
-"""A released avatar taken over: its checkpoint, and what its data folder says of camera, poses and background."""
+"""Import of released avatars: a checkpoint, and camera, poses and background from its data folder."""
 
 from __future__ import annotations
 
@@ -9,10 +9,9 @@ from typing import Any
 import cv2
 import numpy as np
 
-from real3d_portrait.er_nerf.camera import Intrinsics, camera_pose
-from real3d_portrait.er_nerf.checkpoint import read_released
-from real3d_portrait.er_nerf.rendering.avatar import RELEASED_SPEECH, Avatar
-from real3d_portrait.er_nerf.training.folder import claim_folder
+from real3d_portrait.er_nerf.rendering.avatar import RELEASED_SPEECH, Avatar, claim_folder
+from real3d_portrait.er_nerf.rendering.camera import Intrinsics, camera_pose
+from real3d_portrait.er_nerf.rendering.released_checkpoint import read_released
 from real3d_portrait.errors import InputError, MissingInputError
 from real3d_portrait.media.images import read_photo
 
@@ -36,11 +35,11 @@ def import_avatar(
     Args:
         checkpoint: `ngp.pth`. transforms: a `transforms_*.json` of its data folder. plate: its `bc.jpg`.
         output: a new or empty folder. size: side of the frames; None for that of the data.
-        features: name of the speech features that it hears; None: told by their width.
+        features: kind of its speech features; None: derived from their width.
 
     Raises:
         MissingInputError: a file is not there. TransformsError. CheckpointUnsafeError, CheckpointMismatchError: see
-        `checkpoint`. AvatarFolderInUseError, AvatarExistsError. What `media.images.read_photo` raises.
+        `released_checkpoint`. AvatarFolderError. What `media.images.read_photo` raises.
     """
     for name, path in (("the checkpoint", checkpoint), ("the poses", transforms), ("the background", plate)):
         if not Path(path).is_file():

@@ -1,4 +1,4 @@
-"""What short trainings learn before pictures: lips from the tracker, speech from many people, how a body moves."""
+"""Pretraining of short trainings: speech encoder on tracked lips, torso deformation on body motion."""
 
 from __future__ import annotations
 
@@ -10,20 +10,19 @@ import numpy as np
 import pytest
 import torch
 
-from real3d_portrait.er_nerf.compact_parts import avatar_ear, face_model
+from real3d_portrait.er_nerf.bundled import face_model, speech_encoder_weights
 from real3d_portrait.er_nerf.config import ErNerfConfig
 from real3d_portrait.er_nerf.data.body_motion import PosedBody, body_motion
 from real3d_portrait.er_nerf.data.dataset import AvatarData
 from real3d_portrait.er_nerf.data.lip_codes import CODES, lip_basis
-from real3d_portrait.er_nerf.data.speech import hidden_layer, speech_windows
 from real3d_portrait.er_nerf.fields.audio_encoder import held_ends
 from real3d_portrait.er_nerf.rendering.model import ErNerf
-from real3d_portrait.er_nerf.training import ear
-from real3d_portrait.er_nerf.training.ear import STRENGTH, EarLesson, load_ear
+from real3d_portrait.er_nerf.rendering.speech_features import hidden_layer, hidden_layer_windows
+from real3d_portrait.er_nerf.training import speech_pretraining
 from real3d_portrait.er_nerf.training.evaluate import pictures
-from real3d_portrait.er_nerf.training.patch_critic import PatchCritic
 from real3d_portrait.er_nerf.training.settings import TrainingSettings
-from real3d_portrait.er_nerf.training.torso_lesson import TorsoLesson
+from real3d_portrait.er_nerf.training.speech_pretraining import CODE_SCALE, SpeechPretraining, load_speech_encoder
+from real3d_portrait.er_nerf.training.torso_pretraining import TorsoPretraining
 from real3d_portrait.er_nerf.training.trainer import Trainer
 from real3d_portrait.face.landmarks import LIPS_INNER, LIPS_OUTER
 from real3d_portrait.media.audio import read_audio
@@ -38,7 +37,7 @@ def data() -> AvatarData:
     return synthetic_data()
 
 
-def test_ten_codes_tell_what_lips_do() -> None:
+def test_ten_codes_explain_the_motion_of_the_lips() -> None:
     model, rng = face_model(), np.random.default_rng(0)
     expression = rng.normal(size=(500, model.n_expression))
     lips = model.displacement(expression)[:, sorted({*LIPS_OUTER, *LIPS_INNER})].reshape(500, -1)
@@ -79,7 +78,7 @@ def test_a_body_without_a_mark_is_taken_to_rest() -> None:
     np.testing.assert_array_equal(found, np.tile(np.eye(2, 3), (3, 1, 1)))
 
 
-def test_the_pose_tells_its_part_of_the_motion() -> None:
+def test_the_pose_predicts_its_part_of_the_motion() -> None:
     rng, count = np.random.default_rng(2), 400
     poses = np.tile(np.eye(4), (count, 1, 1))
     poses[:, :3, 3] = rng.normal(size=(count, 3))
@@ -88,49 +87,52 @@ def test_the_pose_tells_its_part_of_the_motion() -> None:
     motion[:, 0, 2] = known + other  # pixels to the right
     body = PosedBody.of(motion, poses, 101, 101)
     # A pixel is a fiftieth of a picture point's range, whose second axis points right.
-    np.testing.assert_allclose(-50 * body.rest[:, 1, 2], known + other.mean(), atol=0.4)
-    np.testing.assert_allclose(-50 * body.told[:, 1, 2], other - other.mean(), atol=0.4)
+    np.testing.assert_allclose(-50 * body.to_rest[:, 1, 2], known + other.mean(), atol=0.4)
+    np.testing.assert_allclose(-50 * body.to_predicted[:, 1, 2], other - other.mean(), atol=0.4)
 
 
-def test_an_ear_learns_one_persons_lips(data: AvatarData) -> None:
+def test_a_speech_encoder_fits_one_persons_lips(data: AvatarData) -> None:
     torch.manual_seed(0)
     model = ErNerf(small_config())
     codes = torch.from_numpy(data.mouth)
     speech = held_ends(torch.from_numpy(data.speech))
-    lesson = EarLesson(model, speech, torch.arange(len(codes)), codes, torch.Generator().manual_seed(0))
-    explained = lesson.teach(knowing=False)
+    pretraining = SpeechPretraining(model, speech, torch.arange(len(codes)), codes, torch.Generator().manual_seed(0))
+    explained = pretraining.run(pretrained=False)
     assert explained > 0.8
-    heard = model.audio_code(speech, [i + 4 for i in range(len(codes))])
-    assert heard.shape == (len(codes), 32)
-    assert not heard[:, 2:].any()
+    predicted = model.audio_code(speech, [i + 4 for i in range(len(codes))])
+    assert predicted.shape == (len(codes), 32)
+    assert not predicted[:, 2:].any()
     assert not any(parameter.requires_grad for parameter in model.audio.parameters())
-    rest = (heard[:, :2] / STRENGTH / ear._REACH - codes).square().mean() / codes.var(0).mean()
-    assert float(1 - rest) == pytest.approx(explained, abs=1e-3)
+    error = (predicted[:, :2] / CODE_SCALE / speech_pretraining._AMPLIFICATION - codes).square().mean() / codes.var(
+        0
+    ).mean()
+    assert float(1 - error) == pytest.approx(explained, abs=1e-3)
 
 
-def test_the_bundled_ear_moves_lips_as_the_audio_to_motion_network_does() -> None:
+def test_the_bundled_speech_encoder_predicts_the_lips_of_the_audio_to_motion_network() -> None:
     network = load_a2m(resource("assets", "weights", "compact"))
     model = ErNerf(ErNerfConfig(audio_channels=80, individual_codes=1, torso=False))
-    load_ear(model, avatar_ear())
+    load_speech_encoder(model, speech_encoder_weights())
     samples = read_audio(resource("assets", "examples", "speech_1.wav"), 16000).samples
     hidden = hidden_layer(samples, network.network)
     with torch.no_grad():
-        heard = model.audio_code(torch.from_numpy(speech_windows(hidden, len(hidden))), range(4, len(hidden) - 4))
+        windows = torch.from_numpy(hidden_layer_windows(hidden, len(hidden)))
+        predicted = model.audio_code(windows, range(4, len(hidden) - 4))
     expression = predict_expression(network.network, audio_features(samples), 0.0, 0)
-    wanted = ((expression - network.rest) @ lip_basis(face_model()))[4 : len(hidden) - 4]
+    target = ((expression - network.rest) @ lip_basis(face_model()))[4 : len(hidden) - 4]
     for code in range(2):
-        assert np.corrcoef(heard[:, code], wanted[:, code])[0, 1] > 0.9
+        assert np.corrcoef(predicted[:, code], target[:, code])[0, 1] > 0.9
 
 
-def test_a_torso_learns_to_follow_the_pose(data: AvatarData) -> None:
+def test_a_torso_follows_the_pose(data: AvatarData) -> None:
     torch.manual_seed(0)
     torso = ErNerf(small_config()).torso
     assert torso is not None
-    lesson = TorsoLesson(data, torch.Generator().manual_seed(0), torch.device("cpu"))
-    left = lesson.teach_movement(torso, torch.from_numpy(data.poses), 0)
+    pretraining = TorsoPretraining(data, torch.Generator().manual_seed(0), torch.device("cpu"))
+    left = pretraining.run(torso, torch.from_numpy(data.poses), 0)
     moved = np.abs(data.body[: data.training, 0, 2]).mean() / SIZE
     assert left < 0.3 * moved
-    pixels = lesson.pixels(1000, SIZE**2)
+    pixels = pretraining.pixels(1000, SIZE**2)
     assert len(pixels) == 1000
     assert 0 <= int(pixels.min()) <= int(pixels.max()) < SIZE**2
     assert (pixels // SIZE > SIZE // 2).float().mean() > 0.7  # the torso is in the lower half
@@ -140,7 +142,7 @@ def test_lips_follow_held_out_speech() -> None:
     # Held out: the mouth closes and opens again; the last frames, whose sound ends early, are left out.
     data = replace(synthetic_data(frames=60), training=40, testing=44)
     settings = TrainingSettings(
-        head_steps=250, lips_steps=0, torso_steps=0, rays=512, frames=4, lips_share=0.5, lessons=True, carve=True,
+        head_steps=250, lips_steps=0, torso_steps=0, rays=512, frames=4, lips_share=0.5, pretraining=True, carve=True,
         frame_codes=False, table_rate=2e-2, network_rate=3e-3, final_rate=0.1, average_every=2,
     )  # fmt: skip
     torch.manual_seed(0)
@@ -157,30 +159,13 @@ def test_lips_follow_held_out_speech() -> None:
     assert np.corrcoef(found, true)[0, 1] > 0.9
 
 
-def test_a_critic_tells_recorded_from_rendered_and_teaches_the_renderer() -> None:
-    critic = PatchCritic(0, torch.device("cpu"))
-    generator = torch.Generator().manual_seed(0)
-
-    def patches(rough: float) -> list[torch.Tensor]:
-        return [0.5 + rough * (torch.rand(4, 3, side, side, generator=generator) - 0.5) for side in (8, 16)]
-
-    for _ in range(60):
-        critic.learn(patches(1.0), patches(0.1))
-    assert critic.doubt(patches(0.1)) > critic.doubt(patches(1.0)) + 0.5
-    smooth = [patch.requires_grad_(True) for patch in patches(0.1)]
-    critic.doubt(smooth).backward()
-    assert all(patch.grad.abs().sum() > 0 for patch in smooth)
-    assert all(parameter.requires_grad for parameter in critic.network.parameters())
-    assert PatchCritic(3, torch.device("cpu")).state_dict()["network"].keys() == critic.state_dict()["network"].keys()
-
-
-def test_data_without_tracked_lips_teach_by_their_pictures(data: AvatarData, tmp_path: Path) -> None:
+def test_without_tracked_lips_the_speech_encoder_is_trained_on_pictures(data: AvatarData, tmp_path: Path) -> None:
     plain = replace(data, mouth=None, body=None)
     plain.save(tmp_path)
     again = AvatarData.load(tmp_path)
     assert again.mouth is None
-    settings = TrainingSettings(head_steps=1, lips_steps=0, torso_steps=1, rays=64, lessons=True)
+    settings = TrainingSettings(head_steps=1, lips_steps=0, torso_steps=1, rays=64, pretraining=True)
     trainer = Trainer(ErNerf(small_config()), again, settings)
-    assert trainer.codes is None
+    assert trainer.lip_codes is None
     assert all(parameter.requires_grad for parameter in trainer.model.audio.parameters())
     trainer.run()

@@ -25,7 +25,7 @@ class Intrinsics:
 
 
 def camera_pose(matrix: FloatArray, scale: float = 4.0, offset: tuple[float, float, float] = (0, 0, 0)) -> FloatArray:
-    """Camera-to-world matrices of a data set (camera along its -z, y up) -> the poses used here.
+    """Camera-to-world matrices of a data set (camera along its -z, y up) -> poses in the convention of this module.
 
     matrix: (…, 4, 4). Axes are permuted (x, y, z) -> (y, z, x); the camera then looks along +z.
     """
@@ -51,7 +51,7 @@ def pixel_rays(pose: Tensor, camera: Intrinsics, pixels: Tensor | None = None) -
     """Rays through pixel centres.
 
     Args:
-        pose: (4, 4). pixels: (N,) row-major numbers; None for all.
+        pose: (4, 4). pixels: (N,) row-major indices; None for all.
 
     Returns:
         origin (3,) and unit directions (N, 3).
@@ -67,7 +67,7 @@ def pixel_rays(pose: Tensor, camera: Intrinsics, pixels: Tensor | None = None) -
 
 
 def picture_points(height: int, width: int, pixels: Tensor | None = None) -> Tensor:
-    """(N, 2): row and column of pixels, each in [-1, 1]; all pixels in row-major order where none are named."""
+    """(N, 2): row and column of pixels, each in [-1, 1]. pixels: (N,) row-major indices; None for all."""
     if pixels is None:
         pixels = torch.arange(height * width)
     row, column = pixels // width, pixels % width

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from real3d_portrait.er_nerf.camera import Intrinsics, camera_pose, picture_points, pixel_rays
+from real3d_portrait.er_nerf.rendering.camera import Intrinsics, camera_pose, picture_points, pixel_rays
 from real3d_portrait.er_nerf.rendering.compositing import RaySums, SampleGrid, add_samples, composite
 from real3d_portrait.er_nerf.rendering.marching import box_hits, march, step_length
 from real3d_portrait.er_nerf.rendering.occupancy import (

@@ -1,4 +1,4 @@
-"""From landmarks, mattes and sound to what an avatar is trained on."""
+"""From landmarks, mattes and sound to the training set of an avatar."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from scipy.io import wavfile
 
-from real3d_portrait.er_nerf.data.hearing import HiddenLayerHearing
 from real3d_portrait.er_nerf.data.layers import (
     PlateBuilder,
     eye_closure,
@@ -20,8 +19,8 @@ from real3d_portrait.er_nerf.data.layers import (
     torso_picture,
 )
 from real3d_portrait.er_nerf.data.prepare import prepare_video
-from real3d_portrait.er_nerf.data.speech import hidden_layer, speech_windows
-from real3d_portrait.er_nerf.data.video_errors import AvatarNoSpeechError, AvatarVideoTooShortError
+from real3d_portrait.er_nerf.data.shots import AvatarVideoError
+from real3d_portrait.er_nerf.rendering.speech_features import HiddenLayerFeatures
 from real3d_portrait.er_nerf.training.recipe import train_avatar
 from real3d_portrait.errors import ParameterRangeError
 from real3d_portrait.face.face_model import FaceModel
@@ -42,25 +41,6 @@ def face_model() -> FaceModel:
 @pytest.fixture(scope="module")
 def network() -> A2M:
     return load_a2m(WEIGHTS).network
-
-
-def test_windows_of_speech_are_centred_and_end_with_what_is_there() -> None:
-    ramp = np.arange(50, dtype=np.float32)[:, None]
-    windows = speech_windows(ramp, 52)
-    assert windows.shape == (52, 16, 1)
-    np.testing.assert_allclose(windows[20, :, 0], 20 + (np.arange(16) - 8) / 2)
-    assert windows[0, 0, 0] == 0
-    assert windows[51, -1, 0] == 49
-
-
-def test_the_hidden_layer_does_not_depend_on_the_length_heard(network: A2M) -> None:
-    rng = np.random.default_rng(0)
-    samples = rng.normal(scale=0.1, size=SAMPLE_RATE * 40).astype(np.float32)
-    whole = hidden_layer(samples, network)
-    assert whole.shape == (1000, network.config.hidden)
-    # Longer than one block, it is computed in parts; the seam must not show.
-    steps = np.abs(np.diff(whole, axis=0)).mean(1)
-    assert steps[751] < 3 * np.median(steps)
 
 
 def test_matte_and_torso_make_up_the_person() -> None:
@@ -136,16 +116,16 @@ def clip(path: Path, seconds: float, loudness: float | None) -> Path:
     return path
 
 
-def test_clips_that_cannot_be_learned_from(tmp_path: Path, face_model: FaceModel, network: A2M) -> None:
+def test_clips_that_are_refused(tmp_path: Path, face_model: FaceModel, network: A2M) -> None:
     short = clip(tmp_path / "short.mp4", 2, 0.1)
-    with pytest.raises(AvatarVideoTooShortError, match="at least 5"):
-        prepare_video([short], tmp_path / "data", 128, face_model, HiddenLayerHearing(network))
+    with pytest.raises(AvatarVideoError, match="at least 5"):
+        prepare_video([short], tmp_path / "data", 128, face_model, HiddenLayerFeatures(network))
     silent = clip(tmp_path / "silent.mp4", 5.2, 0.0)
-    with pytest.raises(AvatarNoSpeechError, match="no speech"):
-        prepare_video([silent], tmp_path / "data", 128, face_model, HiddenLayerHearing(network))
+    with pytest.raises(AvatarVideoError, match="no speech"):
+        prepare_video([silent], tmp_path / "data", 128, face_model, HiddenLayerFeatures(network))
     mute = clip(tmp_path / "mute.mp4", 5.2, None)
-    with pytest.raises(AvatarNoSpeechError, match="no sound"):
-        prepare_video([mute], tmp_path / "data", 128, face_model, HiddenLayerHearing(network))
+    with pytest.raises(AvatarVideoError, match="no sound"):
+        prepare_video([mute], tmp_path / "data", 128, face_model, HiddenLayerFeatures(network))
     assert not (tmp_path / "data").exists()
 
 

@@ -1,4 +1,4 @@
-"""Released avatar files (`ngp.pth`): the original's tensor names and ours, and reading them without running code."""
+"""Released avatar files (`ngp.pth`): their tensor names and ours, and reading them without running code."""
 
 from __future__ import annotations
 
@@ -20,17 +20,18 @@ from real3d_portrait.errors import CheckpointMismatchError, CheckpointUnsafeErro
 
 _NETWORK = "avatar network"
 _MEAN = "mean_density_torso"
-_OPTIONAL = "occupancy.density"  # left out of the best checkpoint: its bits are enough to render
+_OPTIONAL = "occupancy.density"  # absent from the best checkpoint: the bits are enough to render
 
-# A files' history holds a few numbers; these only rebuild NumPy scalars.
-_HARMLESS: list[Any] = [
-    np.core.multiarray.scalar,
-    (np.core.multiarray.scalar, "numpy._core.multiarray.scalar"),
+# The training history in a file holds a few NumPy scalars; these types rebuild nothing else.
+_REBUILD_SCALAR: Any = np.float64(0).__reduce__()[0]
+_ALLOWED: list[Any] = [
+    _REBUILD_SCALAR,
+    (_REBUILD_SCALAR, "numpy._core.multiarray.scalar"),
     np.dtype,
     *(type(np.dtype(kind)) for kind in ("f4", "f8", "i4", "i8", "?")),
 ]
 
-# Beginnings of released names and of ours; what follows is the same.
+# Prefixes of released names and of ours; the rest of a name is the same.
 _PREFIXES = {
     "individual_codes_torso": "torso.codes",
     "individual_codes": "head.codes",
@@ -103,7 +104,7 @@ def load_released(model: ErNerf, state: Mapping[str, Tensor]) -> None:
 
 
 def released_config(state: Mapping[str, Tensor]) -> ErNerfConfig:
-    """The published sizes with what their options change: audio features, number of codes, torso."""
+    """The published sizes, with audio width, number of codes and torso as in the state dict."""
     config = replace(ErNerfConfig(), torso="anchor_points" in state)
     if "audio_net.encoder_conv.0.weight" in state:
         config = replace(config, audio_channels=state["audio_net.encoder_conv.0.weight"].shape[1])
@@ -129,7 +130,7 @@ def read_released(path: Path) -> ErNerf:
         if model.torso_occupancy is not None:
             if data is not state and _MEAN not in data:
                 raise ValueError(f"{_MEAN} is absent")
-            # A bare state dict does not carry the mean; that of the grid it was taken from is the same number.
+            # A bare state dict does not carry the mean, which is that of the grid.
             bare = data is state
             model.torso_occupancy.mean = float(model.torso_occupancy.alpha.mean() if bare else data[_MEAN])
     except (ValueError, TypeError) as error:
@@ -139,12 +140,12 @@ def read_released(path: Path) -> ErNerf:
 
 def _unpickled(path: Path) -> Mapping[str, Any]:
     try:
-        with torch.serialization.safe_globals(_HARMLESS):
+        with torch.serialization.safe_globals(_ALLOWED):
             data = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         reason = re.search(r"GLOBAL ([\w.]+)", str(error))
-        told = f"it asks for {reason[1]}" if reason else "it is no plain pickle"
-        raise CheckpointUnsafeError(path=path, reason=told) from error
+        problem = f"it asks for {reason[1]}" if reason else "it is no plain pickle"
+        raise CheckpointUnsafeError(path=path, reason=problem) from error
     except (RuntimeError, EOFError, OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
         raise CheckpointMismatchError(
             path=path, network="format", reason=(str(error) or "it is cut off").splitlines()[0]
