@@ -117,9 +117,9 @@ def test_a_size_above_the_training_s_gives_a_warning(avatar: Avatar, tmp_path: P
 def test_what_a_rendering_needs(avatar: Avatar, tmp_path: Path) -> None:
     features = synthetic_data(frames=6).speech[:1]
     avatar.save(tmp_path / "avatar")
+    arguments = ["avatar", "render", "--avatar", str(tmp_path / "avatar"), "--output", str(tmp_path / "o.mp4")]
+    parsed = cli.build_parser().parse_args(arguments)
     with pytest.raises(MissingInputError, match="--audio"):
-        arguments = ["avatar", "render", "--avatar", str(tmp_path / "avatar"), "--output", str(tmp_path / "o.mp4")]
-        parsed = cli.build_parser().parse_args(arguments)
         parsed.run(parsed)
     with pytest.raises(ParameterChoiceError, match="pose"):
         rendered(avatar, tmp_path / "o.mp4", features, pose="wild")
