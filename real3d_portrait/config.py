@@ -67,7 +67,7 @@ def _build(kind: type[T], data: Any, path: Path, prefix: str) -> T:
     values = {}
     for name, value in data.items():
         wanted = hints[name]
-        if is_dataclass(wanted):
+        if isinstance(wanted, type) and is_dataclass(wanted):
             values[name] = _build(wanted, value, path, f"{prefix}{name}.")
         elif isinstance(value, wanted) or (wanted is float and isinstance(value, int)):
             values[name] = wanted(value)

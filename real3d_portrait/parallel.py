@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
@@ -19,7 +19,7 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def in_parallel(make: Callable[[int], T], count: int) -> Iterator[T]:
+def in_parallel(make: Callable[[int], T], count: int) -> Generator[T, None, None]:
     """make(0), make(1), … make(count - 1), a few of them ahead; at most two a core wait to be taken.
 
     For work that leaves the interpreter lock alone. Closing the iterator drops what has not begun.

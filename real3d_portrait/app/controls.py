@@ -156,7 +156,7 @@ def _choice(name: str, words: dict[str, str] | None = None) -> gr.Radio:
 
 def _slider(name: str, value: float | None = None, visible: bool = True) -> gr.Slider:
     control = table()[name]
-    low, high = control.sensible or (control.low, control.high)
+    low, high = control.sensible or (control.low or 0, control.high or 1)
     return gr.Slider(
         low,
         high,

@@ -58,11 +58,13 @@ def anatomy(
         StagesUnavailableError: another model than the compact one.
     """
     from real3d_portrait.media.glb import write_glb
+    from real3d_portrait.models.compact.avatar import CompactAvatar
     from real3d_portrait.models.compact.head_mesh import head_mesh
 
     size = None if controls.size == "source" else controls.size
     avatar = pipeline.reconstruct(pipeline.prepare(portrait, size=size, face=controls.face))
     stages = pipeline.inner_stages(avatar, widest_mouth(pipeline, audio), controls)
+    assert isinstance(avatar, CompactAvatar)  # no other has stages
     write_glb(head_mesh(avatar), mesh)
     return stages.captioned()
 

@@ -6,6 +6,7 @@ plain arrays. The worker is a fork of the app, so the model has to be loaded bef
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -75,7 +76,12 @@ class BorrowingPortrait(Real3DPortrait):
         return Avatar(model=self.name, size=portrait.frame_size, plate=portrait.image, portrait=portrait)
 
     def motion_from_audio(
-        self, audio: str | Path | Audio, *, temperature: float | None = None, seed: int = 0, generator: Any = None
+        self,
+        audio: str | os.PathLike[str] | Audio,
+        *,
+        temperature: float | None = None,
+        seed: int = 0,
+        generator: Any = None,
     ) -> Motion:
         sound = audio if isinstance(audio, Audio) else read_audio(audio)
         return borrowing(speech_motion, _START)(self.name, sound, temperature, seed)

@@ -43,6 +43,7 @@ def swapped_frames(video: Path, background: Background, total: int) -> Generator
             if background.transparent:
                 yield np.dstack([frame, np.rint(255 * alpha).astype(np.uint8)])
                 continue
+            plate: Frame | Float32Array
             if background.kind == "blur":
                 plate = blurred_behind(frame, alpha)
             else:
@@ -68,7 +69,7 @@ def blurred_behind(frame: Frame, alpha: Matte) -> Float32Array:
     colour = cv2.resize(frame, small, interpolation=cv2.INTER_AREA) * weight[..., None]
     sigma = BLUR * max(small)
     plate = cv2.GaussianBlur(colour, (0, 0), sigma) / cv2.GaussianBlur(weight, (0, 0), sigma)[..., None]
-    return cv2.resize(plate, (width, height), interpolation=cv2.INTER_LINEAR)
+    return np.asarray(cv2.resize(plate, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
 
 
 def _steadied(probability: Matte, last: Matte) -> Matte:

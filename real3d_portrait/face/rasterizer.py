@@ -16,7 +16,7 @@ FAR = np.float32(-1e9)  # depth where nothing was drawn
 
 
 @njit(cache=True, nogil=True, fastmath=True)
-def _rasterize(points, depth, faces, attributes, image, zbuffer):  # type: ignore[no-untyped-def]
+def _rasterize(points, depth, faces, attributes, image, zbuffer):
     height, width = zbuffer.shape
     channels = attributes.shape[1]
     for f in range(faces.shape[0]):

@@ -85,7 +85,7 @@ def _restored(node: Any, arrays: dict[str, np.ndarray]) -> Any:
     kind = getattr(import_module(module), name) if module.startswith(_ROOMS) else None
     if not isinstance(kind, type) or not _allowed(kind):
         raise ValueError(f"it names the class {node['class']!r}")
-    made = object.__new__(kind)
+    made: Any = object.__new__(kind)
     for attribute, value in node["state"].items():
         object.__setattr__(made, attribute, _restored(value, arrays))
     return made

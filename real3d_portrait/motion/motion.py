@@ -5,6 +5,7 @@ from __future__ import annotations
 import zipfile
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -118,7 +119,7 @@ class Motion:
             with np.load(path, allow_pickle=False) as file:
                 if str(file["format"]) != _FORMAT:
                     raise NotAMotionFileError(path=path, reason=f"its format is '{file['format']}'")
-                arrays = {name: np.asarray(file[name], np.float32) for name in _ARRAYS}
+                arrays: dict[str, Any] = {name: np.asarray(file[name], np.float32) for name in _ARRAYS}
                 if "blinks" in file:
                     arrays["blinks"] = np.asarray(file["blinks"], np.float32)
                 name, fps = str(file["face_model"]), int(file["fps"])

@@ -56,7 +56,7 @@ def prepare_compact_portrait(
     left, top, side = crop_square(landmarks, source.shape[1], source.shape[0])
     size = min(side, LARGEST_SIZE) if size is None else size
     crop = source[top : top + side, left : left + side]
-    landmarks = landmarks - np.float32([left, top, 0])
+    landmarks = landmarks - np.array([left, top, 0], np.float32)
     covered = OcclusionClassifier.load(resource("assets", "weights", "compact", "occlusion.safetensors"))
     warnings += covered.warnings(crop, landmarks)
     image = resize_square(crop, size)

@@ -86,6 +86,8 @@ def resize_square(image: UInt8Array, size: int) -> UInt8Array:
         return np.ascontiguousarray(image)
     if size > image.shape[0]:
         crisp = cv2.resize(image, (size, size), interpolation=cv2.INTER_CUBIC)
-        return cv2.addWeighted(crisp, 0.3, cv2.resize(image, (size, size), interpolation=cv2.INTER_LINEAR), 0.7, 0)
+        soft = cv2.resize(image, (size, size), interpolation=cv2.INTER_LINEAR)
+        return np.asarray(cv2.addWeighted(crisp, 0.3, soft, 0.7, 0), np.uint8)
     small = np.asarray(Image.fromarray(image).resize((size, size), Image.Resampling.LANCZOS))
-    return cv2.addWeighted(small, 1 + _CRISP, cv2.GaussianBlur(small, (0, 0), 1.0), -_CRISP, 0)
+    blurred = cv2.GaussianBlur(small, (0, 0), 1.0)
+    return np.asarray(cv2.addWeighted(small, 1 + _CRISP, blurred, -_CRISP, 0), np.uint8)

@@ -51,7 +51,7 @@ class PasteBack:
         filled = (plate != resize_square(image, len(plate))).any(-1).astype(np.float32)
         filled = cv2.GaussianBlur(cv2.dilate(filled, np.ones((7, 7), np.uint8)), (7, 7), 0)
         share = cv2.resize(filled, (self._side, self._side), interpolation=cv2.INTER_LINEAR)
-        return _mixed(place, resize_square(plate, self._side), share)
+        return _mixed(place, resize_square(plate, self._side), np.asarray(share, np.float32))
 
     def __call__(self, frame: UInt8Array) -> UInt8Array:
         """The photo (H, W, 3) with a rendered frame, (S, S, 4) straight alpha or (S, S, 3), in its place."""

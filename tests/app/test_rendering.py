@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 
 from real3d_portrait import Controls, Real3DPortrait
-from real3d_portrait.app.lent_gpu import lend, seconds
+from real3d_portrait.app import jobs
+from real3d_portrait.app.draft import Draft
+from real3d_portrait.app.lent_gpu import BorrowingPortrait, lend, seconds
 from tests.app.server import frames
 from tests.example_inputs import PORTRAIT, speech
 

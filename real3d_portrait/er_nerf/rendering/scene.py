@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from real3d_portrait.arrays import Float64Array
-from real3d_portrait.face.landmarks import CHIN, FOREHEAD
-from real3d_portrait.face.topology import RIGID
+from real3d_portrait.face.landmarks import CHIN, FOREHEAD, RIGID
 
 FACE_HEIGHT = 0.45  # scene units from forehead to chin; the scene's box has half a side of 1
 _BEHIND = 0.35  # face heights from the face's outline back to the middle of the head

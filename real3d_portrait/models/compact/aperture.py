@@ -20,7 +20,7 @@ _SAMPLES = 72  # of an edge's spline
 _TABLE = 384
 
 
-def smoothstep(low: float, high: float, value: Float32Array | float) -> Float32Array:
+def smoothstep(low: float, high: np.floating | float, value: Float32Array | float) -> Float32Array:
     """0 up to `low`, 1 from `high` on, and a smooth cubic between them."""
     t = np.clip((np.asarray(value, np.float32) - low) / (high - low), 0, 1)
     return t * t * (3 - 2 * t)
@@ -36,7 +36,7 @@ def look_up(u: Float32Array, knots: Float32Array, *values: Float32Array) -> Floa
     per_cell = (_TABLE - 1) / max(float(knots[-1] - knots[0]), 1e-3)
     column = ((u - knots[0]) * per_cell).astype(np.float32)
     found = cv2.remap(table, column, np.zeros_like(column), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    return found.reshape(*u.shape, len(values))
+    return np.asarray(found, np.float32).reshape(*u.shape, len(values))
 
 
 @lru_cache
@@ -115,7 +115,7 @@ class Aperture:
         return float(self.u[-1] - self.u[0])
 
     def bounds(
-        self, size: tuple[int, int], margin: float, also: Float32Array | None = None
+        self, size: tuple[int, ...], margin: float, also: Float32Array | None = None
     ) -> tuple[slice, slice] | None:
         """Rows and columns of an image (height, width) around the opening and `also`, (k, 2) in its frame.
 

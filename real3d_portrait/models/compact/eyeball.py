@@ -53,7 +53,7 @@ def take_apart(image: Float32Array, opening: Aperture, pupil: Float32Array, radi
     corner = np.rint(opening.origin).astype(int) - reach
     grid = np.arange(2 * reach + 1, dtype=np.float32)
     x, y = np.meshgrid(grid + corner[0], grid + corner[1])
-    patch = cv2.remap(image, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    patch = np.asarray(cv2.remap(image, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE), np.float32)
     u, v = opening.local(x, y)
     below, above = opening.depths(u, v)
     band = float(min(0.12 * width, 0.38 * max(opening.gap, 1.0)))
@@ -84,7 +84,7 @@ def take_apart(image: Float32Array, opening: Aperture, pupil: Float32Array, radi
         u2 = np.broadcast_to(columns[None], heights.shape)
         points = opening.origin - corner + np.stack([u2, heights], -1) @ opening.axes
         sx, sy = (np.ascontiguousarray(points[..., k], np.float32) for k in (0, 1))
-        return cv2.remap(source, sx, sy, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        return np.asarray(cv2.remap(source, sx, sy, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE), np.float32)
 
     upper_shade = gaussian_filter1d(sample(ratio, top + depths), along, axis=1)
     lower_shade = gaussian_filter1d(sample(ratio, bottom - depths), along, axis=1)
@@ -166,7 +166,8 @@ def _fill_sclera(colour: Float32Array, white: BoolArray, u: Float32Array, skin: 
     shortfall = 1 - float(np.median(smooth[bright] @ LUMA)) / max(float(floor @ LUMA), 1.0)
     smooth = smooth + float(smoothstep(0.0, 0.3, shortfall)) * (floor - smooth)
     smooth *= 0.95 * (1 - 0.9 * np.clip(np.abs(u) - 0.36, 0, 0.4))[..., None]
-    own = cv2.GaussianBlur(cv2.erode(white.astype(np.float32), np.ones((3, 3))), (0, 0), 0.8)[..., None]
+    soft = cv2.GaussianBlur(cv2.erode(white.astype(np.float32), np.ones((3, 3))), (0, 0), 0.8)
+    own = np.asarray(soft, np.float32)[..., None]
     own *= 1 - smoothstep(0.0, 0.3, shortfall)
     return (smooth + own * (colour - smooth)).astype(np.float32)
 

@@ -212,4 +212,4 @@ def _lay(
     affine[:, 2] += placed.plane[:, :2] @ corner + follow * placed.gaze
     affine[:, 2] -= (window[1].start, window[0].start)
     size = (window[1].stop - window[1].start, window[0].stop - window[0].start)
-    return cv2.warpAffine(image, affine, size, flags=cv2.INTER_LINEAR, borderMode=border)
+    return np.asarray(cv2.warpAffine(image, affine, size, flags=cv2.INTER_LINEAR, borderMode=border), np.float32)

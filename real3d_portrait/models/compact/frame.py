@@ -120,7 +120,7 @@ class FrameRenderer:
         """The whole person: (S, S, 4) straight colour and alpha."""
         map_x, map_y = person_maps(avatar, head, shoulders)
         person = cv2.remap(avatar.photo, map_x, map_y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
-        person = soften_steps(person, map_x, map_y)
+        person = soften_steps(np.asarray(person, np.uint8), map_x, map_y)
         colour = draw_layers(np.ascontiguousarray(person[..., :3]), head, avatar.eyes, avatar.mouth)
         if self._shading is not None and avatar.features is not None:
             colour = self._shading.refine(colour, head.driven, head.resting, avatar.features)
@@ -150,7 +150,7 @@ def person_maps(avatar: CompactAvatar, head: DrivenHead, shoulders: FloatArray) 
 
 
 @njit(cache=True, nogil=True)
-def _over(person, background, output):  # type: ignore[no-untyped-def]
+def _over(person, background, output):
     for i in range(output.shape[0]):
         for j in range(output.shape[1]):
             alpha = np.int32(person[i, j, 3])

@@ -41,8 +41,8 @@ class I2PResidual(nn.Module):
         self.back_quarter = Block(7 * width, 3 * width)
         self.back_half = Block(5 * width, 2 * width)
         self.leave = nn.Conv2d(2 * width, 2, 3, 1, 1)
-        nn.init.zeros_(self.leave.weight)
-        nn.init.zeros_(self.leave.bias)
+        for parameter in self.leave.parameters():
+            nn.init.zeros_(parameter)
 
     def forward(self, view: Tensor) -> Tensor:
         half = self.down(self.enter(view))

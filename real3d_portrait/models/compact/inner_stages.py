@@ -16,6 +16,7 @@ from real3d_portrait.models.compact.avatar import CompactAvatar
 from real3d_portrait.models.compact.frame import over
 from real3d_portrait.models.compact.model import CompactModel
 from real3d_portrait.motion.motion import Motion
+from real3d_portrait.portrait.crop import resize_square
 
 _AROUND_FACE = 0.6  # head units to each side
 _NOTHING = 30  # grey of what a stage does not show
@@ -69,10 +70,10 @@ def inner_stages(model: CompactModel, avatar: CompactAvatar, motion: Motion, fra
     person = model.renderer.person(avatar, driven, model.shoulders(avatar, motion)[frame])
     plain = np.full_like(behind, _NOTHING)
     return Stages(
-        photo=portrait.image if portrait.size == size else cv2.resize(portrait.image, (size, size)),
+        photo=resize_square(portrait.image, size),
         pncc=np.where((drawn > FAR)[..., None], 255 * code.clip(0, 1), _NOTHING).astype(np.uint8),
         depth=np.where(seen[..., None], _shaded(hit[..., 0], seen), _NOTHING).astype(np.uint8),
-        raw=over(looked_up, plain),
+        raw=over(np.asarray(looked_up, np.uint8), plain),
         final=over(person, behind),
     )
 
@@ -81,4 +82,5 @@ def _shaded(depth: Float32Array, where: BoolArray) -> UInt8Array:
     """Depth (S, S) in colours that grow brighter towards the viewer, over the range that it has there."""
     low, high = np.percentile(depth[where], (2, 99.8)) if where.any() else (0.0, 1.0)
     level = np.clip((depth - low) / max(high - low, 1e-6), 0, 1)
-    return cv2.cvtColor(cv2.applyColorMap(np.uint8(np.rint(255 * level)), cv2.COLORMAP_VIRIDIS), cv2.COLOR_BGR2RGB)
+    coloured = cv2.applyColorMap(np.rint(255 * level).astype(np.uint8), cv2.COLORMAP_VIRIDIS)
+    return np.asarray(cv2.cvtColor(coloured, cv2.COLOR_BGR2RGB), np.uint8)

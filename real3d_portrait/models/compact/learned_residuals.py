@@ -85,7 +85,7 @@ def canonical_view(sheet: Float32Array, uv: Float32Array, photo: Tensor) -> Tens
 
 def at_vertices(planes: Tensor, sheet: Float32Array) -> Tensor:
     """Planes (C, h, w) over the window, looked up at the sheet's vertices: (N, C)."""
-    grid = torch.from_numpy(sheet[:, :2] * np.float32([1 / WINDOW, -1 / WINDOW])).float()
+    grid = torch.from_numpy(sheet[:, :2] * np.array([1 / WINDOW, -1 / WINDOW], np.float32)).float()
     found = F.grid_sample(planes[None], grid[None, None], padding_mode="border", align_corners=False)
     return found[0, :, 0].T
 

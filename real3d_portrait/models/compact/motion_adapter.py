@@ -19,7 +19,7 @@ from real3d_portrait.models.compact.image_to_plane import LiftedHead
 
 
 @njit(cache=True, nogil=True, fastmath=True)
-def _difference(code, depth, front, scale, offset, output):  # type: ignore[no-untyped-def]
+def _difference(code, depth, front, scale, offset, output):
     """`scale`, `offset` (2,): code → column and row of the plane, pixel centres at whole numbers."""
     size = front.shape[0]
     limit = size - 1.001

@@ -32,8 +32,8 @@ class MAResidual(nn.Module):
         self.hidden = nn.Linear(expressions, 48)
         self.linear = nn.Linear(expressions, count, bias=False)
         self.curved = nn.Linear(48, count, bias=False)
-        nn.init.zeros_(self.leave.weight)
-        nn.init.zeros_(self.leave.bias)
+        for parameter in self.leave.parameters():
+            nn.init.zeros_(parameter)
 
     def fields(self, view: Tensor) -> Tensor:
         """Canonical view (B, 9, 2s, 2s) → (B, 3K, s, s): K times photo's x, y and surface's z."""

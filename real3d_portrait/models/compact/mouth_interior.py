@@ -191,7 +191,8 @@ class MouthInterior:
         for row, shift in ((self._lower, jaw), (self._upper, sunk)):
             strip = _sample_row(row, opening, u, v, linear, offset + shift, mm)
             dim = light if row.upwards > 0 else 0.9 * light
-            colour = colour * (1 - strip[..., 3:]) + strip[..., :3] * dim[..., None] ** _FLESH_LIGHT
+            lit = np.power(dim[..., None], _FLESH_LIGHT)
+            colour = colour * (1 - strip[..., 3:]) + strip[..., :3] * lit
         return np.clip(colour, 0, 255)
 
     def _jaw_shift(
@@ -279,8 +280,8 @@ class MouthInterior:
         self._lower_edge += max(0.0, shift)
         self._bared = max(4.0, float(self._axes[1] @ (self._upper_edge - self._landmarks[13])) / self._mm)
         seen, tooth, within = self._look(image, self._upper)
-        own = tooth * (self._upper.heights[:, None] > -0.8)
-        own = cv2.GaussianBlur(cv2.erode(own.astype(np.float32), np.ones((3, 3))), (0, 0), 1.2)[..., None]
+        bared = (tooth * (self._upper.heights[:, None] > -0.8)).astype(np.float32)
+        own = cv2.GaussianBlur(cv2.erode(bared, np.ones((3, 3))), (0, 0), 1.2)[..., None]
         opaque = np.concatenate([seen, np.ones_like(seen[..., :1])], -1)
         self._upper = replace(self._upper, strip=self._upper.strip * (1 - own) + opaque * own)
 
@@ -323,7 +324,8 @@ def _sample_row(
     line = ((height - row.heights[0]) / (row.heights[1] - row.heights[0])).astype(np.float32)
     beyond = (u < along[0]) | (u > along[-1])
     column, lit = np.where(beyond, np.float32(-9), found[..., 0]), found[..., 2]
-    teeth = cv2.remap(row.strip, column, line, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
+    seen = cv2.remap(row.strip, column, line, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
+    teeth = np.asarray(seen, np.float32)
     teeth[..., :3] *= lit[..., None]
     return teeth * smoothstep(0.0, 0.2, lit)[..., None]
 

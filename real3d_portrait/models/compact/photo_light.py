@@ -20,7 +20,7 @@ def cheek_colour(image: Float32Array, landmarks: Float32Array) -> Float32Array:
     colours = []
     for corners in (CHEEK_LEFT, CHEEK_RIGHT):
         mask = np.zeros(image.shape[:2], np.uint8)
-        cv2.fillConvexPoly(mask, np.rint(landmarks[list(corners), :2]).astype(np.int32), 1)
+        cv2.fillConvexPoly(mask, np.rint(landmarks[list(corners), :2]).astype(np.int32), (1,))
         pixels = image[mask > 0]
         if len(pixels):
             colours.append(np.median(pixels, 0))

@@ -53,8 +53,8 @@ class ShadingNet(nn.Module):
         self.join = nn.Conv2d(width, width, 3, padding=1)
         self.last = nn.Conv2d(width, width, 3, padding=1)
         self.tail = nn.Conv2d(width, 3, 3, padding=1)
-        nn.init.zeros_(self.tail.weight)
-        nn.init.zeros_(self.tail.bias)
+        for parameter in self.tail.parameters():
+            nn.init.zeros_(parameter)
 
     def forward(self, x: Tensor) -> Tensor:
         fine = F.relu(self.stem(F.pixel_unshuffle(x, self.fold)))
@@ -102,7 +102,12 @@ class Shading:
     """The learned part of HTB-SR on numpy frames; immutable after construction."""
 
     def __init__(self, nets: dict[str, ShadingNet]) -> None:
-        self._nets = {name: net.eval().to(memory_format=torch.channels_last) for name, net in nets.items()}
+        self._nets = nets
+        for net in nets.values():
+            net.eval()
+            for parameter in net.parameters():
+                if parameter.ndim == 4:
+                    parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
 
     @classmethod
     def load(cls, path: Path) -> Shading:
@@ -140,9 +145,10 @@ class Shading:
                 jobs.setdefault(region.net, []).append((crop, inputs, gate))
         result = frame.copy()
         for net, parts in jobs.items():
-            crops, inputs, gates = zip(*parts, strict=True)
-            gains = gated(self._nets[net], torch.cat(inputs), torch.cat(gates)).permute(0, 2, 3, 1)
-            for crop, gain in zip(crops, gains.contiguous().numpy(), strict=True):
+            inputs = torch.cat([inputs for _, inputs, _ in parts])
+            gates = torch.cat([gate for _, _, gate in parts])
+            gains = gated(self._nets[net], inputs, gates).permute(0, 2, 3, 1)
+            for (crop, _, _), gain in zip(parts, gains.contiguous().numpy(), strict=True):
                 shade(result, gain, crop, 255 * BLACK)
         return result
 

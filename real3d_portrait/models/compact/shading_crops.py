@@ -71,7 +71,7 @@ class Crop:
         linear = self.axes.T.astype(np.float64) * (self.side / n)
         return np.concatenate([linear, (self.centre - 0.5 - linear.sum(1) * (n - 1) / 2)[:, None]], 1)
 
-    def window(self, size: tuple[int, int]) -> tuple[slice, slice]:
+    def window(self, size: tuple[int, ...]) -> tuple[slice, slice]:
         """Rows and columns of a frame (height, width) that hold the crop; may be empty."""
         reach = 0.5 * self.side * float(np.abs(self.axes).sum(0).max()) + 1
         low = np.clip(np.floor(self.centre - reach), 0, size[::-1]).astype(int)
@@ -179,13 +179,14 @@ def cut(frame: UInt8Array, crop: Crop, n: int) -> UInt8Array:
         part = frame[rows, columns]
         height, width = (max(1, round(side / step)) for side in part.shape[:2])
         if part.size:
-            frame = cv2.resize(part, (width, height), interpolation=cv2.INTER_AREA)
+            frame = np.asarray(cv2.resize(part, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
             shrink = np.array([width / part.shape[1], height / part.shape[0]])
             affine[:, 2] -= [columns.start, rows.start]
             affine[:, 2] = (affine[:, 2] + 0.5) * shrink - 0.5
             affine[:, :2] *= shrink[:, None]
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    return cv2.warpAffine(frame, affine, (n, n), flags=flags, borderMode=cv2.BORDER_REPLICATE)
+    crop_of = cv2.warpAffine(frame, affine, (n, n), flags=flags, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(crop_of, np.uint8)
 
 
 def shade(frame: UInt8Array, gain: Float32Array, crop: Crop, black: float) -> None:

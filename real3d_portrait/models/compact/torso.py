@@ -31,7 +31,7 @@ _BELOW_CHIN = 0.16  # head units of neck that stay in the picture
 _CUT_ROOM = (0.06, 0.12)  # head units that a head may move away from a border that cuts it
 
 
-def shoulder_track(rotation: Float32Array, translation: Float32Array, source: Float32Array, size: int) -> Float32Array:
+def shoulder_track(rotation: FloatArray, translation: FloatArray, source: FloatArray, size: int) -> Float32Array:
     """(T, 3) poses, the photo's (rotation, translation) (2, 3) → shift of the shoulders (T, 2) in pixels."""
     neck = project(NECK, rotation, translation, size)[:, 0, :2]
     rest = project(NECK, source[0], source[1], size)[0, :2]

@@ -23,7 +23,7 @@ _NOWHERE = np.empty((0, 0), np.float32)
 
 
 @njit(cache=True, nogil=True, fastmath=True, inline="always")
-def _height(front, row, column):  # type: ignore[no-untyped-def]
+def _height(front, row, column):
     i, j = int(row), int(column)
     fr, fc = row - i, column - j
     return (front[i, j, 0] * (1 - fc) + front[i, j + 1, 0] * fc) * (1 - fr) + (
@@ -32,7 +32,7 @@ def _height(front, row, column):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True, fastmath=True)
-def _first_hit(front, half_width, inverse, tx, ty, scale, near, rough, output):  # type: ignore[no-untyped-def]
+def _first_hit(front, half_width, inverse, tx, ty, scale, near, rough, output):
     """Fill `output` (n, n, 5); `rough` (m, m) holds depths to start from, or nothing. Scale is of n pixels."""
     size = output.shape[0]
     plane = front.shape[0]
@@ -110,7 +110,7 @@ def first_hit(planes: CanonicalPlane, rotation: FloatArray, translation: FloatAr
 
 
 @njit(cache=True, nogil=True)
-def _soften(picture, map_x, map_y, step, output):  # type: ignore[no-untyped-def]
+def _soften(picture, map_x, map_y, step, output):
     height, width, channels = picture.shape
     for i in range(1, height - 1):
         for j in range(1, width - 1):

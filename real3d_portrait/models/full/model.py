@@ -252,9 +252,10 @@ class FullModel:
                 composed = network.compose(rendered, avatar.torso, background, avatar.key_points, points)
                 pictures = ((composed.image.float() + 1) * 127.5).byte().permute(0, 2, 3, 1).cpu().numpy()
                 alpha = F.interpolate(composed.alpha.float(), scale_factor=2, mode="bilinear").cpu().numpy()[:, 0]
+            made = list(pictures)
             if backgrounds is None:
-                pictures = [_cut_out(*parts) for parts in zip(pictures, alpha, behind, strict=True)]
-            return [_resized(picture, avatar.size) for picture in pictures]
+                made = [_cut_out(*parts) for parts in zip(pictures, alpha, behind, strict=True)]
+            return [_resized(picture, avatar.size) for picture in made]
 
         yield from in_batches(make, plates, len(motion), self.compute.batch)
 
