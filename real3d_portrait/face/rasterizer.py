@@ -12,11 +12,11 @@ from numba import njit
 
 from real3d_portrait.arrays import Float32Array, Int32Array
 
-FAR = np.float32(-1e9)  # depth where nothing was drawn
+FAR = np.float32(-1e9)  # depth where there is no surface
 
 
 @njit(cache=True, nogil=True, fastmath=True)
-def _rasterize(points, depth, faces, attributes, image, zbuffer):  # type: ignore[no-untyped-def]
+def _rasterize(points, depth, faces, attributes, image, zbuffer):
     height, width = zbuffer.shape
     channels = attributes.shape[1]
     for f in range(faces.shape[0]):
