@@ -72,7 +72,7 @@ class BaselFaceModel:
     Attributes:
         surface: all vertices.
         faces: (F, 3) triangles, vertices from 0.
-        keypoints: (68,) vertices that the networks know as the 68 landmarks. A known slip of the release: the
+        keypoints: (68,) vertices that the networks know as the 68 landmarks. A known bug of the release: the
             file counts vertices from 1 and its numbers are used as if they counted from 0, so that each landmark
             is the vertex after the one that was meant. The weights were trained so, hence it is kept.
         mediapipe: (468,) vertex of each point of mediapipe's mesh; vertex 0 where there is none.
@@ -151,7 +151,7 @@ class BaselFaceModel:
 
     @cached_property
     def mesh_shape(self) -> LinearShape:
-        """The 468 vertices that stand for mediapipe's mesh."""
+        """The 468 vertices that correspond to mediapipe's mesh."""
         return self.surface.at(self.mediapipe)
 
     @cached_property

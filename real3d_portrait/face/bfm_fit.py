@@ -21,7 +21,7 @@ IDENTITY_WEIGHT, EXPRESSION_WEIGHT = 0.3, 0.05
 _EYE_WEIGHT, _LIP_WEIGHT = 5.0, 2.0
 
 _CHUNK = 64  # frames whose derivatives are held at once
-_SAMPLE = 64  # frames that tell a person's identity
+_SAMPLE = 64  # frames from which the identity is estimated
 _ROUNDS = 60
 _ENOUGH, _ENOUGH_FOR_POSE = 1e-6, 1e-3  # relative gain at which a round is the last
 _STUCK = 1e6  # damping at which no step can gain

@@ -20,6 +20,11 @@ NAME = "compact-478"
 
 @dataclass(frozen=True)
 class FaceModel:
+    """vertices = mean + identity coefficients * identity basis + expression coefficients * expression basis.
+
+    Head units: see `camera`. I identity and E expression coefficients.
+    """
+
     mean: Float32Array  # (478, 3)
     identity: Float32Array  # (I, 478, 3)
     expression: Float32Array  # (E, 478, 3)
@@ -29,7 +34,10 @@ class FaceModel:
     @classmethod
     def load(cls, path: Path) -> FaceModel:
         tensors = load_file(path)
-        return cls(**{key: tensors[key].astype(np.float32) for key in ("mean", "identity", "expression", "noise")})
+        mean, identity, expression, noise = (
+            tensors[key].astype(np.float32) for key in ("mean", "identity", "expression", "noise")
+        )
+        return cls(mean, identity, expression, noise)
 
     @property
     def n_expression(self) -> int:

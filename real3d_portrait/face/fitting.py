@@ -20,12 +20,12 @@ DEPTH_WEIGHT = 0.3  # the tracker's z is a guess: it counts less than x and y
 SOFT_RIGID = 0.15  # weight of the moving parts of the face in the pose, against 1 for the RIGID points
 ROUNDS = 6
 _CHUNK = 1000  # frames fitted at once
-_SAMPLE = 400  # frames that tell a shape
+_SAMPLE = 400  # frames from which the shape is estimated
 
 
 @dataclass(frozen=True)
 class FaceFit:
-    """A face in one picture. `offset` is what the linear model could not say about this person's shape."""
+    """A face in one picture. `offset` is the part of this person's shape outside the linear model."""
 
     identity: Float64Array  # (I,)
     expression: Float64Array  # (E,)

@@ -1,4 +1,4 @@
-"""The head's way through a clip: a driver's poses carried over to the source, and the smoothing of key points.
+"""Head pose tracks: a driver's poses transferred to the source, and the smoothing of key points.
 
 Poses are those of `eg3d_camera`: euler (T, 3) radians and translation (T, 3) model units.
 """
@@ -12,7 +12,7 @@ from real3d_portrait.arrays import Float32Array, Float64Array, FloatArray
 
 
 def mirror_index(length: int, frames: int) -> NDArray[np.int64]:
-    """(frames,) indices 0 … length-1, length-1 … 0, 0 …: a track played to and fro, its ends shown twice."""
+    """(frames,) indices 0 … length-1, length-1 … 0, 0 …: a ping-pong loop whose end frames are repeated."""
     place = np.arange(frames) % (2 * length)
     return np.minimum(place, 2 * length - 1 - place)
 
@@ -25,7 +25,7 @@ def on_source(
 ) -> tuple[Float64Array, Float64Array]:
     """The driver's path begun where the source is, euler and translation (T, 3).
 
-    The distance is held: a fit tells it from size alone, and badly.
+    The distance is kept constant: a fit estimates it from size alone, and badly.
     """
     turn = np.asarray(driver_euler, np.float64) - driver_euler[0]
     shift = (np.asarray(driver_translation, np.float64) - driver_translation[0]) * [1, 1, 0]

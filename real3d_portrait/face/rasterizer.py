@@ -12,7 +12,7 @@ from numba import njit
 
 from real3d_portrait.arrays import Float32Array, Int32Array
 
-FAR = np.float32(-1e9)  # depth where nothing was drawn
+FAR = np.float32(-1e9)  # depth where there is no surface
 
 
 @njit(cache=True, nogil=True, fastmath=True)

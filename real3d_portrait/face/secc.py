@@ -14,7 +14,7 @@ from real3d_portrait.face.rasterizer import rasterize
 
 
 class SeccRenderer:
-    """Draws one person's motion codes; the parts that do not change with the expression are computed once."""
+    """Renders one person's motion codes; the parts that do not change with the expression are computed once."""
 
     def __init__(self, model: BaselFaceModel, identity: FloatArray, size: int = 512) -> None:
         """

@@ -15,7 +15,7 @@ import numpy as np
 
 from real3d_portrait.arrays import Float32Array, Landmarks, UInt8Array
 
-# mediapipe's C++ parts write their start-up chatter to stderr unless told before the import.
+# mediapipe's C++ parts write their start-up chatter to stderr unless the log level is set before the import.
 os.environ.setdefault("GLOG_minloglevel", "3")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 

@@ -1,1 +1,1 @@
-"""Pictures, sound and video: decoding and encoding as streams. Knows nothing about faces."""
+"""Images, sound and video: decoding and encoding as streams, independent of faces."""

@@ -187,7 +187,7 @@ def _decoded(
 ) -> Iterator[tuple[int, Float32Array]]:
     """The sound in each of the formats, decoded once: which format, and its next block (channels, n)."""
     zero = start_seconds(container)
-    # Demuxers of the MP4 family know the exact length but leave the codec's padding in the last packet.
+    # Demuxers of the MP4 family state the exact length but leave the codec's padding in the last packet.
     exact = container.format.name.startswith("mov") and stream.duration is not None
     ticks = (stream.duration or 0) + (stream.start_time or 0)
     end = in_seconds(ticks, stream.time_base) - zero if exact else None
@@ -269,7 +269,7 @@ def _decode(container: InputContainer, stream: av.AudioStream, path: Path) -> It
             continue
         good += len(frames)
         yield from frames
-    if bad >= max(good, 1):  # noise that only looks like packets, or a wreck
+    if bad >= max(good, 1):  # noise that only looks like packets, or a badly damaged file
         raise AudioCorruptError(path=path)
     if bad:
         logger.warning("%d damaged parts of the sound of '%s' were skipped.", bad, path)

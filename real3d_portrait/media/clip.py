@@ -13,7 +13,7 @@ class Provenance:
     """Where a clip comes from.
 
     Attributes:
-        statement: says that the video is synthetic; the same words stand in the file's metadata.
+        statement: says that the video is synthetic; the same text is in the file's metadata.
         warnings: what was done on the way that the caller may not expect, one sentence each.
     """
 

@@ -25,7 +25,7 @@ def open_media(path: Path) -> InputContainer:
         av.error.FFmpegError: the content is no known media format.
         OSError: the file cannot be read.
     """
-    with path.open("rb"):  # permissions and folders answer with a plain OSError here
+    with path.open("rb"):  # permissions and folders raise a plain OSError here
         pass
     options = {"format_whitelist": _FORMATS, "protocol_whitelist": "file"}
     return av.open(f"file:{os.fspath(path)}", metadata_errors="ignore", options=options)

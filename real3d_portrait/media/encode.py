@@ -252,5 +252,5 @@ def _resampled(blocks: Iterator[Float32Array], own: AudioFormat, rate: int) -> I
     for block in blocks:
         frame = av.AudioFrame.from_ndarray(block, "fltp", layout)
         frame.sample_rate = own.rate
-        yield from (resampled.to_ndarray() for resampled in resampler.resample(frame))
-    yield from (resampled.to_ndarray() for resampled in resampler.resample(None))
+        yield from (np.asarray(resampled.to_ndarray(), np.float32) for resampled in resampler.resample(frame))
+    yield from (np.asarray(resampled.to_ndarray(), np.float32) for resampled in resampler.resample(None))

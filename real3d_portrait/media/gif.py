@@ -1,4 +1,4 @@
-"""Animated GIF: one palette for the whole clip, so that what stands still stays still.
+"""Animated GIF: one palette for the whole clip, so that a still background stays still.
 
 The palette is known after the last frame only. Until then the frames wait on disk, without loss, and memory stays flat.
 """
@@ -59,7 +59,7 @@ class GifEncoder:
         picture = self._timed(av.VideoFrame.from_ndarray(frame, "rgb24"), self._written)
         self._colours.push(picture)
         with contextlib.suppress(av.error.BlockingIOError):
-            self._palette.pull()  # nothing yet, but asking makes the generator take the frame off its queue
+            self._palette.pull()  # nothing yet, but pulling makes the generator take the frame off its queue
         picture.pts, picture.time_base = self._written, 1 / self._fps
         self._store.mux(self._stored.encode(picture))
         self._written += 1
@@ -70,7 +70,7 @@ class GifEncoder:
         self._colours.push(None)
         self._waiting.seek(0)
         with (
-            av.open(self._waiting) as store,
+            av.open(self._waiting, "r") as store,
             av.open(f"file:{self._path}", "w", format="gif", options={"loop": "0"}) as container,
         ):
             stream = container.add_stream("gif", rate=self._fps)
@@ -114,7 +114,7 @@ class GifEncoder:
 
     @staticmethod
     def _source(graph: av.filter.Graph, width: int, height: int, pixels: str) -> FilterContext:
-        return graph.add_buffer(width=width, height=height, format=pixels, time_base=_TICK)
+        return graph.add_buffer(width=width, height=height, format=av.VideoFormat(pixels), time_base=_TICK)
 
 
 def _ready(sink: FilterContext) -> Iterator[av.VideoFrame]:

@@ -41,7 +41,7 @@ class VideoInfo:
     """Facts of a video as it is shown: rotated upright and with square pixels.
 
     Attributes:
-        seconds: length of the picture track; of the file, where the track states none.
+        seconds: length of the video stream; of the file, where the stream states none.
         frames: number of frames, where the file says so.
         fps: mean frame rate, where the file says so.
         rotation: clockwise degrees by which the stored picture is turned for showing: 0, 90, 180 or 270.
@@ -119,7 +119,7 @@ def read_frames(path: str | os.PathLike[str]) -> Iterator[VideoFrame]:
 
 
 def _seconds(container: InputContainer, stream: av.VideoStream) -> float:
-    """Length of the picture track from the file's start, after its first frame was read."""
+    """Length of the video stream from the file's start, after its first frame was read."""
     if stream.duration:
         return in_seconds(stream.duration, stream.time_base)
     zero = start_seconds(container)
@@ -199,7 +199,7 @@ def _open(path: Path) -> InputContainer:
 
 
 def _stream(container: InputContainer, path: Path) -> av.VideoStream:
-    """The picture track; cover art of a song is none."""
+    """The video stream; cover art of a song is none."""
     cover = av.stream.Disposition.attached_pic
     tracks = [stream for stream in container.streams.video if not stream.disposition & cover]
     if not tracks:

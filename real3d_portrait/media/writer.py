@@ -205,7 +205,7 @@ class VideoWriter:
 
 
 def check_output(path: str | os.PathLike[str], transparent: bool = False) -> None:
-    """Raise what `VideoWriter` would raise for this target, so that a caller can ask before long work."""
+    """Raise what `VideoWriter` would raise for this target, so that a caller can check before long work."""
     name, path = path, Path(path)
     parent = path.absolute().parent
     if not parent.is_dir():

@@ -137,7 +137,7 @@ def read_manifest(file: BinaryIO, kind: str | None, key: SigningKey | None, besi
     """Read and check the manifest of an open file.
 
     Args:
-        kind: media type; None = told by the content.
+        kind: media type; None = recognised by the content.
         key: whose signature counts as trusted.
         beside: the manifest of a file that does not carry it.
 

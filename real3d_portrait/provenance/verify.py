@@ -32,12 +32,12 @@ class Marking(StrEnum):
 
 @dataclass(frozen=True)
 class Verdict:
-    """The answer of `verify`.
+    """The result of `verify`.
 
     Attributes:
         marking: which of the four.
         ai_generated: an intact manifest calls the content AI-generated.
-        statement: the plain words of this project's files stand in it, as metadata that anybody can write.
+        statement: the statement of this project's files is in it, as metadata that anybody can write.
         signer: the name in the certificate of an intact manifest; for OTHER_KEY a claim that nobody checked.
     """
 
@@ -47,7 +47,7 @@ class Verdict:
     signer: str = ""
 
     def __str__(self) -> str:
-        """One or two sentences for the person who asked."""
+        """One or two sentences for the reader."""
         if self.marking is Marking.OURS:
             return (
                 "Made here with AI, and unchanged since. This installation's own key says so, which is on no public "
@@ -65,7 +65,7 @@ class Verdict:
 def verify(
     path: str | os.PathLike[str], key: SigningKey | None = None, manifest: str | os.PathLike[str] | None = None
 ) -> Verdict:
-    """Tell whose marking a file carries, without any network.
+    """Find out whose marking a file carries, without any network.
 
     Args:
         path: a file, or a folder of PNG pictures, which is as good as its worst picture.
