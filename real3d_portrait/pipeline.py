@@ -33,8 +33,9 @@ from real3d_portrait.errors import (
 )
 from real3d_portrait.hub import COMPACT
 from real3d_portrait.loading import load_model
-from real3d_portrait.media.audio import Audio, read_audio
+from real3d_portrait.media.audio import Audio, Recording, read_audio, read_recording
 from real3d_portrait.media.clip import Clip
+from real3d_portrait.media.encode import Sound
 from real3d_portrait.media.images import read_photo
 from real3d_portrait.media.video import probe
 from real3d_portrait.media.writer import check_output
@@ -59,7 +60,7 @@ log = logging.getLogger(__name__)
 
 PathLike = str | os.PathLike[str]
 PortraitSource = PathLike | NDArray[Any] | Image.Image | Portrait | Avatar
-AudioSource = PathLike | Audio | Motion
+AudioSource = PathLike | Audio | Recording | Motion
 DrivingSource = PathLike | Motion
 
 _MOTION_SUFFIX = ".npz"
@@ -154,7 +155,7 @@ class Real3DPortrait:
 
     def motion_from_audio(
         self,
-        audio: PathLike | Audio,
+        audio: PathLike | Audio | Recording,
         *,
         temperature: float | None = None,
         seed: int = 0,
@@ -163,7 +164,7 @@ class Real3DPortrait:
         """What a face does that speaks this: lips, head, brows, blinks, gaze; it starts at rest.
 
         Args:
-            audio: any file with sound, or samples.
+            audio: any file with sound, a recording of one, or samples at 16 kHz.
             temperature: variety, 0..2; 0 is the most likely motion, None the model's own.
             seed: the same sound and seed give the same motion. generator: draws the seed instead.
 
@@ -173,7 +174,8 @@ class Real3DPortrait:
         Example:
             motion = portraits.motion_from_audio("speech.wav", seed=7)
         """
-        sound = audio if isinstance(audio, Audio) else read_audio(audio)
+        sound = read_audio(audio) if isinstance(audio, (str, os.PathLike)) else audio
+        sound = sound.speech if isinstance(sound, Recording) else sound
         chosen = self.model.temperature if temperature is None else temperature
         return self.model.motion_from_audio(
             sound, temperature=chosen, seed=seed if generator is None else _drawn_seed(generator)
@@ -237,7 +239,7 @@ class Real3DPortrait:
         motion: Motion,
         controls: Controls | None = None,
         *,
-        audio: Path | Audio | None = None,
+        audio: Sound | None = None,
         on_frame: FrameCallback | None = None,
         progress: ProgressCallback | None = None,
     ) -> Rendering:
@@ -292,7 +294,7 @@ class Real3DPortrait:
         speech: Audio,
         controls: Controls | None = None,
         *,
-        audio: Path | Audio | None = None,
+        audio: Sound | None = None,
         on_frame: FrameCallback | None = None,
         progress: ProgressCallback | None = None,
     ) -> Rendering:
@@ -307,7 +309,11 @@ class Real3DPortrait:
         return self.render(avatar, motion, controls, audio=audio, on_frame=on_frame, progress=progress)
 
     def write(
-        self, frames: Rendering | Iterable[Frame], output: PathLike, *, audio: PathLike | Audio | None = None
+        self,
+        frames: Rendering | Iterable[Frame],
+        output: PathLike,
+        *,
+        audio: PathLike | Audio | Recording | None = None,
     ) -> Clip:
         """Write frames and sound into a file or folder that is marked as AI-generated.
 
@@ -324,7 +330,7 @@ class Real3DPortrait:
         """
         rendering = frames if isinstance(frames, Rendering) else _rendering_of(frames, self.name)
         if audio is not None:
-            rendering = replace(rendering, audio=audio if isinstance(audio, Audio) else Path(audio))
+            rendering = replace(rendering, audio=Path(audio) if isinstance(audio, (str, os.PathLike)) else audio)
         return rendering.save(Path(output))
 
     # The five steps in a row
@@ -545,10 +551,11 @@ class Real3DPortrait:
     def _speaking(self, portrait: PortraitSource | None, audio: AudioSource, call: _Call) -> Rendering:
         if isinstance(audio, Motion):
             return self.render(self._avatar(portrait, call), audio, call.controls, **call.callbacks)
-        sound = audio if isinstance(audio, Audio) else read_audio(audio)
+        if isinstance(audio, (str, os.PathLike)):
+            audio = read_recording(audio)
         avatar = self._avatar(portrait, call)
-        track = audio if isinstance(audio, Audio) else Path(audio)
-        return self.render_speech(avatar, sound, call.controls, audio=track, **call.callbacks)
+        speech = audio.speech if isinstance(audio, Recording) else audio
+        return self.render_speech(avatar, speech, call.controls, audio=audio, **call.callbacks)
 
     def _driven(self, portrait: PortraitSource | None, driving: DrivingSource, call: _Call) -> Rendering:
         avatar = self._avatar(portrait, call)

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from real3d_portrait.arrays import Frame
-from real3d_portrait.media.audio import Audio
 from real3d_portrait.media.clip import Clip
+from real3d_portrait.media.encode import Sound
 from real3d_portrait.media.writer import VideoWriter, check_output
 from real3d_portrait.models.interface import Frames
 from real3d_portrait.progress import Progress, ProgressCallback
@@ -26,7 +26,7 @@ class Rendering:
         frames: (height, width, 3) uint8 RGB, or (height, width, 4) with straight alpha when `transparent`.
         width, height: pixels.
         total: number of frames, unless somebody stops before.
-        audio: the sound, as a file or as samples; None: silent.
+        audio: the sound, as a file, a recording of one, or samples; None: silent.
         transparent: whether the frames have alpha.
         warnings: one sentence each.
         seed, model: as the clip's facts will name them.
@@ -42,7 +42,7 @@ class Rendering:
     width: int
     height: int
     total: int
-    audio: Path | Audio | None = None
+    audio: Sound | None = None
     transparent: bool = False
     warnings: tuple[str, ...] = ()
     seed: int | None = None

@@ -20,7 +20,8 @@ from real3d_portrait.errors import (
     ParameterChoiceError,
     PortraitModelError,
 )
-from real3d_portrait.media.audio import read_audio
+from real3d_portrait.media import audio
+from real3d_portrait.media.audio import Recording, read_audio
 from real3d_portrait.models.compact.avatar import CompactAvatar
 from real3d_portrait.models.object_file import read_object, write_object
 from real3d_portrait.motion.pose_presets import PRESETS
@@ -78,11 +79,27 @@ def test_without_an_output_frames_sound_and_warnings_come_back(
     made = portraits.audio_driven(avatar, voice, yaw=60)
     assert isinstance(made, Rendering)
     assert (made.width, made.height, made.fps, len(made), made.transparent) == (256, 256, 25, 10, False)
-    assert made.audio == Path(voice)
+    assert isinstance(made.audio, Recording)
+    assert made.audio.seconds == pytest.approx(0.4, abs=0.01)
     assert any("turn" in warning for warning in made.warnings)
     clip = made.save(tmp_path / "out.mp4")
     assert clip.frames == 10
     assert clip.provenance.warnings == made.warnings
+
+
+def test_a_recording_is_decoded_once(
+    portraits: Real3DPortrait, avatar: Avatar, voice: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[str] = []
+    before = audio._open
+
+    def counted(path: Path) -> object:
+        opened.append(str(path))
+        return before(path)
+
+    monkeypatch.setattr(audio, "_open", counted)
+    portraits.audio_driven(avatar, voice, output=tmp_path / "out.mp4")
+    assert opened == [voice]
 
 
 def test_a_callback_sees_each_frame_and_can_stop(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from real3d_portrait.arrays import Frame
 
 if TYPE_CHECKING:
-    from real3d_portrait.media.audio import Audio
+    from real3d_portrait.media.encode import Sound
     from real3d_portrait.media.pieces import PieceWriter
     from real3d_portrait.models.interface import Frames
 
@@ -38,7 +38,7 @@ class Draft:
         self._folder = folder
         self._writer: PieceWriter | None = None
 
-    def follow(self, frames: Iterator[Frame], total: int, audio: Path | Audio | None) -> Frames:
+    def follow(self, frames: Iterator[Frame], total: int, audio: Sound | None) -> Frames:
         """The same frames. What goes wrong with the copy ends the copy, not the frames.
 
         Args:

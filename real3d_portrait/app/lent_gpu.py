@@ -9,14 +9,14 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, TypeVar
 
 from real3d_portrait.app.limits import lends_gpus
 from real3d_portrait.arrays import Frame
 from real3d_portrait.background.background import Background
 from real3d_portrait.controls import Controls
-from real3d_portrait.media.audio import Audio, read_audio
+from real3d_portrait.media.audio import Audio, Recording, read_audio
+from real3d_portrait.media.encode import Sound
 from real3d_portrait.models.avatar import Avatar
 from real3d_portrait.motion.audio_features import motion_frames
 from real3d_portrait.motion.motion import Motion
@@ -77,13 +77,14 @@ class BorrowingPortrait(Real3DPortrait):
 
     def motion_from_audio(
         self,
-        audio: str | os.PathLike[str] | Audio,
+        audio: str | os.PathLike[str] | Audio | Recording,
         *,
         temperature: float | None = None,
         seed: int = 0,
         generator: Any = None,
     ) -> Motion:
-        sound = audio if isinstance(audio, Audio) else read_audio(audio)
+        sound = read_audio(audio) if isinstance(audio, (str, os.PathLike)) else audio
+        sound = sound.speech if isinstance(sound, Recording) else sound
         return borrowing(speech_motion, _START)(self.name, sound, temperature, seed)
 
     def render(
@@ -92,7 +93,7 @@ class BorrowingPortrait(Real3DPortrait):
         motion: Motion,
         controls: Controls | None = None,
         *,
-        audio: Path | Audio | None = None,
+        audio: Sound | None = None,
         on_frame: FrameCallback | None = None,
         progress: ProgressCallback | None = None,
     ) -> Rendering:
@@ -105,7 +106,7 @@ class BorrowingPortrait(Real3DPortrait):
         speech: Audio,
         controls: Controls | None = None,
         *,
-        audio: Path | Audio | None = None,
+        audio: Sound | None = None,
         on_frame: FrameCallback | None = None,
         progress: ProgressCallback | None = None,
     ) -> Rendering:
@@ -119,7 +120,7 @@ class BorrowingPortrait(Real3DPortrait):
         driver: Audio | Motion,
         total: int,
         controls: Controls,
-        audio: Path | Audio | None,
+        audio: Sound | None,
         progress: ProgressCallback | None,
     ) -> Rendering:
         portrait = avatar.portrait

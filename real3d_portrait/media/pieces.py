@@ -12,9 +12,8 @@ import numpy as np
 from av.video.frame import PictureType
 from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
 
-from real3d_portrait.media.audio import Audio
 from real3d_portrait.media.clip import STATEMENT
-from real3d_portrait.media.encode import SoundTrack
+from real3d_portrait.media.encode import Sound, SoundTrack
 
 _FIRST, _LATER = 12, 25  # frames of the first piece, which is to be there soon, and of the others
 _SIDE = 256  # pixels of the longer side
@@ -36,7 +35,7 @@ class PieceWriter:
         piece: seconds of each but the first, which is shorter, and the last.
     """
 
-    def __init__(self, folder: Path, shape: tuple[int, ...], fps: int, audio: Path | Audio | None) -> None:
+    def __init__(self, folder: Path, shape: tuple[int, ...], fps: int, audio: Sound | None) -> None:
         height, width = shape
         scale = min(1.0, _SIDE / max(width, height))
         self.fps, self.made, self.piece = fps, 0, _LATER / fps
