@@ -195,7 +195,7 @@ def alpha_matte(image: UInt8Array, probability: Float32Array, inside: BoolArray,
 
 
 def finished(alpha: Float32Array, inside: BoolArray, outside: BoolArray) -> Float32Array:
-    """Alpha (S, S) within 0..1, exact where it is decided, without what hangs apart from the person."""
+    """Alpha (S, S) in 0..1, exact outside the band, without what is not connected with the person."""
     alpha = np.clip((alpha - _SNAP) / (1 - 2 * _SNAP), 0, 1)
     alpha[inside], alpha[outside] = 1, 0
     attached = main_part(alpha > 0.3, inside)

@@ -123,7 +123,7 @@ def test_a_strand_counts_before_a_wall_but_not_before_leaves():
     assert loose_strands(leaves, band, 0.1).mean() < 0.002
 
 
-def test_only_doubt_over_the_forehead_is_raised():
+def test_uncertain_pixels_above_the_forehead_are_raised():
     landmarks = np.full((478, 3), 100, np.float32)
     landmarks[0, :2], landmarks[1, :2] = (60, 80), (132, 170)
     raised = with_crown(np.full((SIZE, SIZE), 0.3, np.float32), landmarks)
