@@ -109,14 +109,16 @@ def train_avatar(
         minutes = CPU_MINUTES
     extractor = _extractor(paths, features, device)
     perceptual = PerceptualDistance.load(lpips) if lpips is not None else None
-    videos_and_length = {
+    arguments = {
         "videos": [_identity(path) for path in paths],
         "size": size,
         "steps": steps,
         "minutes": minutes,
+        "seed": seed,
+        "features": extractor.kind,
+        "lpips": lpips is not None,
     }
-    others = {"seed": seed, "features": extractor.kind, "lpips": lpips is not None}
-    folder = TrainingFolder(Path(output), videos_and_length | others)
+    folder = TrainingFolder(Path(output), arguments)
     report = on_progress or (lambda progress: None)
     data = _prepared(paths, folder, size, extractor, report)
     torch.manual_seed(seed)
