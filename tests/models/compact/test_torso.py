@@ -1,34 +1,99 @@
-"""Where shoulders and the picture's borders hold the moving person."""
+"""Where shoulders and the picture's borders hold the moving person, and the head that stays whole."""
 
 from __future__ import annotations
 
-import numpy as np
+from typing import Any
 
-from real3d_portrait.models.compact.torso import HOLD, cut_borders, hold, shoulder_track
+import cv2
+import numpy as np
+import pytest
+
+from real3d_portrait.face.tracking import FaceFinder
+from real3d_portrait.media.images import read_photo
+from real3d_portrait.models.compact.model import Avatar, CompactModel, over
+from real3d_portrait.models.compact.torso import FACE, HOLD, cut_borders, head_room, hold, shoulder_track
+from real3d_portrait.models.interface import Placement
+from real3d_portrait.motion.motion import Motion
+from real3d_portrait.motion.placement import PLACE_LIMITED, TURN_LIMITED
+from real3d_portrait.pipeline import Real3DPortrait
+from tests.example_inputs import PORTRAIT
 
 SIZE = 100
+FACE_HEIGHT = 0.9  # head units, forehead to chin
+FRAMES = 100
 
 
-def moved(by: float) -> tuple[np.ndarray, np.ndarray]:
+def moved(across: float, down: float) -> tuple[np.ndarray, np.ndarray]:
+    """Remap maps that show everything so many pixels further to the right and further down."""
     x, y = np.meshgrid(np.arange(SIZE, dtype=np.float32), np.arange(SIZE, dtype=np.float32))
-    return x + np.float32(by), y - np.float32(by)
+    return x - np.float32(across), y - np.float32(down)
 
 
-def test_borders_that_cut_the_person_are_found() -> None:
+def far_from_the_face() -> np.ndarray:
+    return np.full((SIZE, SIZE, 5), 10.0, np.float32)
+
+
+def standing_person() -> np.ndarray:
+    """A matte: shoulders from row 70 on that touch both sides, a head above them."""
+    matte = np.zeros((SIZE, SIZE), np.uint8)
+    matte[20:70, 30:70] = 255
+    matte[70:] = 255
+    return matte
+
+
+def test_borders_that_cut_the_person_are_found_with_the_place_where_they_do() -> None:
     matte = np.zeros((SIZE, SIZE), np.uint8)
     matte[30:, 20:80] = 255
-    assert cut_borders(matte).tolist() == [0, 0, 0, 1]
+    cut = cut_borders(matte)
+    assert cut.max(axis=1).tolist() == [0, 0, 0, 1]
+    assert (cut[3, 20:80] == 1).all()
+    assert (cut[3, :10] == 0).all()
+    shoulders = cut_borders(standing_person())
+    assert (shoulders[[0, 2], 70:] == 1).all()
+    assert (shoulders[[0, 2], :60] == 0).all()
+    assert (shoulders[1] == 0).all()
 
 
-def test_motion_fades_to_nothing_at_a_border_that_cuts_and_nowhere_else() -> None:
-    map_x, map_y = moved(8)
-    hold(map_x, map_y, np.array([0, 1, 0, 0], np.float32))
-    free = moved(8)
-    inner = round(HOLD * SIZE)
-    assert (map_x[inner:] == free[0][inner:]).all()
-    assert (map_x[0] == np.arange(SIZE)).all()
+def test_a_speck_at_the_border_cuts_nobody() -> None:
+    matte = np.zeros((SIZE, SIZE), np.uint8)
+    matte[40, 0] = 255
+    assert (cut_borders(matte) == 0).all()
+
+
+def test_motion_away_from_a_border_that_cuts_fades_to_nothing_there() -> None:
+    map_x, map_y = moved(8, 8)
+    cut = np.zeros((4, SIZE), np.float32)
+    cut[1] = 1
+    hold(map_x, map_y, far_from_the_face(), cut)
+    free = moved(8, 8)
+    inner = round(HOLD * SIZE) + 2
     assert (map_y[0] == 0).all()
+    assert (map_y[inner:] == free[1][inner:]).all()
     assert (np.diff(map_y[:, 50]) > 0).all()  # nothing folds over
+    assert (map_x == free[0]).all()  # along the border nothing is uncovered
+
+
+@pytest.mark.parametrize("across", [5, 20, 35])
+def test_rows_that_the_cut_does_not_touch_are_left_alone(across: float) -> None:
+    cut = cut_borders(standing_person())
+    for way in (across, -across):
+        map_x, map_y = moved(way, 0)
+        hold(map_x, map_y, far_from_the_face(), cut)
+        free_x, free_y = moved(way, 0)
+        assert (map_x[:60] == free_x[:60]).all()
+        assert (map_y == free_y).all()
+        uncovered, border = (0, 0) if way > 0 else (-1, SIZE - 1)
+        assert (map_x[75:, uncovered] == border).all()  # the shoulders are held
+        assert (np.diff(map_x[75:], axis=1) > 0).all()
+        assert (map_x[:, -1 - uncovered] == free_x[:, -1 - uncovered]).all()  # and may leave the picture
+
+
+def test_the_face_is_not_held_even_in_rows_that_are_cut() -> None:
+    hit = far_from_the_face()
+    hit[80:, :40, 3], hit[80:, :40, 4] = FACE[2], 0  # a face low in the picture, near its side
+    map_x, map_y = moved(20, 0)
+    hold(map_x, map_y, hit, cut_borders(standing_person()))
+    assert (map_x[80:, :40] == moved(20, 0)[0][80:, :40]).all()
 
 
 def test_shoulders_follow_a_moved_head_slowly_and_not_a_nod() -> None:
@@ -41,3 +106,99 @@ def test_shoulders_follow_a_moved_head_slowly_and_not_a_nod() -> None:
     assert shift[0, 0] < 1
     assert 20 < shift[-1, 0] < 0.2 * 256
     assert np.abs(np.diff(shift[:, 0])).max() < 5  # pixels a frame, of a jump of 51
+
+
+def test_room_is_what_lies_between_the_head_and_the_border() -> None:
+    landmarks = np.zeros((478, 3), np.float32)
+    landmarks[0, :2], landmarks[1:, :2] = (35, 30), (65, 65)
+    landmarks[13, 1] = 55
+    room = head_room(standing_person(), landmarks, np.zeros(3))
+    left, _, right, top = room.edges * 50 + 50  # pixels, y up
+    assert (left, right, top) == pytest.approx((28, 72, 82))  # a margin of two pixels
+    assert np.isinf(room.inward).all()
+
+
+def test_a_head_that_the_photo_cuts_stays_near_the_border_that_cuts_it() -> None:
+    matte = standing_person()
+    matte[:30, 30:70] = 255
+    landmarks = np.zeros((478, 3), np.float32)
+    landmarks[0, :2], landmarks[1:, :2] = (35, 20), (65, 65)
+    landmarks[13, 1] = 55
+    room = head_room(matte, landmarks, np.zeros(3))
+    assert room.inward[3] < 0.4  # 20 pixels
+    assert np.isinf(room.inward[:3]).all()
+
+
+# The whole way: a photo whose shoulders touch both sides, a driver who moves sideways.
+
+
+@pytest.fixture(scope="module")
+def model() -> CompactModel:
+    found: Any = Real3DPortrait.from_pretrained("compact", device="cpu").model
+    return found
+
+
+@pytest.fixture(scope="module")
+def avatar(model: CompactModel) -> Avatar:
+    return model.reconstruct(model.prepare(read_photo(PORTRAIT), 512, None))
+
+
+def driven(model: CompactModel, way: np.ndarray) -> Motion:
+    """A relaxed face that goes that way, head units, within three seconds and stays."""
+    t = np.clip(np.arange(FRAMES) / 75, 0, 1)[:, None]
+    still = np.zeros((FRAMES, 3), np.float32)
+    expression = np.zeros((FRAMES, model.face_model.n_expression), np.float32)
+    return Motion(expression, still, (t * t * (3 - 2 * t) * way).astype(np.float32), model.motion_name)
+
+
+def last_frame(model: CompactModel, avatar: Avatar, placed: Motion) -> np.ndarray:
+    shoulders = model.shoulders(avatar, placed.rotation, placed.translation)
+    person = model.render(avatar, placed.expression[-1], placed.rotation[-1], placed.translation[-1], shoulders[-1])
+    return over(person, avatar.plate)
+
+
+def found_face(frame: np.ndarray) -> np.ndarray:
+    with FaceFinder() as finder:
+        faces = finder.find(frame)
+    assert len(faces) == 1
+    return faces[0][:, :2]
+
+
+@pytest.mark.parametrize("heights", [0.35, 0.7, 1.2, -0.7])
+@pytest.mark.parametrize("near", [1.0, 1.6])
+def test_a_head_that_moves_sideways_stays_whole(
+    model: CompactModel, avatar: Avatar, heights: float, near: float
+) -> None:
+    way = np.array([heights * FACE_HEIGHT, 0, 5 * np.log(near)])
+    placed, warnings = model.place(avatar, driven(model, way), Placement())
+    if abs(heights) > 0.5 or near > 1:
+        assert warnings == (PLACE_LIMITED,)
+    face = found_face(last_frame(model, avatar, placed))
+    rest = found_face(last_frame(model, avatar, model.place(avatar, driven(model, 0 * way), Placement())[0]))
+    assert (face > 0).all()
+    assert (face < avatar.size).all()
+    shape, whole = np.ptp(face, axis=0), np.ptp(rest, axis=0)
+    assert shape[0] / shape[1] == pytest.approx(whole[0] / whole[1], rel=0.02)
+    assert (face.mean(0) - rest.mean(0))[0] * np.sign(heights) > 20
+
+
+def test_neck_and_shirt_hold_together(model: CompactModel, avatar: Avatar) -> None:
+    placed, _ = model.place(avatar, driven(model, np.array([1.2 * FACE_HEIGHT, 0, 0])), Placement())
+    shoulders = model.shoulders(avatar, placed.rotation, placed.translation)
+    person = model.render(avatar, placed.expression[-1], placed.rotation[-1], placed.translation[-1], shoulders[-1])
+    _, _, parts, _ = cv2.connectedComponentsWithStats((person[..., 3] > 127).astype(np.uint8))
+    assert (parts[1:, cv2.CC_STAT_AREA] > 200).sum() == 1
+    assert (person[-1, :, 3] > 127).mean() > 0.99  # the lower border is covered as in the photo
+
+
+def test_a_way_for_which_there_is_room_is_not_limited(model: CompactModel, avatar: Avatar) -> None:
+    motion = driven(model, np.array([0.05, -0.03, 0.2]))
+    placed, warnings = model.place(avatar, motion, Placement())
+    assert warnings == ()
+    assert (placed.translation == (avatar.translation + motion.relative().translation).astype(np.float32)).all()
+
+
+def test_a_turn_and_a_way_that_are_both_too_far_are_named_once_each(model: CompactModel, avatar: Avatar) -> None:
+    far = driven(model, np.array([1.2 * FACE_HEIGHT, 0, 0]))
+    turned = Motion(far.expression, far.translation * np.float32([1, 0, 0]), far.translation, far.face_model)
+    assert model.place(avatar, turned, Placement())[1] == (TURN_LIMITED, PLACE_LIMITED)

@@ -1,0 +1,67 @@
+"""Limits of a head's place: nothing of what fits is changed, nothing leaves the picture."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from real3d_portrait.face.camera import DISTANCE
+from real3d_portrait.motion.placement import HeadRoom, limited_place
+
+edge = st.floats(0.25, 0.85)
+way = st.floats(-4, 4)
+
+
+@st.composite
+def rooms(draw: st.DrawFn) -> HeadRoom:
+    """A head somewhere in the picture whose silhouette lies inside, cut by none of the borders."""
+    rest = np.array([draw(st.floats(-0.1, 0.1)), draw(st.floats(-0.1, 0.1)), draw(st.floats(-0.2, 0.5))])
+    half = np.exp(-rest[2] / DISTANCE)
+    sides = np.array([draw(edge) for _ in range(4)]) * half * [-1, -1, 1, 1]
+    return HeadRoom(rest, sides - np.tile(rest[:2], 2), np.full(4, np.inf))
+
+
+def sides_in_the_picture(room: HeadRoom, moved: np.ndarray) -> np.ndarray:
+    """(T, 4) left, bottom, right, top of the silhouette; -1..1 is the picture."""
+    place = room.translation + moved
+    scale = np.exp(place[:, 2] / DISTANCE)[:, None]
+    return scale * (room.edges + np.tile(place[:, :2], 2))
+
+
+@given(rooms(), st.lists(st.tuples(way, way, st.floats(-2, 4)), min_size=1, max_size=8))
+def test_the_head_stays_in_the_picture(room: HeadRoom, ways: list[tuple[float, float, float]]) -> None:
+    rest = np.abs(sides_in_the_picture(room, np.zeros((1, 3)))).max(axis=0)
+    kept, _ = limited_place(np.array(ways), room)
+    sides = np.abs(sides_in_the_picture(room, kept))
+    # A head at the very border keeps the little freedom that every head has.
+    assert (sides <= np.maximum(1, rest + 0.15) + 0.2 * (kept[:, 2:] > 0)).all()
+
+
+@given(rooms(), st.floats(-1, 1), st.floats(-1, 1), st.floats(-1, 1))
+def test_a_small_way_is_not_changed_in_any_bit(room: HeadRoom, x: float, y: float, z: float) -> None:
+    small = np.array([[0.02 * x, 0.02 * y, 0.02 * z]], np.float32)
+    kept, limited = limited_place(small, room)
+    assert (kept == small).all()
+    assert not limited
+
+
+@given(rooms(), st.sampled_from([0, 1, 2]))
+def test_who_goes_further_is_shown_further(room: HeadRoom, axis: int) -> None:
+    moved = np.zeros((81, 3))
+    moved[:, axis] = np.linspace(-2, 2, 81)
+    kept, limited = limited_place(moved, room)
+    assert (np.diff(kept[:, axis]) >= 0).all()
+    assert (np.abs(kept[:, axis]) <= np.abs(moved[:, axis]) + 1e-12).all()
+    assert limited or axis == 2
+
+
+def test_a_head_that_is_cut_does_not_leave_the_border() -> None:
+    inward = np.array([np.inf, np.inf, np.inf, 0.1])
+    room = HeadRoom(np.zeros(3), np.array([-0.5, -0.6, 0.5, 0.9]), inward)
+    down = np.array([[0, -1, 0]])
+    assert limited_place(down, room)[0][0, 1] == pytest.approx(-0.1, abs=0.01)
+    assert limited_place(down, HeadRoom(room.translation, room.edges, np.full(4, np.inf)))[0][0, 1] < -0.3
+    away = np.array([[0, 0, -3]])
+    assert np.exp(-limited_place(away, room)[0][0, 2] / DISTANCE) < 1.06
