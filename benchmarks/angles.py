@@ -16,7 +16,7 @@ from real3d_portrait import Real3DPortrait
 from real3d_portrait.face.fitting import fit_still
 from real3d_portrait.face.tracking import FaceFinder
 from real3d_portrait.media.images import read_photo
-from real3d_portrait.models.compact.model import over
+from real3d_portrait.models.compact.frame import over
 from real3d_portrait.portrait.compact import prepare_compact_portrait
 
 TURNS = [(10, 0), (20, 0), (-10, 0), (-20, 0), (0, 5), (0, 10), (0, -5), (0, -10)]
@@ -37,7 +37,7 @@ def main() -> None:
             def measured(yaw: float, pitch: float) -> np.ndarray:
                 rotation = avatar.rotation + np.radians([yaw, pitch, 0])  # noqa: B023
                 rest = np.zeros(model.face_model.n_expression)
-                person = model.render(avatar, rest, rotation, avatar.translation, np.zeros(2))  # noqa: B023
+                person = model.renderer.frame(avatar, rest, rotation, avatar.translation, np.zeros(2))  # noqa: B023
                 face = finder.find(over(person, avatar.plate))[0]  # noqa: B023
                 return np.degrees(fit_still(model.face_model, face, SIZE).rotation)[:2]
 

@@ -1,4 +1,4 @@
-"""Trains an avatar on clips of one person and measures it on the last tenth, which it never saw.
+"""Trains an avatar on clips of one person and evaluates it on the last tenth, which is held out.
 
     python -m benchmarks.avatar CLIP [CLIP ...] --output FOLDER (--minutes M | --steps N) [--size 256]
                                 [--variant full|no-attention|hash-3d|no-pose-encoding] [--tested N]
@@ -6,7 +6,7 @@
 
 Prints, against the head's training steps, PSNR of the whole frame over the true torso and background (as the
 published head figures are taken) and inside the head's matte; at the end also with the learned torso. With the
-FOLDER that holds `score.py` (--out, --gt, --audio, --json), the test part is rendered as the product does and scored
+FOLDER that holds `score.py` (--out, --gt, --audio, --json), the test part is rendered as in use and scored
 against the recording. Prepared data, avatar and videos stay in the output folder.
 """
 
@@ -27,20 +27,19 @@ import torch
 from benchmarks.avatar_variants import VARIANTS, build
 from benchmarks.yardstick import flat
 from real3d_portrait.config import read_config
-from real3d_portrait.er_nerf.compact_parts import avatar_ear, face_model
+from real3d_portrait.er_nerf.bundled import face_model, speech_encoder_weights
 from real3d_portrait.er_nerf.config import ErNerfConfig
 from real3d_portrait.er_nerf.data.dataset import TRACK_FILE, AvatarData
-from real3d_portrait.er_nerf.data.hearing import hearing_of
 from real3d_portrait.er_nerf.data.prepare import prepare_video
-from real3d_portrait.er_nerf.data.speech import KIND
-from real3d_portrait.er_nerf.rendering.avatar import Avatar
 from real3d_portrait.er_nerf.rendering.model import ErNerf
-from real3d_portrait.er_nerf.training.ear import load_ear
+from real3d_portrait.er_nerf.rendering.speech_features import HIDDEN_LAYER_KIND, feature_extractor
 from real3d_portrait.er_nerf.training.evaluate import evaluate, pictures
-from real3d_portrait.er_nerf.training.pace import steps_in, tried_pace
-from real3d_portrait.er_nerf.training.recipe import AvatarConfig
+from real3d_portrait.er_nerf.training.progress import TrainingProgress
+from real3d_portrait.er_nerf.training.recipe import AvatarConfig, trained_avatar
 from real3d_portrait.er_nerf.training.settings import short_settings
-from real3d_portrait.er_nerf.training.trainer import Progress, Trainer
+from real3d_portrait.er_nerf.training.speech_pretraining import load_speech_encoder
+from real3d_portrait.er_nerf.training.time_estimate import measure_step_seconds, steps_in
+from real3d_portrait.er_nerf.training.trainer import Trainer
 from real3d_portrait.media.writer import VideoWriter
 from real3d_portrait.resources import resource
 
@@ -48,26 +47,26 @@ MEASURES = (
     "psnr", "psnr_face", "ssim", "lmd_px256", "lmd_mouth_iod", "mouth_gt_r", "mouth_gt_gain", "sharpness_vs_source",
     "jitter_head",
 )  # fmt: skip
-_SHARES = (1 / 32, 1 / 16, 1 / 8, 1 / 4, 1 / 2, 1)  # of the head's steps, where it is looked at
-_LOOKED_AT = 12  # frames
+_SHARES = (1 / 32, 1 / 16, 1 / 8, 1 / 4, 1 / 2, 1)  # of the head's steps, after which it is evaluated
+_EVALUATED = 12  # test frames
 
 
 def prepared(clips: list[Path], folder: Path, size: int) -> AvatarData:
     if (folder / TRACK_FILE).is_file():
         return AvatarData.load(folder)
     began = time.monotonic()
-    data = prepare_video(clips, folder, size, face_model(), hearing_of(KIND))
+    data = prepare_video(clips, folder, size, face_model(), feature_extractor(HIDDEN_LAYER_KIND))
     print(f"prepared {len(data)} frames of {len(data.cameras)} shots in {time.monotonic() - began:.0f} s")
     return data
 
 
-def some(data: AvatarData, count: int) -> list[int]:
+def test_frames(data: AvatarData, count: int) -> list[int]:
     """Test frames, evenly spread."""
     return np.unique(np.linspace(data.testing, len(data) - 1, count).astype(int)).tolist()
 
 
 def score(model: ErNerf, data: AvatarData, folder: Path, yardstick: Path) -> dict[str, Any]:
-    """Videos of the test part, recorded and rendered as the product does, compared by the yardstick."""
+    """Videos of the test part, recorded and rendered with the learned torso, compared by the yardstick."""
     test = list(range(data.testing, len(data)))
     made = (np.rint(255 * picture).astype(np.uint8) for picture in pictures(model, data, test, true_torso=False))
     side = data.frames.shape[1]
@@ -106,35 +105,34 @@ def main() -> None:
             max_samples=defaults.max_samples,
         ),
     )
-    load_ear(model, avatar_ear())
+    load_speech_encoder(model, speech_encoder_weights())
     steps = args.steps
     if steps is None:
-        pace = tried_pace(
-            model, data, short_settings(10_000, defaults.rays, knowing_ear=True), "cpu", 60.0, lambda done: None
-        )
-        steps = steps_in(60 * args.minutes, pace)
-    settings = short_settings(steps, defaults.rays, knowing_ear=True)
+        sample = short_settings(10_000, defaults.rays, pretrained_speech_encoder=True)
+        step_seconds = measure_step_seconds(model, data, sample, "cpu", 60.0, lambda share: None)
+        steps = steps_in(60 * args.minutes, step_seconds)
+    settings = short_settings(steps, defaults.rays, pretrained_speech_encoder=True)
     print(f"{args.variant}: {steps} steps of {settings.rays} pixels, {torch.get_num_threads()} threads")
     print("stage    step  minutes  core-minutes  PSNR  PSNR in the head")
     trainer = Trainer(model, data, settings)
-    looked_at, began, used, beside = some(data, _LOOKED_AT), time.monotonic(), time.process_time(), np.zeros(2)
+    evaluated, began, used, beside = test_frames(data, _EVALUATED), time.monotonic(), time.process_time(), np.zeros(2)
     stops = {max(1, round(share * settings.head_steps)) for share in _SHARES}
 
     def spent() -> str:
         wall, cores = np.array([time.monotonic() - began, time.process_time() - used]) - beside
         return f"{wall / 60:8.1f} {cores / 60:13.1f}"
 
-    def look(progress: Progress) -> None:
-        if (progress.stage == "head" and progress.step in stops) or progress.step == progress.steps:
-            line = f"{progress.stage:6s} {progress.step:6d} {spent()}"
+    def report(progress: TrainingProgress) -> None:
+        if (progress.stage == "head" and progress.done in stops) or progress.done == progress.total:
+            line = f"{progress.stage:6s} {progress.done:6d} {spent()}"
             start = np.array([time.monotonic(), time.process_time()])
-            found = evaluate(model, data, looked_at, true_torso=progress.stage != "torso")
+            found = evaluate(model, data, evaluated, true_torso=progress.stage != "torso")
             print(f"{line} {found.psnr:6.2f} {found.psnr_head:6.2f}", flush=True)
             beside[:] += np.array([time.monotonic(), time.process_time()]) - start
 
-    trainer.run(look, args.output / args.variant)
-    Avatar.of(model, data, KIND).save(args.output / args.variant / "avatar")
-    test = some(data, args.tested or len(data))
+    trainer.run(report, args.output / args.variant)
+    trained_avatar(model, data, HIDDEN_LAYER_KIND).save(args.output / args.variant / "avatar")
+    test = test_frames(data, args.tested or len(data))
     for name, true_torso in (("true torso", True), ("learned torso", False)):
         found = evaluate(model, data, test, true_torso)
         print(f"{len(test)} test frames, {name}: PSNR {found.psnr:.2f}, in the head {found.psnr_head:.2f}")

@@ -1,10 +1,10 @@
-"""What an avatar's rendering costs, against the naive way of asking the field everywhere.
+"""Cost of an avatar's rendering, against evaluating the field at every sample.
 
     python -m benchmarks.avatar_speed AVATAR [--sizes 256 512] [--frames 12] [--threads 1]
 
 Prints seconds of processor time a frame and the samples behind them: every sample of every ray in the scene's box
-(timed on some of the rays); rays cut by the occupancy grid and ended when opaque, and of these the marching and the
-grids' look-ups; the torso; whole frames with frames a second; and the process's peak memory.
+(timed on some of the rays); rays limited by the occupancy grid and ended when opaque, and of these the marching and
+the grids' look-ups; the torso; whole frames with frames a second; and the process's peak memory.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ from unittest.mock import patch
 import numpy as np
 import torch
 
-from real3d_portrait.er_nerf.camera import picture_points, pixel_rays
 from real3d_portrait.er_nerf.fields.encoders import GridEncoder
 from real3d_portrait.er_nerf.fields.head_field import HeadField
 from real3d_portrait.er_nerf.rendering import model as avatar_model
 from real3d_portrait.er_nerf.rendering.avatar import Avatar
+from real3d_portrait.er_nerf.rendering.camera import picture_points, pixel_rays
 from real3d_portrait.er_nerf.rendering.marching import box_hits, march
 
 _DENSE_RAYS = 512
 
 
 class Clock:
-    """Processor seconds of what runs within it, and how many points that was about."""
+    """Processor seconds and number of points of the timed calls."""
 
     def __init__(self) -> None:
         self.seconds, self.points = 0.0, 0
@@ -56,7 +56,7 @@ class Clock:
 
 @torch.no_grad()
 def dense(avatar: Avatar, speech: torch.Tensor) -> tuple[float, int]:
-    """Seconds and samples of a head whose rays are asked everywhere within the box."""
+    """Seconds and samples of a head that is evaluated everywhere within the box."""
     model, camera = avatar.model, avatar.camera
     pose = torch.from_numpy(avatar.poses[0])
     total = camera.height * camera.width
@@ -82,11 +82,11 @@ def measure(avatar: Avatar, frames: int) -> None:
     behind = torch.from_numpy(avatar.plate.reshape(-1, 3).astype(np.float32) / 255)
     occupied, points = model.occupancy.cells(), picture_points(camera.height, camera.width)
     conditions = model.conditions(speech, [4], [0.0])
-    model.render(poses[0], camera, conditions, behind, occupied)  # compiles what is compiled
-    head, marching, asked, grids, torso, whole = (Clock() for _ in range(6))
+    model.render(poses[0], camera, conditions, behind, occupied)  # compiles the grid kernels
+    head, marching, evaluated, grids, torso, whole = (Clock() for _ in range(6))
     with (
         patch.object(avatar_model, "march", marching.around(march)),
-        patch.object(HeadField, "forward", asked.around(HeadField.forward)),
+        patch.object(HeadField, "forward", evaluated.around(HeadField.forward)),
         patch.object(GridEncoder, "forward", grids.around(GridEncoder.forward)),
     ):
         for pose in poses:
@@ -105,9 +105,8 @@ def measure(avatar: Avatar, frames: int) -> None:
     side = f"{camera.width}x{camera.height}"
     print(f"\n{side}, processor seconds a frame, mean of {frames}")
     print(f"  head, every sample in the box   {naive:8.2f}   {samples / 1e6:.2f} M samples")
-    print(
-        f"  head, cut and ended             {head.seconds / frames:8.2f}   {asked.points / frames / 1e6:.2f} M samples"
-    )
+    millions = evaluated.points / frames / 1e6
+    print(f"  head, occupied and not opaque   {head.seconds / frames:8.2f}   {millions:.2f} M samples")
     print(f"    marching                      {marching.seconds / frames:8.2f}")
     print(f"    three grids                   {grids.seconds / frames:8.2f}")
     print(f"  torso                           {torso.seconds / frames:8.2f}")

@@ -1,4 +1,4 @@
-"""Avatars that lack one part of the method, for comparison: what the part is worth."""
+"""Ablations: avatar networks without one part of the method."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ _PRIMES = (1, 2654435761, 805459861)  # of the spatial hash (Teschner et al. 200
 
 
 class _NoAttention(HeadField):
-    """Speech and eyes are heard alike everywhere."""
+    """Speech and eye closure enter everywhere without attention."""
 
     def geometry(self, points: Tensor, audio: Tensor, eye: Tensor) -> Geometry:
         planes = torch.cat([self.planes["xy"](points[:, :2]), self.planes["yz"](points[:, 1:]),
                             self.planes["xz"](points[:, ::2])], -1)  # fmt: skip
         everywhere = planes.new_ones(len(points), 1)
         hidden = torch.cat([planes, audio.expand(len(points), -1), eye.expand(len(points), -1)], -1)
-        # Lengths without attention would enter the loss as if they were chosen: they are none.
+        # Zeros, so that the attention terms of the loss vanish.
         return Geometry(planes, 0 * everywhere, 0 * everywhere, self.density(hidden))
 
 
@@ -64,12 +64,13 @@ class _HashHead(HeadField):
 
     def geometry(self, points: Tensor, audio: Tensor, eye: Tensor) -> Geometry:
         features = self.grid(points)
-        heard, seen = self.audio_attention(features), torch.sigmoid(self.eye_attention(features))
-        return Geometry(features, heard, seen, self.density(torch.cat([features, audio * heard, eye * seen], -1)))
+        on_audio, on_eye = self.audio_attention(features), torch.sigmoid(self.eye_attention(features))
+        hidden = self.density(torch.cat([features, audio * on_audio, eye * on_eye], -1))
+        return Geometry(features, on_audio, on_eye, hidden)
 
 
 class _StillTorso(TorsoField):
-    """A torso that is not told how the head is held."""
+    """A torso without the head pose as an input."""
 
     def projected_anchors(self, pose: Tensor) -> Tensor:
         return self.anchors.new_zeros(6)

@@ -25,7 +25,7 @@ from real3d_portrait.arrays import UInt8Array
 from real3d_portrait.face.face_model import FaceModel
 from real3d_portrait.face.fitting import FaceFit
 from real3d_portrait.face.tracking import FaceFinder
-from real3d_portrait.models.compact.shading import HtbSr
+from real3d_portrait.models.compact.shading import Shading
 from real3d_portrait.models.compact.shading_crops import EYE, MOUTH, REGIONS, cut, place
 from training.htb_sr_pairs import Photo, choose, displacement_to, shows_face
 from training.split import heldout_identities
@@ -72,7 +72,7 @@ def frames_of(photo: Photo, model: FaceModel, fit: dict, times: list[int]) -> It
 
 
 def measure(
-    photo: Photo, frames: list[Rendered], truth: dict[int, UInt8Array], htb: HtbSr, finder: FaceFinder
+    photo: Photo, frames: list[Rendered], truth: dict[int, UInt8Array], htb: Shading, finder: FaceFinder
 ) -> dict[str, NDArray]:
     """Each measure's mean over frames, without and with the learned part: name → (2,)."""
     features = htb.features(photo.image, photo.landmarks, photo.rest)
@@ -112,7 +112,7 @@ def measure(
     return {name: np.mean(values, 0) for name, values in total.items()}
 
 
-def sheet_rows(photo: Photo, frames: list[Rendered], truth: dict[int, UInt8Array], htb: HtbSr) -> UInt8Array:
+def sheet_rows(photo: Photo, frames: list[Rendered], truth: dict[int, UInt8Array], htb: Shading) -> UInt8Array:
     """Mouths and eyes by opening, the narrowest, the middle and the widest: without, with, truth."""
     features = htb.features(photo.image, photo.landmarks, photo.rest)
     tiles = []
@@ -131,7 +131,7 @@ def sheet_rows(photo: Photo, frames: list[Rendered], truth: dict[int, UInt8Array
     return np.hstack(tiles)
 
 
-def seconds_of(photo: Photo, frames: list[Rendered], htb: HtbSr) -> float:
+def seconds_of(photo: Photo, frames: list[Rendered], htb: Shading) -> float:
     """Processor seconds of one refined frame."""
     features = htb.features(photo.image, photo.landmarks, photo.rest)
     for _ in range(2):
@@ -156,7 +156,7 @@ def main() -> None:
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
     model = FaceModel.load(args.folder / "face_model.safetensors")
-    htb = HtbSr.load(args.weights or args.folder / "htb_sr.safetensors")
+    htb = Shading.load(args.weights or args.folder / "htb_sr.safetensors")
     with (args.data / "talking/manifest.csv").open() as manifest:
         rows = {r["identity"]: r for r in csv.DictReader(manifest) if float(r["source_face_height_px"]) >= 90}
     rows = [row for identity, row in sorted(rows.items()) if identity in heldout_identities()][: args.clips]

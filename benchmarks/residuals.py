@@ -28,8 +28,10 @@ from real3d_portrait.face.face_model import FaceModel
 from real3d_portrait.face.fitting import fit_clip, fit_still
 from real3d_portrait.face.tracking import FaceFinder
 from real3d_portrait.media.images import Photo
+from real3d_portrait.models.compact.avatar import CompactAvatar
+from real3d_portrait.models.compact.frame import over
 from real3d_portrait.models.compact.learned_residuals import shown_expression
-from real3d_portrait.models.compact.model import Avatar, CompactModel, over
+from real3d_portrait.models.compact.model import CompactModel
 from real3d_portrait.portrait.compact import CompactPortrait, prepare_compact_portrait
 from real3d_portrait.portrait.crop import resize_square
 from real3d_portrait.portrait.segmentation import person_probability
@@ -40,7 +42,8 @@ from training.split import heldout_identities
 log = logging.getLogger(__name__)
 
 SIZE = 512
-VARIANTS = {"neither": (), "I2P": ("i2p",), "MA": ("ma",), "both": ("i2p", "ma")}
+I2P, MA = "image_to_plane", "motion_adapter"
+VARIANTS: dict[str, tuple[str, ...]] = {"neither": (), "I2P": (I2P,), "MA": (MA,), "both": (I2P, MA)}
 MEASURES = ("head PSNR", "head SSIM", "person PSNR", "landmarks %", "pose °")
 
 
@@ -92,14 +95,16 @@ def scene(video: Path, track: Path, model: FaceModel, frames: int) -> Scene:
     )
 
 
-def drive(model: CompactModel, avatar: Avatar, played: Scene) -> list[UInt8Array]:
+def drive(model: CompactModel, avatar: CompactAvatar, played: Scene) -> list[UInt8Array]:
     fit = played.portrait.fit
     face = model.face_model
     shown = shown_expression(face, face.vertices(fit.identity, fit.expression, fit.offset) - avatar.head.neutral)
-    shoulders = model.shoulders(avatar, played.rotation, played.translation)
+    shoulders = model.shoulders(avatar, played)
     return [
         over(
-            model.render(avatar, shown + played.expression[t], played.rotation[t], played.translation[t], shoulders[t]),
+            model.renderer.frame(
+                avatar, shown + played.expression[t], played.rotation[t], played.translation[t], shoulders[t]
+            ),
             avatar.plate,
         )
         for t in played.chosen

@@ -20,7 +20,7 @@ from real3d_portrait.background.background import Background
 from real3d_portrait.media.audio import read_audio, write_wav
 from real3d_portrait.media.images import read_photo
 from real3d_portrait.media.writer import VideoWriter
-from real3d_portrait.models.compact.model import over
+from real3d_portrait.models.compact.frame import over
 from real3d_portrait.models.compact.speech_motion import audio_to_motion
 from real3d_portrait.models.interface import Placement
 from real3d_portrait.parallel import cores, in_parallel
@@ -62,7 +62,7 @@ def main() -> None:
             frames = portraits.stream_audio_driven(photo, voice, size=args.size)
             next(iter(frames))
             print(f"first frame, {name:11s}{watch}")
-            frames.close()  # type: ignore[attr-defined]
+            frames.close()
 
         model = portraits.model
         watch = Stopwatch()
@@ -75,11 +75,13 @@ def main() -> None:
         motion = audio_to_motion(read_audio(voice), model.a2m, face_model=model.face_model)
         print(f"audio to motion      {watch}")
         pose, _ = model.place(avatar, motion, Placement())
-        shift = model.shoulders(avatar, pose.rotation, pose.translation)
+        shift = model.shoulders(avatar, pose)
         start = time.process_time()
         people = list(
             in_parallel(
-                lambda t: model.render(avatar, pose.expression[t], pose.rotation[t], pose.translation[t], shift[t]),
+                lambda t: model.renderer.frame(
+                    avatar, pose.expression[t], pose.rotation[t], pose.translation[t], shift[t]
+                ),
                 min(50, len(pose)),
             )
         )

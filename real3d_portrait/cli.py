@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from real3d_portrait.console import ProgressBar, own_log, without_native_chatter
+from real3d_portrait.controls import Control, defaults, option, table
 from real3d_portrait.er_nerf.command import add_avatar_command
 from real3d_portrait.errors import Real3DError
 from real3d_portrait.provenance.command import add_verify_command
@@ -29,10 +30,6 @@ if TYPE_CHECKING:
     from real3d_portrait.pipeline import Real3DPortrait
 
 PROGRAM = "real3d-portrait"
-CONTROLS = (
-    "background", "background_fit", "pose", "pose_mode", "mouth_amplitude", "expression_scale", "blink", "brow", "gaze",
-    "smoothing", "yaw", "pitch", "roll", "camera", "zoom", "temperature", "seed", "size", "face",
-)  # fmt: skip
 _LOGGER = logging.getLogger(__name__)
 
 
@@ -49,45 +46,38 @@ def _size(text: str) -> int | str:
     return text if text == "source" else int(text)
 
 
-# fmt: off
-def _add_controls(parser: argparse.ArgumentParser, background: str | None) -> None:
+def _add_controls(parser: argparse.ArgumentParser, background_required: bool = False) -> None:
+    """One option for each control, from the one table, and what else a rendering takes."""
     add = parser.add_argument
     add("--model", default="compact", metavar="NAME",
         help="compact, real3d-portrait (what REAL3D_WEIGHTS names), a hub repo OWNER/REPO[@REVISION], or a folder "
-        "(default: compact)")
-    add("--device", default="auto", choices=("auto", "cpu", "cuda"),
-        help="where to compute (default: auto)")
-    add("--background", default=background, required=background is None, metavar="KIND_OR_FILE",
-        help="keep, blur, transparent, a colour such as '#1e90ff', a picture or video file, or 'prompt:' with words to "
-        "paint it from" + (f" (default: {background})" if background else ""))
-    add("--background-fit", default="cover", choices=("cover", "contain"),
-        help="a picture or video of another shape fills the frame and is cut, or is shown whole (default: cover)")
-    add("--pose", default="natural", metavar="NAME|VIDEO",
-        help="head motion: natural, static, calm, presenter, lively, or a video to take it from (default: natural)")
-    add("--pose-mode", default="relative", choices=("relative", "absolute"),
-        help="head motion starts at the photo's pose, or is taken as it is (default: relative)")
-    add("--mouth-amplitude", type=float, default=1.0, metavar="0..2", help="1 = as learned (default: 1)")
-    add("--expression-scale", type=float, default=1.0, metavar="0..2", help="1 = as learned (default: 1)")
-    add("--blink", default="natural", choices=("natural", "none"), help="(default: natural)")
-    add("--brow", type=float, default=1.0, metavar="0..2", help="how far brows rise, 1 = as learned (default: 1)")
-    add("--gaze", type=float, default=1.0, metavar="0..2", help="how far eyes wander, 1 = as learned (default: 1)")
-    add("--smoothing", type=float, default=0.0, metavar="0..1", help="quick motion taken out (default: 0)")
-    add("--yaw", type=float, default=0.0, metavar="DEGREES", help="turn added: > 0 nose to the image's right")
-    add("--pitch", type=float, default=0.0, metavar="DEGREES", help="turn added: > 0 nose up")
-    add("--roll", type=float, default=0.0, metavar="DEGREES", help="turn added: > 0 leans to the right")
-    add("--camera", default="static", choices=("static", "orbit", "push-in"),
-        help="orbit goes round the front, push-in comes slowly nearer (default: static)")
-    add("--zoom", type=float, default=1.0, metavar="1..2", help="about the face, on top of the camera's (default: 1)")
-    add("--temperature", type=float, metavar="T",
-        help="variety of the motion made from speech (default: the model's own)")
-    add("--seed", type=int, default=0, metavar="N", help="the same seed gives the same video (default: 0)")
-    add("--size", type=_size, default=512, metavar="256|512|source",
-        help="side in pixels; source = pasted back into the whole photo (default: 512)")
-    add("--face", type=int, metavar="N", help="which face of the photo, 1 = the largest (default: 1)")
+        "(default: compact)")  # fmt: skip
+    add("--device", default="auto", choices=("auto", "cpu", "cuda"), help="where to compute (default: auto)")
+    for name, control in table().items():
+        required = background_required and name == "background"
+        add(option(name), dest=name, required=required, **_argument(name, control, required))
     add("--output", required=True, metavar="FILE", help=".mp4, .gif, .webm (transparent), or a folder for PNGs")
     add("--quiet", action="store_true", help="no progress bar")
     add("--verbose", action="store_true", help="log every step, and the traceback of a failure")
-# fmt: on
+
+
+def _argument(name: str, control: Control, required: bool) -> dict[str, Any]:
+    """Keywords of `add_argument` for one control."""
+    default = defaults()[name]
+    facts: dict[str, Any] = {"default": None if required else default}
+    shown = control.default_help or (f"{default:g}" if isinstance(default, float) else default)
+    facts["help"] = control.help if required else f"{control.help} (default: {shown})"
+    if name == "size":
+        facts.update(type=_size, metavar="|".join(map(str, control.choices)))
+    elif control.metavar:
+        facts["metavar"] = control.metavar
+    elif control.choices:
+        facts["choices"] = control.choices
+    else:
+        whole = control.step == 1 and not isinstance(default, float)
+        limits = f"{control.low:g}..{control.high:g}" if control.high is not None and control.high < 2**32 else "N"
+        facts.update(type=int if whole else float, metavar=limits)
+    return facts
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -102,7 +92,7 @@ def build_parser() -> argparse.ArgumentParser:
     driver = animate.add_mutually_exclusive_group(required=True)
     driver.add_argument("--audio", metavar="FILE", help="speech to speak")
     driver.add_argument("--driving", metavar="VIDEO|MOTION.npz", help="a video, or saved motion, to repeat")
-    _add_controls(animate, background="keep")
+    _add_controls(animate)
 
     swap = commands.add_parser("swap-background", help="put another background behind a talking head")
     swap.set_defaults(run=_swap_background)
@@ -111,7 +101,7 @@ def build_parser() -> argparse.ArgumentParser:
     source.add_argument("--audio", metavar="FILE", help="speech for --portrait")
     source.add_argument("--driving", metavar="VIDEO|MOTION.npz", help="motion for --portrait")
     swap.add_argument("--portrait", metavar="PHOTO", help="a photo with a face, with --audio or --driving")
-    _add_controls(swap, background=None)
+    _add_controls(swap, background_required=True)
 
     _add_weights(commands.add_parser("weights", help="make, check and share the weights of the full model"))
 
@@ -153,7 +143,7 @@ def _pipeline(arguments: argparse.Namespace) -> Real3DPortrait:
 
 
 def _make(method: str, arguments: argparse.Namespace, *inputs: str, **named: str | None) -> None:
-    controls: dict[str, Any] = {name: getattr(arguments, name) for name in CONTROLS}
+    controls: dict[str, Any] = {name: getattr(arguments, name) for name in table()}
     pipeline = _pipeline(arguments)
     with ProgressBar(visible=not arguments.quiet) as bar:
         start = time.perf_counter()

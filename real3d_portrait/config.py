@@ -26,10 +26,10 @@ class PoseLimits:
 class CompactConfig:
     name: str
     face_model: str  # file names in the weights folder
-    i2p: str
-    ma: str
-    a2m: str
-    htb_sr: str
+    image_to_plane: str
+    motion_adapter: str
+    audio_to_motion: str
+    shading: str
     temperature: float
     limits: PoseLimits
 

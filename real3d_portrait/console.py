@@ -14,7 +14,7 @@ from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 if TYPE_CHECKING:
-    from real3d_portrait.controls import Progress
+    from real3d_portrait.progress import Progress
 
 _LOGGER = logging.getLogger("real3d_portrait")
 _LOG_FILE_SECONDS = 2.0  # between two updates where the bar goes to a file and each one stays

@@ -1,137 +1,296 @@
-"""The keywords that every call of the pipeline takes, and how it tells where it stands."""
+"""Every control once: name, type, range, default, one sentence.
+
+`Controls` is the one table. The command line, the app, the API's contract and the table in docs/usage.md are made from
+the fields' `control` metadata; `ControlKeywords` lets an editor complete them as keywords.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
-from real3d_portrait.background.background import BackgroundSource
-from real3d_portrait.errors import ConflictingInputsError, ParameterChoiceError, ParameterRangeError, ParameterTypeError
-from real3d_portrait.motion.camera_path import CameraPath
-from real3d_portrait.motion.pose_presets import PRESETS
+from real3d_portrait.errors import (
+    ConflictingInputsError,
+    ParameterChoiceError,
+    ParameterRangeError,
+    ParameterTypeError,
+)
 
+if TYPE_CHECKING:
+    import os
+
+    from real3d_portrait.background.background import BackgroundSource
+    from real3d_portrait.motion.camera_path import CameraPath
+    from real3d_portrait.motion.motion import Motion
+
+    PoseSource = str | os.PathLike[str] | Motion
+
+Fit = Literal["cover", "contain"]
+PoseMode = Literal["relative", "absolute"]
+Blink = Literal["natural", "none"]
+CameraName = Literal["static", "orbit", "push-in"]
 Size = Literal[256, 512, "source"]
-POSES = ("natural", "static", *PRESETS)
-# What a finished video, which is not rendered anew, cannot follow.
-RENDERED = (
-    "pose", "pose_mode", "mouth_amplitude", "expression_scale", "blink", "brow", "gaze", "smoothing",
-    "yaw", "pitch", "roll", "camera", "zoom",
-)  # fmt: skip
+Group = Literal["head and face", "camera", "picture and file"]
+PRESET_NAMES = ("calm", "presenter", "lively")
+POSES = ("natural", "static", *PRESET_NAMES)
 
 
 @dataclass(frozen=True)
-class Progress:
-    """Where a call stands: `done` of `total` (None: not known) steps of a stage."""
+class Control:
+    """What a page, a command line or a document says about one control.
 
-    stage: str
-    done: int
-    total: int | None
+    Attributes:
+        label: a few words.
+        help: one sentence.
+        group: where it stands among the others.
+        low, high, step: of a number.
+        sensible: the part of that range which a page offers; None: all of it.
+        choices: of a name, or of a number that can be nothing else.
+        metavar: of a value that is neither.
+        default_help: what the default does, where its value does not say it.
+        rendered: whether it changes how a head is rendered, which a finished video is not.
+        moving: whether it shows only in more than one frame.
+    """
+
+    label: str
+    help: str
+    group: Group
+    low: float | None = None
+    high: float | None = None
+    step: float | None = None
+    sensible: tuple[float, float] | None = None
+    choices: tuple[str | int, ...] = ()
+    metavar: str = ""
+    default_help: str = ""
+    rendered: bool = False
+    moving: bool = False
 
 
-ProgressCallback = Callable[[Progress], None]
+def _control(label: str, help: str, group: Group, **facts: Any) -> dict[str, Control]:
+    return {"control": Control(label, help, group, **facts)}
+
+
+_HEAD: Group = "head and face"
+_CAMERA: Group = "camera"
+_PICTURE: Group = "picture and file"
 
 
 @dataclass(frozen=True)
 class Controls:
-    """The keywords that all calls share.
-
-    Attributes:
-        background: keep, blur, transparent, a colour, "prompt:" with words to paint it from, or an image or video file.
-        background_fit: how an image or video of another shape meets the frame: cover or contain.
-        pose: natural (speech: learned head motion; video: the driver's), static, calm, presenter or lively (natural,
-            but less or more of it), or a video to take it from.
-        pose_mode: relative starts at the photo's pose; absolute takes the driver's rotation as it is.
-        mouth_amplitude, expression_scale: 0..2, 1 = as learned or as driven.
-        blink: natural or none.
-        brow, gaze: 0..2, how far brows rise and eyes wander; 1 = as learned or as driven, or as the preset has it.
-        smoothing: 0..1, how much of quick motion is taken out.
-        yaw, pitch, roll: head turn added, degrees, signs as in `face.camera`.
-        camera: static, orbit (a circle round the front) or push-in (slowly nearer).
-        zoom: 1..2 about the face, on top of the camera's.
-        temperature: variety of the motion made from speech; None = the model's own.
-        seed: the same inputs and seed give the same frames.
-        size: 256 or 512 pixels, or source: pasted back into the whole photo.
-        face: which face of the photo, from 1 by falling size; None = the largest, with a warning.
-        progress: called with a `Progress` now and then.
+    """How motion, camera and picture are to be; every call takes these as keywords, or one object of this class.
 
     Raises:
         ParameterTypeError, ParameterRangeError, ParameterChoiceError: a value that a control cannot have.
         ConflictingInputsError: size source with a picture that is zoomed.
     """
 
-    background: BackgroundSource = "keep"
-    background_fit: Literal["cover", "contain"] = "cover"
-    pose: str = "natural"
-    pose_mode: Literal["relative", "absolute"] = "relative"
-    mouth_amplitude: float = 1.0
-    expression_scale: float = 1.0
-    blink: Literal["natural", "none"] = "natural"
-    brow: float = 1.0
-    gaze: float = 1.0
-    smoothing: float = 0.0
-    yaw: float = 0.0
-    pitch: float = 0.0
-    roll: float = 0.0
-    camera: Literal["static", "orbit", "push-in"] = "static"
-    zoom: float = 1.0
-    temperature: float | None = None
-    seed: int = 0
-    size: Size = 512
-    face: int | None = None
-    progress: ProgressCallback | None = None
+    background: BackgroundSource = field(default="keep", metadata=_control(
+        "Background",
+        "What stands behind the person: keep, blur, transparent, a colour such as teal or #1e90ff, a picture or video "
+        "file, or 'prompt:' with words to paint it from.",
+        _PICTURE, metavar="KIND_OR_FILE",
+    ))  # fmt: skip
+    background_fit: Fit = field(default="cover", metadata=_control(
+        "Background of another shape", "Cover fills the frame and cuts it, contain shows it whole.",
+        _PICTURE, choices=("cover", "contain"),
+    ))  # fmt: skip
+    pose: PoseSource = field(default="natural", metadata=_control(
+        "Head motion",
+        "Natural is as learned or as driven, calm moves less, presenter nods with the words, lively does more of "
+        "everything, static holds still; or a video or saved motion to take it from.",
+        _HEAD, choices=POSES, metavar="NAME|VIDEO", rendered=True, moving=True,
+    ))  # fmt: skip
+    pose_mode: PoseMode = field(default="relative", metadata=_control(
+        "Head pose", "Relative starts at the photo's, absolute takes the driver's as it is.",
+        _HEAD, choices=("relative", "absolute"), rendered=True, moving=True,
+    ))  # fmt: skip
+    mouth_amplitude: float = field(default=1.0, metadata=_control(
+        "Mouth amplitude", "How far lips and jaw move; 1 is as learned or as driven.",
+        _HEAD, low=0, high=2, step=0.05, rendered=True,
+    ))  # fmt: skip
+    expression_scale: float = field(default=1.0, metadata=_control(
+        "Expression scale", "How strong expressions are; 1 is as learned or as driven.",
+        _HEAD, low=0, high=2, step=0.05, rendered=True,
+    ))  # fmt: skip
+    blink: Blink = field(default="natural", metadata=_control(
+        "Blinks", "None keeps the eyes open.",
+        _HEAD, choices=("natural", "none"), rendered=True, moving=True,
+    ))  # fmt: skip
+    brow: float = field(default=1.0, metadata=_control(
+        "Brows", "How far they rise; 1 is as learned, as driven or as the preset has it.",
+        _HEAD, low=0, high=2, step=0.05, rendered=True, moving=True,
+    ))  # fmt: skip
+    gaze: float = field(default=1.0, metadata=_control(
+        "Gaze", "How far the eyes wander; 0 holds the viewer.",
+        _HEAD, low=0, high=2, step=0.05, rendered=True, moving=True,
+    ))  # fmt: skip
+    smoothing: float = field(default=0.0, metadata=_control(
+        "Smoothing", "Takes quick motion out; 0 leaves it, 1 leaves the head what is slower than 1.25 Hz.",
+        _HEAD, low=0, high=1, step=0.05, rendered=True, moving=True,
+    ))  # fmt: skip
+    yaw: float = field(default=0.0, metadata=_control(
+        "Yaw", "Degrees added; above 0 the nose goes to the right of the image.",
+        _CAMERA, low=-90, high=90, step=1, sensible=(-45, 45), rendered=True,
+    ))  # fmt: skip
+    pitch: float = field(default=0.0, metadata=_control(
+        "Pitch", "Degrees added; above 0 the nose goes up.",
+        _CAMERA, low=-90, high=90, step=1, sensible=(-45, 45), rendered=True,
+    ))  # fmt: skip
+    roll: float = field(default=0.0, metadata=_control(
+        "Roll", "Degrees added; above 0 the head leans to the right.",
+        _CAMERA, low=-90, high=90, step=1, sensible=(-45, 45), rendered=True,
+    ))  # fmt: skip
+    camera: CameraName = field(default="static", metadata=_control(
+        "Camera path", "Orbit goes round the front in about 8 s, push-in comes nearer by a quarter.",
+        _CAMERA, choices=("static", "orbit", "push-in"), rendered=True, moving=True,
+    ))  # fmt: skip
+    zoom: float = field(default=1.0, metadata=_control(
+        "Zoom", "About the face, with what is behind it; not with the whole photo.",
+        _CAMERA, low=1, high=2, step=0.05, rendered=True,
+    ))  # fmt: skip
+    temperature: float | None = field(default=None, metadata=_control(
+        "Variety", "Of motion from speech; 0 gives the most likely one.",
+        _HEAD, low=0, high=2, step=0.05, default_help="the model's own", moving=True,
+    ))  # fmt: skip
+    seed: int = field(default=0, metadata=_control(
+        "Seed", "The same inputs and seed give the same frames.", _PICTURE, low=0, high=2**63 - 1, step=1,
+    ))  # fmt: skip
+    size: Size = field(default=512, metadata=_control(
+        "Size", "Side in pixels; source pastes the result back into the whole photo, with its own background.",
+        _PICTURE, choices=(256, 512, "source"),
+    ))  # fmt: skip
+    face: int | None = field(default=None, metadata=_control(
+        "Face", "Which face of the photo, from 1, the largest.",
+        _PICTURE, low=1, step=1, default_help="the largest, with a warning",
+    ))  # fmt: skip
 
     def __post_init__(self) -> None:
-        for name, low, high in (
-            ("mouth_amplitude", 0, 2),
-            ("expression_scale", 0, 2),
-            ("brow", 0, 2),
-            ("gaze", 0, 2),
-            ("smoothing", 0, 1),
-            ("yaw", -90, 90),
-            ("pitch", -90, 90),
-            ("roll", -90, 90),
-            ("zoom", 1, 2),
-            ("temperature", 0, 2),
-            ("seed", 0, 2**63 - 1),
-        ):
-            value = getattr(self, name)
-            if value is None and name == "temperature":
-                continue
-            if isinstance(value, bool) or not isinstance(value, (int, float)):
-                raise ParameterTypeError(name=name, value=value, expected="a number")
-            if not low <= value <= high:
-                raise ParameterRangeError(name=name, value=value, low=low, high=high)
-        for name, choices in (
-            ("background_fit", ("cover", "contain")),
-            ("pose_mode", ("relative", "absolute")),
-            ("blink", ("natural", "none")),
-            ("camera", ("static", "orbit", "push-in")),
-            ("size", (256, 512, "source")),
-        ):
-            if getattr(self, name) not in choices:
-                raise ParameterChoiceError(name=name, value=getattr(self, name), choices=", ".join(map(str, choices)))
-        if self.pose_video is not None and not Path(self.pose_video).exists():
-            raise ParameterChoiceError(name="pose", value=self.pose, choices=f"{', '.join(POSES)}, or a video file")
+        for name, control in table().items():
+            self._check(name, control, getattr(self, name))
         if self.size == "source" and self.camera_path.zooms:
             zooming = "zoom" if self.zoom > 1 else f"camera '{self.camera}'"
             raise ConflictingInputsError(first="size 'source'", second=zooming)
 
+    def _check(self, name: str, control: Control, value: Any) -> None:
+        if name == "pose":
+            return self._check_pose(control)
+        if control.choices:
+            if value not in control.choices:
+                raise ParameterChoiceError(name=name, value=value, choices=", ".join(map(str, control.choices)))
+        elif control.high is not None and (value is not None or not control.default_help):
+            if isinstance(value, bool) or not isinstance(value, (int, float)):
+                raise ParameterTypeError(name=name, value=value, expected="a number")
+            if not (control.low or 0) <= value <= control.high:
+                raise ParameterRangeError(name=name, value=value, low=control.low, high=control.high)
+        return None
+
+    def _check_pose(self, control: Control) -> None:
+        if self.pose_file is not None and not self.pose_file.exists():
+            choices = f"{', '.join(map(str, control.choices))}, or a video file"
+            raise ParameterChoiceError(name="pose", value=self.pose, choices=choices)
+
+    @classmethod
+    def of(cls, keywords: Mapping[str, Any]) -> Controls:
+        """From keywords. Raises ParameterChoiceError: one that no control has, besides what the class raises."""
+        for name in sorted(keywords):
+            if name not in table():
+                raise ParameterChoiceError(name="keyword", value=name, choices=", ".join(table()))
+        return cls(**keywords)
+
     @property
-    def pose_video(self) -> str | None:
-        """What the head motion is taken from, where that is not the speech or the driver."""
-        return None if self.pose in POSES else self.pose
+    def pose_file(self) -> Path | None:
+        """What the head motion is taken from, where that is a file."""
+        import os
+
+        if isinstance(self.pose, (str, os.PathLike)) and self.pose not in table()["pose"].choices:
+            return Path(self.pose)
+        return None
 
     @property
     def camera_path(self) -> CameraPath:
+        from real3d_portrait.motion.camera_path import CameraPath
+
         return CameraPath(self.camera, self.zoom)
 
     @property
-    def rendered(self) -> list[str]:
-        """Those of the controls of a rendered head that are not at their defaults."""
-        return [f.name for f in fields(self) if f.name in RENDERED and getattr(self, f.name) != f.default]
+    def changed(self) -> list[str]:
+        """Names of the controls that are not at their defaults."""
 
-    def report(self, stage: str, done: int, total: int | None) -> None:
-        if self.progress is not None:
-            self.progress(Progress(stage, done, total))
+        def differs(value: Any, default: Any) -> bool:
+            # Pictures and motions are not compared with a name.
+            return not isinstance(value, (str, int, float, type(None))) or value != default
+
+        return [name for name, default in defaults().items() if differs(getattr(self, name), default)]
+
+    @property
+    def rendered(self) -> list[str]:
+        """Those of `changed` that a rendered head alone can follow."""
+        return [name for name in self.changed if table()[name].rendered]
+
+
+class RenderKeywords(TypedDict, total=False):
+    """The fields of `Controls` but the background, as keywords of a call."""
+
+    background_fit: Fit
+    pose: PoseSource
+    pose_mode: PoseMode
+    mouth_amplitude: float
+    expression_scale: float
+    blink: Blink
+    brow: float
+    gaze: float
+    smoothing: float
+    yaw: float
+    pitch: float
+    roll: float
+    camera: CameraName
+    zoom: float
+    temperature: float | None
+    seed: int
+    size: Size
+    face: int | None
+
+
+class ControlKeywords(RenderKeywords, total=False):
+    """The fields of `Controls` as keywords of a call."""
+
+    background: BackgroundSource
+
+
+def table() -> dict[str, Control]:
+    """Every control by its name, in the order of `Controls`."""
+    return _TABLE
+
+
+def defaults() -> dict[str, Any]:
+    """Default of every control by its name."""
+    return {f.name: f.default for f in fields(Controls)}
+
+
+_TABLE: dict[str, Control] = {f.name: f.metadata["control"] for f in fields(Controls)}
+
+
+def option(name: str) -> str:
+    """The command line's name of a control."""
+    return "--" + name.replace("_", "-")
+
+
+def markdown() -> str:
+    """The table of docs/usage.md."""
+    rows = ["| name | default | values | meaning |", "| --- | --- | --- | --- |"]
+    for name, control in table().items():
+        value = defaults()[name]
+        default = control.default_help or (f"`{value:g}`" if control.high else f"`{value}`")
+        rows.append(f"| `{name}` | {default} | {_values(control)} | {control.help} |")
+    return "\n".join(rows) + "\n"
+
+
+def _values(control: Control) -> str:
+    if control.choices:
+        named = ", ".join(f"`{choice}`" for choice in control.choices)
+        return f"{named}, file" if control.metavar else named
+    if control.high is not None and control.high < 2**32:
+        return f"{control.low:g} to {control.high:g}"
+    return f"from {control.low:g}" if control.low is not None else "see [below](#backgrounds)"

@@ -268,7 +268,7 @@ class ParameterChoiceError(InputError):
 
 
 class ControlUnavailableError(InputError):
-    message = "The model '{model}' cannot follow {name}; leave it at 1, or use the compact model."
+    message = "The model '{model}' cannot follow {name}; leave it at its default, or use the compact model."
 
 
 class MissingInputError(InputError):
@@ -344,7 +344,11 @@ class HubUploadError(InputError):
 
 
 class PortraitModelError(InputError):
-    message = "The prepared portrait belongs to another model than '{model}'; give the photo instead."
+    message = "The portrait or avatar belongs to another model than '{model}'; give the photo instead."
+
+
+class NotAnAvatarFileError(InputError):
+    message = "'{path}' is not an avatar file ({reason}); save it with Avatar.save, or give the photo."
 
 
 class FaceModelMissingError(InputError):

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 import os
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -28,15 +28,13 @@ from real3d_portrait.errors import (
 )
 from real3d_portrait.resources import resource
 
-log = logging.getLogger(__name__)
-
 MANIFEST, CONFIG = "manifest.json", "config.yaml"
 FORMAT = "real3d-portrait weights 1"
 COMPACT, FULL = "compact", "real3d-portrait"
-WEIGHTS_VARIABLE, OWN_FILES_VARIABLE = "REAL3D_WEIGHTS", "REAL3D_BFM"
+WEIGHTS_VARIABLE, PRIVATE_FILES_VARIABLE = "REAL3D_WEIGHTS", "REAL3D_BFM"
 _REPO = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)(?:@(?P<revision>[\w./-]+))?")
-_AGAIN = "make the folder again with 'real3d-portrait weights import'"
-_COMMIT = re.compile(r"[0-9a-f]{40}")
+_UPLOAD = "upload it with 'real3d-portrait weights push', or name another repo"
+_IMPORT_AGAIN = "make the folder again with 'real3d-portrait weights import'"
 
 
 @dataclass(frozen=True)
@@ -87,177 +85,140 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-class FolderWeights:
-    """A model's files in a folder."""
+class Weights:
+    """A model's files in a folder, or in a hub repo at one commit, whose folder in the cache fills as they are needed.
 
-    def __init__(self, folder: Path) -> None:
+    Attributes:
+        folder: where the files lie.
+        repo: the hub repo that they are fetched from; None where there is none.
+        manifest: which files there are.
+    """
+
+    def __init__(self, folder: Path, repo: str | None = None, cached: bool = False) -> None:
         """Raises: ManifestError."""
-        self.name = str(folder)
         self.folder = folder
+        self.repo = repo
         self.manifest = Manifest.read(folder / MANIFEST)
+        self._cached = cached
         self._checked: dict[str, Path] = {}
 
-    @property
-    def place(self) -> str:
-        return f"the folder '{self.folder}'"
+    @classmethod
+    def on_hub(cls, repo: str, revision: str = "main", cached: bool = False) -> Weights:
+        """Those of a hub repo. The manifest is fetched; its commit is the one that all files come from.
 
-    def config(self) -> Path:
-        """The model's configuration. Raises WeightsFileMissingError."""
-        found = self.folder / CONFIG
-        if not found.is_file():
-            raise WeightsFileMissingError(file=CONFIG, model=self.name, where=self.place, cure=_AGAIN)
-        return found
-
-    def path(self, file: str) -> Path:
-        """The file, checked against the manifest once.
-
-        Raises: WeightsFileMissingError, WeightsCorruptError.
-        """
-        if file not in self._checked:
-            facts = _facts(self, file)
-            found = self.folder / file
-            if facts.private and not found.is_file():
-                return own_file(file, self)
-            if not found.is_file():
-                raise WeightsFileMissingError(file=file, model=self.name, where=self.place, cure=_AGAIN)
-            _check(found, facts)
-            self._checked[file] = found
-        return self._checked[file]
-
-    def require(self, file: str) -> None:
-        """Raises WeightsFileMissingError where the file is not here."""
-        _facts(self, file)
-        if self.present(file) is None:
-            self.path(file)
-
-    def present(self, file: str) -> Path | None:
-        """Where the file lies now, unchecked and without fetching it."""
-        found = self.folder / file
-        return found if found.is_file() else _own(file)
-
-
-class HubWeights:
-    """A model's files in a hub repo, at one commit."""
-
-    def __init__(self, repo: str, revision: str | None = None, cached: bool = False) -> None:
-        """Asks the hub, or with `cached` the cache alone, for the manifest: its commit is where all files come from.
+        Args:
+            revision: branch, tag or commit.
+            cached: ask the cache alone, now and later.
 
         Raises: HubRefusedError, HubFetchError, WeightsFileMissingError (no manifest), ManifestError.
         """
-        self.name = self.repo = repo
-        self._cached = cached
-        manifest = fetch(repo, MANIFEST, revision or "main", cached)
-        self._revision = manifest.parent.name
-        self.manifest = Manifest.read(manifest)
-        self._checked: dict[str, Path] = {}
+        from huggingface_hub import snapshot_download
+
+        with _hub_errors(repo, MANIFEST, revision):
+            folder = Path(snapshot_download(repo, revision=revision, allow_patterns=MANIFEST, local_files_only=cached))
+        if not (folder / MANIFEST).is_file():
+            raise WeightsFileMissingError(file=MANIFEST, model=repo, where=f"revision {revision}", cure=_UPLOAD)
+        return cls(folder, repo, cached)
 
     @property
-    def revision(self) -> str:
-        return self._revision
+    def name(self) -> str:
+        return self.repo or str(self.folder)
+
+    @property
+    def revision(self) -> str | None:
+        """The commit of a hub repo."""
+        return self.folder.name if self.repo else None
 
     @property
     def place(self) -> str:
-        return f"the hub repo '{self.repo}' at {self._revision}"
+        return f"the hub repo '{self.repo}' at {self.revision}" if self.repo else f"the folder '{self.folder}'"
 
     def config(self) -> Path:
-        """The model's configuration, which is small and comes with the manifest. Raises as `path`."""
-        return fetch(self.repo, CONFIG, self._revision, self._cached)
+        """The model's configuration, which may be edited and is not checked. Raises as `path`."""
+        return self._found(CONFIG)
 
     def path(self, file: str) -> Path:
-        """The file in the cache, fetched on first need and checked against the manifest.
+        """The file, fetched where it has to be, and checked against the manifest once.
 
-        Raises: HubRefusedError, HubFetchError, WeightsFileMissingError, WeightsCorruptError.
+        Raises: WeightsFileMissingError, WeightsCorruptError; for a hub repo also HubRefusedError, HubFetchError.
         """
         if file not in self._checked:
-            facts = _facts(self, file)
-            if facts.private:
-                return own_file(file, self)
-            found = fetch(self.repo, file, self._revision)
+            facts = self._facts(file)
+            if facts.private and not (self.folder / file).is_file():
+                return private_file(file, self)
+            found = self._found(file)
             try:
                 _check(found, facts)
             except WeightsCorruptError:
-                # Left in the cache, the bad file would be served for ever.
-                found.resolve().unlink(missing_ok=True)
-                found.unlink(missing_ok=True)
+                if self.repo:  # left in the cache, the bad file would be served for ever
+                    found.resolve().unlink(missing_ok=True)
+                    found.unlink(missing_ok=True)
                 raise
             self._checked[file] = found
         return self._checked[file]
 
     def require(self, file: str) -> None:
-        """Raises WeightsFileMissingError where the file is neither in the repo nor, if no repo may hold it, here."""
-        if _facts(self, file).private:
-            own_file(file, self)
+        """Raises WeightsFileMissingError where the file is neither here nor to be fetched."""
+        private = self._facts(file).private
+        if self.present(file) is None and (private or not self.repo):
+            self.path(file)
 
     def present(self, file: str) -> Path | None:
-        """Where the file lies in the cache now, unchecked and without fetching it."""
-        from huggingface_hub import try_to_load_from_cache
+        """Where the file lies now, unchecked and without fetching it."""
+        found = self.folder / file
+        return found if found.is_file() else _private(file)
 
-        found = try_to_load_from_cache(self.repo, file, revision=self._revision)
-        return Path(found) if isinstance(found, str) else _own(file)
+    def _facts(self, file: str) -> FileFacts:
+        if file not in self.manifest.files:
+            where = f"the manifest of {self.place}"
+            raise WeightsFileMissingError(file=file, model=self.name, where=where, cure=_IMPORT_AGAIN)
+        return self.manifest.files[file]
+
+    def _found(self, file: str) -> Path:
+        found = self.folder / file
+        if found.is_file():
+            return found
+        if not self.repo:
+            raise WeightsFileMissingError(file=file, model=self.name, where=self.place, cure=_IMPORT_AGAIN)
+        from huggingface_hub import hf_hub_download
+
+        commit = self.folder.name
+        with _hub_errors(self.repo, file, commit):
+            return Path(hf_hub_download(self.repo, file, revision=commit, local_files_only=self._cached))
 
 
-Weights = FolderWeights | HubWeights
+@contextmanager
+def _hub_errors(repo: str, file: str, revision: str) -> Iterator[None]:
+    """Turns the client's exceptions into HubRefusedError, HubFetchError and WeightsFileMissingError."""
+    from huggingface_hub import constants, errors
 
-
-def fetch(repo: str, file: str, revision: str, cached: bool = False) -> Path:
-    """One file of a hub repo, from the cache or, unless `cached`, the network.
-
-    Raises: HubRefusedError, HubFetchError, WeightsFileMissingError.
-    """
-    from huggingface_hub import constants, errors, hf_hub_download
-
-    log.info("looking for %s of %s at %s", file, repo, revision)
-    silence: BaseException | None = None
     try:
-        silence = LookupError("it was not asked") if cached else _silence(repo, file, revision)
-        return Path(hf_hub_download(repo, file, revision=revision, local_files_only=silence is not None))
-    except errors.GatedRepoError as error:
-        reason = "its owner grants access one by one"
+        yield
+    except (errors.HTTPError, errors.HFValidationError, OSError) as error:
+        # Where the cache lacks a file, the cause is why the hub did not answer; there is none if it was not asked.
+        cause = error.__cause__ if isinstance(error, errors.LocalEntryNotFoundError) else error
+        match cause:
+            case errors.GatedRepoError():
+                reason = "its owner grants access one by one"
+            case errors.RepositoryNotFoundError() | errors.HFValidationError():
+                reason = "not found, or private"
+            case errors.RevisionNotFoundError():
+                reason = f"no revision {revision}"
+            case errors.RemoteEntryNotFoundError():
+                where = f"revision {revision}"
+                raise WeightsFileMissingError(file=file, model=repo, where=where, cure=_UPLOAD) from error
+            case errors.HfHubHTTPError(response=response) if response.status_code in (401, 403):
+                reason = "access denied"
+            case _:
+                reason = f"{type(cause).__name__}: {cause}"[:80] if cause else "only the cache was asked"
+                raise HubFetchError(
+                    file=file,
+                    repo=repo,
+                    cache=constants.HF_HUB_CACHE,
+                    endpoint=constants.ENDPOINT,
+                    reason="HF_HUB_OFFLINE is set" if constants.HF_HUB_OFFLINE else reason,
+                ) from error
         raise HubRefusedError(endpoint=constants.ENDPOINT, repo=repo, reason=reason) from error
-    except (errors.RepositoryNotFoundError, errors.HFValidationError) as error:
-        raise HubRefusedError(endpoint=constants.ENDPOINT, repo=repo, reason="not found, or private") from error
-    except errors.RevisionNotFoundError as error:
-        raise HubRefusedError(
-            endpoint=constants.ENDPOINT, repo=f"{repo}@{revision}", reason="no such revision"
-        ) from error
-    except errors.LocalEntryNotFoundError as error:
-        raise _not_fetched(repo, file, silence or error.__cause__ or error) from error
-    except errors.EntryNotFoundError as error:
-        cure = "upload it with 'real3d-portrait weights push', or name another repo"
-        raise WeightsFileMissingError(file=file, model=repo, where=f"revision {revision}", cure=cure) from error
-    except errors.HfHubHTTPError as error:
-        if error.response is not None and error.response.status_code in (401, 403):
-            raise HubRefusedError(endpoint=constants.ENDPOINT, repo=repo, reason="access denied") from error
-        raise _not_fetched(repo, file, error) from error
-    except (OSError, errors.HTTPError) as error:
-        raise _not_fetched(repo, file, error) from error
-
-
-def _silence(repo: str, file: str, revision: str) -> BaseException | None:
-    """Why the hub does not answer, or None: asked once, where the client itself would try for half a minute.
-
-    Raises: what the hub answers, as the client's exceptions.
-    """
-    from huggingface_hub import errors, get_hf_file_metadata, hf_hub_url, try_to_load_from_cache
-
-    if _COMMIT.fullmatch(revision) and isinstance(try_to_load_from_cache(repo, file, revision=revision), str):
-        return None
-    try:
-        get_hf_file_metadata(hf_hub_url(repo, file, revision=revision))
-    except errors.HfHubHTTPError as error:
-        if error.response.status_code < 500:
-            raise
-        return error
-    except (errors.HTTPError, OSError) as error:
-        return error
-    return None
-
-
-def _not_fetched(repo: str, file: str, cause: BaseException) -> HubFetchError:
-    from huggingface_hub import constants
-
-    reason = "HF_HUB_OFFLINE is set" if constants.HF_HUB_OFFLINE else f"{type(cause).__name__}: {cause}"[:80]
-    return HubFetchError(file=file, repo=repo, cache=constants.HF_HUB_CACHE, endpoint=constants.ENDPOINT, reason=reason)
 
 
 def resolve(model: str | os.PathLike[str], revision: str | None = None, cached: bool = False) -> Path | Weights:
@@ -271,28 +232,21 @@ def resolve(model: str | os.PathLike[str], revision: str | None = None, cached: 
 
     Raises:
         ModelMissingError: none of these. WeightsUnsetError: REAL3D_WEIGHTS is not set.
-        What `FolderWeights` and `HubWeights` raise.
+        What `Weights` and `Weights.on_hub` raise.
     """
     if model == COMPACT:
         return resource("assets", "weights", "compact")
     if model == FULL:
-        named = os.environ.get(WEIGHTS_VARIABLE)
-        if not named:
-            raise WeightsUnsetError(model=model, variable=WEIGHTS_VARIABLE)
-        return _resolve_place(named, revision, cached)
-    return _resolve_place(model, revision, cached)
-
-
-def _resolve_place(place: str | os.PathLike[str], revision: str | None, cached: bool) -> Path | Weights:
-    folder = Path(place).expanduser()
-    if (folder / MANIFEST).is_file():
-        return FolderWeights(folder)
+        model = os.environ.get(WEIGHTS_VARIABLE, "")
+        if not model:
+            raise WeightsUnsetError(model=FULL, variable=WEIGHTS_VARIABLE)
+    folder = Path(model).expanduser()
     if folder.is_dir():
-        return folder
-    repo = _REPO.fullmatch(str(place)) if isinstance(place, str) else None
+        return Weights(folder) if (folder / MANIFEST).is_file() else folder
+    repo = _REPO.fullmatch(model) if isinstance(model, str) else None
     if repo is None:
-        raise ModelMissingError(model=place, where=f"the bundled models or the folder '{folder}'")
-    return HubWeights(repo["repo"], revision or repo["revision"], cached)
+        raise ModelMissingError(model=model, where=f"the bundled models or the folder '{folder}'")
+    return Weights.on_hub(repo["repo"], revision or repo["revision"] or "main", cached)
 
 
 def in_cache(source: str, revision: str) -> bool:
@@ -305,25 +259,25 @@ def in_cache(source: str, revision: str) -> bool:
     return any(isinstance(try_to_load_from_cache(source, name, revision=revision), str) for name in names)
 
 
-def own_file(file: str, weights: Weights) -> Path:
+def private_file(file: str, weights: Weights) -> Path:
     """A file that no repo may hold, from the folder in REAL3D_BFM.
 
     Raises: WeightsFileMissingError, which tells how to make it.
     """
-    found = _own(file)
+    found = _private(file)
     if found is None:
-        named = os.environ.get(OWN_FILES_VARIABLE)
-        looked = f"{weights.place} and " + (f"'{named}'" if named else f"{OWN_FILES_VARIABLE}, which is not set")
+        named = os.environ.get(PRIVATE_FILES_VARIABLE)
+        looked = f"{weights.place} and " + (f"'{named}'" if named else f"{PRIVATE_FILES_VARIABLE}, which is not set")
         cure = (
             f"its licence makes each user fetch it: make it with 'real3d-portrait weights import --bfm' and let "
-            f"{OWN_FILES_VARIABLE} name its folder (docs/weights.md)"
+            f"{PRIVATE_FILES_VARIABLE} name its folder (docs/weights.md)"
         )
         raise WeightsFileMissingError(file=file, model=weights.name, where=looked, cure=cure)
     return found
 
 
-def _own(file: str) -> Path | None:
-    named = os.environ.get(OWN_FILES_VARIABLE)
+def _private(file: str) -> Path | None:
+    named = os.environ.get(PRIVATE_FILES_VARIABLE)
     found = Path(named).expanduser() / file if named else None
     return found if found is not None and found.is_file() else None
 
@@ -344,14 +298,6 @@ def problems(folder: Path) -> Iterator[str]:
             yield f"{name}: {error.facts['reason']}"
     known = {*manifest.files, MANIFEST, CONFIG}
     yield from (f"{path.name}: not in the manifest" for path in sorted(folder.iterdir()) if path.name not in known)
-
-
-def _facts(weights: Weights, file: str) -> FileFacts:
-    if file not in weights.manifest.files:
-        raise WeightsFileMissingError(
-            file=file, model=weights.name, where=f"the manifest of {weights.place}", cure=_AGAIN
-        )
-    return weights.manifest.files[file]
 
 
 def _check(path: Path, facts: FileFacts) -> None:

@@ -9,6 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 import torch
+from threadpoolctl import ThreadpoolController
 
 T = TypeVar("T")
 
@@ -24,8 +25,16 @@ def in_parallel(make: Callable[[int], T], count: int) -> Iterator[T]:
     For work that leaves the interpreter lock alone. Closing the iterator drops what has not begun.
     """
     workers = cores()
-    # Networks in a worker must not spread over the cores that the other workers have.
-    pool = ThreadPoolExecutor(workers, "render", initializer=torch.set_num_threads, initargs=(1,))
+    openmp = ThreadpoolController().select(user_api="openmp")
+
+    def alone() -> None:
+        # Networks in a worker must not spread over the cores that the other workers have. OpenMP's number is this
+        # thread's own; torch.set_num_threads would also give it to every thread started later. Torch takes its
+        # number when a thread first asks, so ask before.
+        torch.get_num_threads()
+        openmp.limit(limits=1)
+
+    pool = ThreadPoolExecutor(workers, "render", initializer=alone)
     waiting: deque[Future[T]] = deque()
     try:
         for index in range(count):

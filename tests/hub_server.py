@@ -15,6 +15,7 @@ from typing import Any
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 _FILE = re.compile(r"/(?P<repo>[\w.-]+/[\w.-]+)/resolve/(?P<revision>[^/]+)/(?P<file>[^?]+)")
+_INFO = re.compile(r"/api/models/(?P<repo>[\w.-]+/[\w.-]+)/(?P<what>revision|tree)/(?P<revision>[^/?]+)(\?.*)?")
 _COMMITS = re.compile(r"/api/models/(?P<repo>[\w.-]+/[\w.-]+)/(?P<action>preupload|commit)/main")
 
 
@@ -73,6 +74,8 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         if self.path == "/fetched":
             self._answer(self.shown.fetched())
+        elif _INFO.fullmatch(self.path):
+            self._info()
         else:
             self._file(with_body=True)
 
@@ -113,18 +116,38 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", "0")
         self.end_headers()
 
+    def _info(self) -> None:
+        """The commit that a revision stands for, or the files of a commit."""
+        hub, match = self.shown, _INFO.fullmatch(self.path)
+        hub.requests.append((self.command, self.path, None))
+        assert match
+        if refusal := self._refusal(match["repo"], match["revision"]):
+            return self._refuse(*refusal)
+        if match["what"] == "revision":
+            return self._answer({"id": match["repo"], "sha": COMMIT, "private": False, "tags": [], "siblings": []})
+        files = hub.repos[match["repo"]]
+        return self._answer(
+            [{"type": "file", "path": name, "size": len(files[name]), "oid": "0" * 40} for name in files]
+        )
+
+    def _refusal(self, repo: str, revision: str) -> tuple[int, str] | None:
+        """Status and code where the repo is not to be read."""
+        hub = self.shown
+        if repo in hub.private and self.headers.get("Authorization") != f"Bearer {hub.token}":
+            return 401, "RepoNotFound"
+        if repo not in hub.repos:
+            return 404, "RepoNotFound"
+        return None if revision in ("main", COMMIT) else (404, "RevisionNotFound")
+
     def _file(self, with_body: bool) -> None:
         hub = self.shown
         hub.requests.append((self.command, self.path, self.headers.get("Range")))
         match = _FILE.fullmatch(self.path)
-        repo = match["repo"] if match else ""
-        if repo in hub.private and self.headers.get("Authorization") != f"Bearer {hub.token}":
-            return self._refuse(401, "RepoNotFound")
-        if not match or repo not in hub.repos:
+        if not match:
             return self._refuse(404, "RepoNotFound")
-        if match["revision"] not in ("main", COMMIT):
-            return self._refuse(404, "RevisionNotFound")
-        name = match["file"]
+        repo, name = match["repo"], match["file"]
+        if refusal := self._refusal(repo, match["revision"]):
+            return self._refuse(*refusal)
         if name not in hub.repos[repo]:
             return self._refuse(404, "EntryNotFound")
         content = hub.repos[repo][name]

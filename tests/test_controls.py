@@ -51,8 +51,8 @@ def test_what_may_go_together_does() -> None:
 
 def test_a_pose_is_a_name_or_a_file() -> None:
     for name in ("natural", "static", "calm", "presenter", "lively"):
-        assert Controls(pose=name).pose_video is None
-    assert Controls(pose=PORTRAIT).pose_video == PORTRAIT
+        assert Controls(pose=name).pose_file is None
+    assert str(Controls(pose=PORTRAIT).pose_file) == PORTRAIT
 
 
 def test_controls_of_a_rendered_head_are_told_from_those_of_any_video() -> None:

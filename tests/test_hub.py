@@ -19,7 +19,7 @@ from real3d_portrait.errors import (
     WeightsFileMissingError,
     WeightsUnsetError,
 )
-from real3d_portrait.hub import FORMAT, FolderWeights, Manifest, problems, resolve
+from real3d_portrait.hub import FORMAT, Manifest, Weights, problems, resolve
 from real3d_portrait.resources import resource
 from tests.hub_server import COMMIT, Hub, serving
 
@@ -27,7 +27,7 @@ REPO = "someone/weights"
 IMAGE, SOUND, FACE = "image.safetensors", "sound.safetensors", "face.safetensors"
 CONTENT = {IMAGE: bytes(range(256)) * 2000, SOUND: b"sound" * 1000}
 
-# Uses a model's weights as the pipeline does, and tells what came of it in one line of JSON.
+# Uses a model's weights as the pipeline does, and reports the result in one line of JSON.
 CLIENT = """
 import json, sys
 from real3d_portrait.errors import Real3DError
@@ -71,39 +71,40 @@ def use(hub: Hub, home: Path, *arguments: str, **environment: str) -> tuple[dict
 
 
 def test_a_file_comes_when_it_is_needed_once_and_then_from_the_cache(hub: Hub, tmp_path: Path) -> None:
-    told, shown = use(hub, tmp_path, REPO, SOUND, TQDM_POSITION="-1")  # bars as on a terminal
-    assert Path(told["paths"][0]).read_bytes() == CONTENT[SOUND]
-    assert Path(told["paths"][0]).is_relative_to(tmp_path / "hub")
-    assert told["revision"] == COMMIT
+    answer, shown = use(hub, tmp_path, REPO, SOUND, TQDM_POSITION="-1")  # bars as on a terminal
+    assert Path(answer["paths"][0]).read_bytes() == CONTENT[SOUND]
+    assert Path(answer["paths"][0]).is_relative_to(tmp_path / "hub")
+    assert answer["revision"] == COMMIT
     assert hub.fetched() == ["manifest.json", SOUND]  # the other network was not asked for
     assert f"{SOUND}: 100%" in shown
     use(hub, tmp_path, REPO, SOUND)
     assert hub.fetched() == ["manifest.json", SOUND]
     assert all(COMMIT in path for _, path, _ in hub.requests if SOUND in path)
 
-    told, _ = use(hub, tmp_path, REPO, SOUND, HF_HUB_OFFLINE="1")
-    assert Path(told["paths"][0]).read_bytes() == CONTENT[SOUND]
+    for unreachable in ({"HF_HUB_OFFLINE": "1"}, {"HF_ENDPOINT": "http://127.0.0.1:9"}):
+        answer, _ = use(hub, tmp_path, REPO, SOUND, **unreachable)
+        assert Path(answer["paths"][0]).read_bytes() == CONTENT[SOUND]
 
 
 def test_without_network_or_cache_the_error_says_what_where_and_how(hub: Hub, tmp_path: Path) -> None:
-    told, shown = use(hub, tmp_path, REPO, SOUND, HF_HUB_OFFLINE="1")
-    assert told["error"] == "HubFetchError"
+    answer, shown = use(hub, tmp_path, REPO, SOUND, HF_HUB_OFFLINE="1")
+    assert answer["error"] == "HubFetchError"
     for part in (REPO, str(tmp_path), "HF_HUB_OFFLINE is set", hub.url):
-        assert part in told["text"]
+        assert part in answer["text"]
     assert hub.requests == []
     assert shown == ""
-    told, shown = use(hub, tmp_path, REPO, SOUND, HF_ENDPOINT="http://127.0.0.1:9")
-    assert told["error"] == "HubFetchError"
-    assert "ConnectError" in told["text"]
+    answer, shown = use(hub, tmp_path, REPO, SOUND, HF_ENDPOINT="http://127.0.0.1:9")
+    assert answer["error"] == "HubFetchError"
+    assert "ConnectError" in answer["text"]
     assert shown == ""
 
 
 def test_a_wrong_hash_is_refused_and_not_kept(hub: Hub, tmp_path: Path) -> None:
     hub.repos[REPO]["manifest.json"] = manifest(wrong=IMAGE)
     for _ in range(2):
-        told, _ = use(hub, tmp_path, REPO, IMAGE)
-        assert told["error"] == "WeightsCorruptError"
-        assert "SHA-256" in told["text"]
+        answer, _ = use(hub, tmp_path, REPO, IMAGE)
+        assert answer["error"] == "WeightsCorruptError"
+        assert "SHA-256" in answer["text"]
     assert hub.fetched().count(IMAGE) == 2
 
 
@@ -113,49 +114,49 @@ def test_a_broken_transfer_goes_on_where_it_stopped(hub: Hub, tmp_path: Path) ->
     listed = json.dumps({"format": FORMAT, "files": {IMAGE: digest}}).encode()
     hub.repos[REPO] = {"manifest.json": listed, IMAGE: large}
     hub.cut.add(IMAGE)
-    told, _ = use(hub, tmp_path, REPO, IMAGE)
-    assert Path(told["paths"][0]).read_bytes() == large
+    answer, _ = use(hub, tmp_path, REPO, IMAGE)
+    assert Path(answer["paths"][0]).read_bytes() == large
     ranges = [asked for method, path, asked in hub.requests if method == "GET" and IMAGE in path]
     assert ranges == [None, "bytes=10485760-"]
 
 
 def test_what_is_not_there_is_named(hub: Hub, tmp_path: Path) -> None:
     assert use(hub, tmp_path, "someone/else", SOUND)[0]["error"] == "HubRefusedError"
-    told, _ = use(hub, tmp_path, f"{REPO}@v9", SOUND)
-    assert told["error"] == "HubRefusedError"
-    assert "v9" in told["text"]
-    told, _ = use(hub, tmp_path, REPO, "more.safetensors")
-    assert told["error"] == "WeightsFileMissingError"
+    answer, _ = use(hub, tmp_path, f"{REPO}@v9", SOUND)
+    assert answer["error"] == "HubRefusedError"
+    assert "v9" in answer["text"]
+    answer, _ = use(hub, tmp_path, REPO, "more.safetensors")
+    assert answer["error"] == "WeightsFileMissingError"
     del hub.repos[REPO][IMAGE]
-    told, _ = use(hub, tmp_path, REPO, IMAGE)
-    assert told["error"] == "WeightsFileMissingError"
-    assert IMAGE in told["text"]
+    answer, _ = use(hub, tmp_path, REPO, IMAGE)
+    assert answer["error"] == "WeightsFileMissingError"
+    assert IMAGE in answer["text"]
     hub.repos["someone/pictures"] = {"README.md": b"no weights"}
     assert "manifest.json" in use(hub, tmp_path, "someone/pictures")[0]["text"]
 
 
 def test_a_private_repo_wants_its_token(hub: Hub, tmp_path: Path) -> None:
     hub.private = frozenset({REPO})
-    told, _ = use(hub, tmp_path, REPO, SOUND)
-    assert told["error"] == "HubRefusedError"
-    assert "HF_TOKEN" in told["text"]
-    told, _ = use(hub, tmp_path, REPO, SOUND, HF_TOKEN=hub.token)
-    assert Path(told["paths"][0]).read_bytes() == CONTENT[SOUND]
+    answer, _ = use(hub, tmp_path, REPO, SOUND)
+    assert answer["error"] == "HubRefusedError"
+    assert "HF_TOKEN" in answer["text"]
+    answer, _ = use(hub, tmp_path, REPO, SOUND, HF_TOKEN=hub.token)
+    assert Path(answer["paths"][0]).read_bytes() == CONTENT[SOUND]
 
 
 def test_files_that_each_user_fetches_come_from_their_folder(hub: Hub, tmp_path: Path) -> None:
-    told, _ = use(hub, tmp_path, REPO, FACE)
-    assert told["error"] == "WeightsFileMissingError"
-    assert "REAL3D_BFM, which is not set" in told["text"]
+    answer, _ = use(hub, tmp_path, REPO, FACE)
+    assert answer["error"] == "WeightsFileMissingError"
+    assert "REAL3D_BFM, which is not set" in answer["text"]
     (tmp_path / FACE).write_bytes(b"my face")
-    told, _ = use(hub, tmp_path, REPO, FACE, REAL3D_BFM=str(tmp_path))
-    assert told["paths"] == [str(tmp_path / FACE)]
+    answer, _ = use(hub, tmp_path, REPO, FACE, REAL3D_BFM=str(tmp_path))
+    assert answer["paths"] == [str(tmp_path / FACE)]
     assert FACE not in hub.fetched()
 
 
 def test_the_named_model_is_what_the_variable_names(hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    told, _ = use(hub, tmp_path, "real3d-portrait", SOUND, REAL3D_WEIGHTS=f"{REPO}@{COMMIT}")
-    assert told["revision"] == COMMIT
+    answer, _ = use(hub, tmp_path, "real3d-portrait", SOUND, REAL3D_WEIGHTS=f"{REPO}@{COMMIT}")
+    assert answer["revision"] == COMMIT
     monkeypatch.delenv("REAL3D_WEIGHTS", raising=False)
     with pytest.raises(WeightsUnsetError, match="weights import"):
         resolve("real3d-portrait")
@@ -170,7 +171,7 @@ def test_a_folder_is_checked_against_its_manifest(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(data)
     Manifest.of(tmp_path, private=frozenset({SOUND})).write(tmp_path)
     weights = resolve(str(tmp_path))
-    assert isinstance(weights, FolderWeights)
+    assert isinstance(weights, Weights)
     assert weights.path(SOUND) == tmp_path / SOUND
     assert weights.manifest.files[SOUND].private
     assert list(problems(tmp_path)) == []

@@ -23,7 +23,6 @@ from real3d_portrait.errors import (
 )
 from real3d_portrait.media.images import read_photo
 from real3d_portrait.media.video import probe
-from real3d_portrait.models.interface import Liveliness
 from real3d_portrait.motion.pose_presets import PRESETS
 from real3d_portrait.portrait.compact import CompactPortrait, prepare_compact_portrait
 from tests.example_inputs import PORTRAIT, speech
@@ -166,13 +165,13 @@ def test_each_control_of_motion_and_camera_shows(portraits: Real3DPortrait, pers
 
 
 def test_a_lively_speaker_moves_more_than_a_calm_one(portraits: Real3DPortrait) -> None:
-    model, move = portraits.model, motion(50, portraits)
+    move = motion(50, portraits)
     swing = {
-        name: np.abs(np.diff(model.livelier(move, Liveliness(preset)).rotation, axis=0)).mean()
-        for name, preset in PRESETS.items()
+        name: np.abs(np.diff(portraits.apply_controls(move, Controls(pose=name)).rotation, axis=0)).mean()
+        for name in PRESETS
     }
     assert swing["calm"] < swing["presenter"] < swing["lively"]
-    unchanged = model.livelier(move, Liveliness())
+    unchanged = portraits.apply_controls(move, Controls())
     for name in ("expression", "rotation", "translation"):
         assert np.array_equal(getattr(unchanged, name), getattr(move, name))
 

@@ -19,7 +19,8 @@ from safetensors.numpy import save_file
 from real3d_portrait.arrays import BoolArray, Float64Array, Int32Array
 from real3d_portrait.face.face_model import FaceModel
 from real3d_portrait.face.fitting import ClipFit, align, camera_points, fit_clip, pose_weights
-from real3d_portrait.face.topology import EYE_LEFT, EYE_RIGHT, IRIS, LIPS_INNER, LIPS_OUTER, RIGID, mirror
+from real3d_portrait.face.landmarks import EYE_LEFT, EYE_RIGHT, IRIS, LIPS_INNER, LIPS_OUTER, RIGID
+from real3d_portrait.face.topology import mirror
 from training.split import heldout_identities, is_heldout_portrait
 
 log = logging.getLogger(__name__)

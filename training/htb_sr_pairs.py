@@ -29,11 +29,10 @@ from real3d_portrait.face.camera import project, rotation_matrix, scale_of
 from real3d_portrait.face.face_model import FaceModel
 from real3d_portrait.face.fitting import FaceFit, fit_still
 from real3d_portrait.models.compact.eyes import EyeLayer
+from real3d_portrait.models.compact.frame import draw_layers, drive_head
 from real3d_portrait.models.compact.image_to_plane import lift
-from real3d_portrait.models.compact.motion_adapter import diff_plane
 from real3d_portrait.models.compact.mouth_interior import MouthInterior
 from real3d_portrait.models.compact.shading_crops import REGIONS, PhotoPlacement, cut, place
-from real3d_portrait.models.compact.volume_renderer import first_hit
 
 from .split import heldout_identities, is_heldout_portrait
 
@@ -54,7 +53,7 @@ class Photo:
 
     def __post_init__(self) -> None:
         self.size = self.image.shape[0]
-        self.head, self.planes = lift(self.model, self.fit, self.size)
+        self.head, self.plane = lift(self.model, self.fit, self.size)
         self.rest = self.skull(self.fit.rotation, self.fit.translation)
         self.mouth = MouthInterior(self.image, self.landmarks, self.rest)
         self.eyes = EyeLayer(self.image, self.landmarks) if self.with_eyes else None
@@ -68,14 +67,10 @@ class Photo:
         self, displacement: FloatArray, rotation: FloatArray, translation: FloatArray
     ) -> tuple[UInt8Array, Float32Array]:
         """Frame (S, S, 3) and driven landmarks (478, 3)."""
-        diff, sheet = diff_plane(self.head, self.planes, displacement)
-        hit = first_hit(self.planes + diff, rotation, translation, self.size)
-        map_x, map_y = (np.ascontiguousarray(hit[..., k] - np.float32(0.5)) for k in (1, 2))
+        head = drive_head(self.head, self.plane, displacement, rotation, translation, self.size, perspective=None)
+        map_x, map_y = (np.ascontiguousarray(head.hit[..., k] - np.float32(0.5)) for k in (1, 2))
         frame = cv2.remap(self.image, map_x, map_y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
-        driven = project(sheet[:478], rotation, translation, self.size)
-        if self.eyes is not None:
-            frame = self.eyes.draw(frame, driven)
-        return self.mouth.draw(frame, driven, self.skull(rotation, translation)), driven
+        return draw_layers(np.asarray(frame, np.uint8), head, self.eyes, self.mouth), head.driven
 
 
 def displacement_to(

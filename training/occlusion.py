@@ -22,7 +22,7 @@ from scipy.optimize import minimize
 
 from real3d_portrait.arrays import Float32Array, Float64Array, UInt8Array
 from real3d_portrait.face.tracking import FaceFinder
-from real3d_portrait.portrait.occlusion import PARTS, OcclusionJudge, patch_features
+from real3d_portrait.portrait.occlusion import PARTS, OcclusionClassifier, patch_features
 from training.occluders import OBJECTS, Painter
 from training.split import is_heldout_portrait
 
@@ -53,7 +53,7 @@ def fit_logistic(features: Float64Array, covered: Float64Array) -> Float64Array:
     return np.append(scaled, weights[-1] - scaled @ mean)
 
 
-def learn(pictures: list[Path], seed: int) -> OcclusionJudge:
+def learn(pictures: list[Path], seed: int) -> OcclusionClassifier:
     random = np.random.default_rng(seed)
     painter = Painter(seed, [read(path) for path in pictures[:60]])
     # Each: features, whether the part is covered, whether nothing is, whether the threshold is set on it.
@@ -81,10 +81,10 @@ def learn(pictures: list[Path], seed: int) -> OcclusionJudge:
         quantile = 1 - FALSE_ALARMS / (1 if kind == "mouth" else 2)
         weights[-1] -= np.quantile(features[bare & kept] @ weights[:-1] + weights[-1], quantile)
         fitted[kind] = weights.astype(np.float32)
-    return OcclusionJudge(**fitted)
+    return OcclusionClassifier(**fitted)
 
 
-def judge(model: OcclusionJudge, pictures: list[Path], seed: int) -> dict[str, float]:
+def judge(model: OcclusionClassifier, pictures: list[Path], seed: int) -> dict[str, float]:
     """Share of alarms over pictures: of the right part for each object, of any part for bare faces."""
     painter = Painter(seed, [])
     told: dict[str, list[bool]] = {}
@@ -124,7 +124,7 @@ def main() -> None:
     model = learn(known[: options.pictures], options.seed)
     options.output.parent.mkdir(parents=True, exist_ok=True)
     save_file({name: value.astype(np.float16) for name, value in vars(model).items()}, options.output)
-    stored = OcclusionJudge.load(options.output)
+    stored = OcclusionClassifier.load(options.output)
     for name, share in judge(stored, heldout[: max(20, options.pictures // 6)], options.seed + 1).items():
         log.info("%-12s %.3f", name, share)
 

@@ -24,7 +24,8 @@ from real3d_portrait.arrays import FloatArray, UInt8Array
 from real3d_portrait.face.camera import project, rotation_angles, rotation_matrix
 from real3d_portrait.face.face_model import FaceModel
 from real3d_portrait.face.fitting import FaceFit, fit_clip, fit_still
-from real3d_portrait.face.topology import EYE_LEFT, EYE_RIGHT, LIPS_INNER, mirror
+from real3d_portrait.face.landmarks import EYE_LEFT, EYE_RIGHT, LIPS_INNER
+from real3d_portrait.face.topology import mirror
 from real3d_portrait.models.compact.torso import NECK
 from training.split import heldout_identities
 

@@ -18,10 +18,10 @@ from torch.nn.functional import grid_sample
 from real3d_portrait.arrays import FloatArray, UInt8Array
 from real3d_portrait.face.camera import rotation_matrix, scale_of
 from real3d_portrait.face.face_model import FaceModel
+from real3d_portrait.face.landmarks import OVAL
 from real3d_portrait.face.rasterizer import rasterize
-from real3d_portrait.face.topology import OVAL
 from real3d_portrait.models.compact import torso
-from real3d_portrait.models.compact.canonical_plane import TriPlanes
+from real3d_portrait.models.compact.canonical_plane import CanonicalPlane
 from real3d_portrait.models.compact.head_sheet import sheet_faces
 from real3d_portrait.models.compact.image_to_plane import LiftedHead, lift
 from real3d_portrait.models.compact.learned_residuals import shown_expression
@@ -134,7 +134,7 @@ def render(
     index, weight = coverage(goal.sheet, half)
     front = (torch.stack([height, u, v], 1)[index] * weight[..., None]).sum(1).T.reshape(3, PLANE, PLANE)
 
-    planes = TriPlanes(np.ascontiguousarray(front.detach().permute(1, 2, 0).numpy()), half)
+    planes = CanonicalPlane(np.ascontiguousarray(front.detach().permute(1, 2, 0).numpy()), half)
     hit = torch.from_numpy(first_hit(planes, goal.rotation, goal.translation, SIDE)[..., 0])
     inverse = torch.from_numpy(rotation_matrix(goal.rotation).T.copy()).float()
     scale = float(scale_of(goal.translation, SIDE))

@@ -8,10 +8,11 @@ import gradio as gr
 from gradio.components import Component
 from PIL import ImageColor
 
-from real3d_portrait.app.limits import Limits
-from real3d_portrait.app.model_source import ModelSource, lends_gpus
+from real3d_portrait.app.limits import Limits, lends_gpus
+from real3d_portrait.app.model_source import ModelSource
 from real3d_portrait.app.uploads import FileUpload, PhotoUpload
 from real3d_portrait.background import prompt
+from real3d_portrait.controls import defaults, table
 from real3d_portrait.errors import ConflictingInputsError, UnknownBackgroundError
 
 BACKGROUND_KINDS = ("keep", "blur", "transparent")
@@ -98,80 +99,42 @@ def settings(models: ModelSource) -> dict[str, Component]:
 
 
 def _motion(models: ModelSource) -> dict[str, Component]:
+    """Two to a row where they are short; the page's own order, that of its endpoints' parameters."""
     pose: dict[str, Component] = {
-        "pose": gr.Radio(
-            ["natural", "static", "calm", "presenter", "lively"],
-            value="natural",
-            label="Head motion",
-            info="Calm moves less than natural, presenter nods with the words, lively does more of everything.",
-        ),
+        "pose": _choice("pose"),
         "pose_video": FileUpload(label="Head motion from a video instead", file_types=["video"], height=150),
-        "pose_mode": gr.Radio(
-            ["relative", "absolute"], value="relative", label="Head pose", info="Relative starts at the photo's."
-        ),
+        "pose_mode": _choice("pose_mode"),
     }
     with gr.Row():
-        face: dict[str, Component] = {
-            "mouth_amplitude": _slider("Mouth amplitude", "How wide it opens; 1 is as learned.", 0, 2, 1.0, 0.05),
-            "expression_scale": _slider("Expression scale", "How strong expressions are.", 0, 2, 1.0, 0.05),
-        }
-    blink = gr.Radio(["natural", "none"], value="natural", label="Blinks", info="None keeps the eyes open.")
+        face: dict[str, Component] = {name: _slider(name) for name in ("mouth_amplitude", "expression_scale")}
+    blink = _choice("blink")
     with gr.Row():
-        eyes: dict[str, Component] = {
-            "brow": _slider("Brows", "How far they rise; 1 is as learned.", 0, 2, 1.0, 0.05, models.compact),
-            "gaze": _slider("Gaze", "How far the eyes wander; 0 holds the viewer.", 0, 2, 1.0, 0.05, models.compact),
-        }
+        eyes: dict[str, Component] = {name: _slider(name, visible=models.compact) for name in ("brow", "gaze")}
     with gr.Row():
         calm: dict[str, Component] = {
-            "smoothing": _slider("Smoothing", "Takes quick motion out; 0 leaves it.", 0, 1, 0.0, 0.05),
-            "temperature": _slider("Variety", "Of motion from speech; 0 is steady.", 0, 2, models.temperature, 0.05),
-        }
+            "smoothing": _slider("smoothing"), "temperature": _slider("temperature", value=models.temperature),
+        }  # fmt: skip
     return {**pose, **face, "blink": blink, **eyes, **calm}
 
 
 def _camera() -> dict[str, Component]:
     with gr.Row():
-        turn: dict[str, Component] = {
-            "yaw": _slider("Yaw", "Degrees; above 0 the nose goes to the right.", -45, 45, 0.0, 1),
-            "pitch": _slider("Pitch", "Degrees; above 0 the nose goes up.", -45, 45, 0.0, 1),
-            "roll": _slider("Roll", "Degrees; above 0 the head leans to the right.", -45, 45, 0.0, 1),
-        }
-    return {
-        **turn,
-        "camera": gr.Radio(
-            ["static", "orbit", "push-in"],
-            value="static",
-            label="Camera path",
-            info="Orbit goes round the front, push-in comes slowly nearer.",
-        ),
-        "zoom": _slider("Zoom", "About the face; not with the whole photo.", 1, 2, 1.0, 0.05),
-    }
+        turn: dict[str, Component] = {name: _slider(name) for name in ("yaw", "pitch", "roll")}
+    return {**turn, "camera": _choice("camera"), "zoom": _slider("zoom")}
 
 
 def _output() -> dict[str, Component]:
     return {
-        "background_fit": gr.Radio(
-            ["cover", "contain"],
-            value="cover",
-            label="Background of another shape",
-            info="Cover fills the frame and cuts it, contain shows it whole.",
-        ),
-        "size": gr.Radio(
-            [("256", 256), ("512", 512), ("Whole photo", "source")],
-            value=512,
-            label="Size",
-            info="Pixels; 256 is fastest. Whole photo needs the photo's own background.",
-        ),
+        "background_fit": _choice("background_fit"),
+        "size": _choice("size", {"source": "Whole photo"}),
         "format": gr.Radio(
             [("MP4", "mp4"), ("GIF", "gif")],
             value="mp4",
             label="File",
             info="A GIF has no sound. A transparent background always gives WebM.",
         ),
-        "face": gr.Number(
-            label="Face", info="From 1, the largest; 0 takes the largest.", value=None, precision=0, minimum=0
-        ),
-        "seed": gr.Number(label="Seed", info="The same seed gives the same frames.", value=0, precision=0, minimum=0),
+        "face": _number("face", " 0 takes the largest."),
+        "seed": _number("seed"),
         "badge": gr.Checkbox(
             value=False, label="Visible label", info="Writes “AI-generated” into a corner of the picture."
         ),
@@ -180,16 +143,35 @@ def _output() -> dict[str, Component]:
 
 def still(settings: dict[str, Component]) -> dict[str, Component]:
     """Those of the settings that a single frame can show."""
-    moving = (
-        "pose", "pose_video", "pose_mode", "blink", "brow", "gaze", "smoothing", "temperature", "camera", "format",
-    )  # fmt: skip
+    moving = {"pose_video", "format", *(name for name, control in table().items() if control.moving)}
     return {name: component for name, component in settings.items() if name not in moving}
 
 
-def _slider(
-    label: str, info: str, low: float, high: float, value: float, step: float, visible: bool = True
-) -> gr.Slider:
-    return gr.Slider(low, high, value=value, step=step, label=label, info=info, visible=visible)
+def _choice(name: str, words: dict[str, str] | None = None) -> gr.Radio:
+    """A control with choices; words: what stands on the page for some of them."""
+    control = table()[name]
+    choices = [((words or {}).get(str(choice), str(choice)), choice) for choice in control.choices]
+    return gr.Radio(choices, value=defaults()[name], label=control.label, info=control.help)
+
+
+def _slider(name: str, value: float | None = None, visible: bool = True) -> gr.Slider:
+    control = table()[name]
+    low, high = control.sensible or (control.low, control.high)
+    return gr.Slider(
+        low,
+        high,
+        value=defaults()[name] if value is None else value,
+        step=control.step,
+        label=control.label,
+        info=control.help,
+        visible=visible,
+    )
+
+
+def _number(name: str, also: str = "") -> gr.Number:
+    control = table()[name]
+    info = control.help + also
+    return gr.Number(label=control.label, info=info, value=defaults()[name], precision=0, minimum=0)
 
 
 def pipeline_arguments(values: dict[str, Any]) -> dict[str, Any]:

@@ -1,28 +1,28 @@
-"""Rendering on a GPU that a Space lends by the call: only the frames are made in the worker that holds it.
+"""Rendering on a GPU that a Space lends by the call: only networks and frames run in the worker that holds it.
 
 Reading, tracking and matting come before, encoding after it, in the app's own process; what crosses between the two are
-paths and NumPy arrays. The worker is a fork of the app, so the model has to be loaded before the first call.
+plain arrays. The worker is a fork of the app, so the model has to be loaded before the first call.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import fields, replace
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from real3d_portrait.app.draft import Draft
-from real3d_portrait.app.model_source import lends_gpus
-from real3d_portrait.app.rendering import Rendering
+from real3d_portrait.app.limits import lends_gpus
 from real3d_portrait.arrays import Frame
 from real3d_portrait.background.background import Background
 from real3d_portrait.controls import Controls
-from real3d_portrait.media.audio import read_audio
-from real3d_portrait.media.video import probe
-from real3d_portrait.models.interface import AnyModel
+from real3d_portrait.media.audio import Audio, read_audio
+from real3d_portrait.models.avatar import Avatar
+from real3d_portrait.motion.audio_features import motion_frames
 from real3d_portrait.motion.motion import Motion
-from real3d_portrait.pipeline import Real3DPortrait, _counted, _Job
-from real3d_portrait.timing import FPS
+from real3d_portrait.pipeline import Real3DPortrait
+from real3d_portrait.portrait.portrait import Portrait
+from real3d_portrait.progress import ProgressCallback
+from real3d_portrait.rendering import FrameCallback, Rendering
 
 T = TypeVar("T")
 _START, _A_FRAME, _MOST = 20.0, 0.12, 300.0  # seconds of GPU asked for: to begin, for each frame, at most
@@ -34,22 +34,27 @@ def lend(pipeline: Real3DPortrait) -> None:
     _loaded[pipeline.name] = pipeline
     # A Space wants to see at its start what will ask for a GPU.
     borrowing(frames, seconds)
-    borrowing(widest, _START)
+    borrowing(speech_motion, _START)
 
 
-def seconds(model: str, total: int, method: str, inputs: tuple[Any, ...], controls: dict[str, Any]) -> float:
+def seconds(model: str, total: int, portrait: Portrait, driver: Audio | Motion, controls: Controls) -> float:
     """How long the GPU is asked for, for a clip of `total` frames."""
     return min(_START + _A_FRAME * total, _MOST)
 
 
-def frames(model: str, total: int, method: str, inputs: tuple[Any, ...], controls: dict[str, Any]) -> Iterator[Frame]:
-    """What runs in the worker: frames of `stream_audio_driven` or `stream_video_driven`."""
-    yield from getattr(_loaded[model], method)(*inputs, **controls)
+def frames(model: str, total: int, portrait: Portrait, driver: Audio | Motion, controls: Controls) -> Iterator[Frame]:
+    """What runs in the worker for a clip."""
+    pipeline = _loaded[model]
+    avatar = pipeline.reconstruct(portrait)
+    if isinstance(driver, Motion):
+        yield from pipeline.render(avatar, driver, controls).frames
+    else:
+        yield from pipeline.render_speech(avatar, driver, controls).frames
 
 
-def widest(model: str, audio: str | None) -> Motion:
-    """What runs in the worker for a single frame: the motion that it shows."""
-    return Rendering(_loaded[model].model)._widest(audio)
+def speech_motion(model: str, audio: Audio, temperature: float | None, seed: int) -> Motion:
+    """What runs in the worker where the motion alone is wanted."""
+    return _loaded[model].motion_from_audio(audio, temperature=temperature, seed=seed)
 
 
 def borrowing(task: Callable[..., T], duration: Any) -> Callable[..., T]:
@@ -61,43 +66,73 @@ def borrowing(task: Callable[..., T], duration: Any) -> Callable[..., T]:
     return spaces.GPU(duration=duration)(task)
 
 
-class LentRendering(Rendering):
-    """A job whose frames come out of a worker with a GPU.
+class BorrowingPortrait(Real3DPortrait):
+    """A pipeline whose networks run in a worker with a GPU."""
 
-    Args:
-        folder: where what the worker reads is put.
-    """
+    def reconstruct(self, portrait: Portrait) -> Avatar:
+        """What the worker reconstructs in its own memory; here it only stands for the photo."""
+        # The frames' size is known to the worker; what is asked for here is the picture's.
+        return Avatar(model=self.name, size=portrait.frame_size, plate=portrait.image, portrait=portrait)
 
-    def __init__(self, model: AnyModel, badge: bool, folder: Path, draft: Draft | None = None) -> None:
-        super().__init__(model, badge, draft)
-        self._folder = folder
+    def motion_from_audio(
+        self, audio: str | Path | Audio, *, temperature: float | None = None, seed: int = 0, generator: Any = None
+    ) -> Motion:
+        sound = audio if isinstance(audio, Audio) else read_audio(audio)
+        return borrowing(speech_motion, _START)(self.name, sound, temperature, seed)
 
-    def _widest(self, audio: str | None) -> Motion:
-        return borrowing(widest, _START)(self.name, audio)
+    def render(
+        self,
+        avatar: Avatar,
+        motion: Motion,
+        controls: Controls | None = None,
+        *,
+        audio: Path | Audio | None = None,
+        on_frame: FrameCallback | None = None,
+        progress: ProgressCallback | None = None,
+    ) -> Rendering:
+        made = self._borrowed(avatar, motion, len(motion), controls or Controls(), audio, progress)
+        return made.reported(progress).watched(on_frame)
 
-    def _audio_job(self, portrait: Any, audio: Any, settings: Controls) -> Any:
-        sound = read_audio(audio)
-        total = round(len(sound.samples) / sound.rate * FPS)
-        return self._lent("stream_audio_driven", portrait, str(audio), total, Path(audio), settings)
+    def render_speech(
+        self,
+        avatar: Avatar,
+        speech: Audio,
+        controls: Controls | None = None,
+        *,
+        audio: Path | Audio | None = None,
+        on_frame: FrameCallback | None = None,
+        progress: ProgressCallback | None = None,
+    ) -> Rendering:
+        total = motion_frames(len(speech.samples))
+        made = self._borrowed(avatar, speech, total, controls or Controls(), audio, progress)
+        return made.reported(progress).watched(on_frame)
 
-    def _video_job(self, portrait: Any, driving: Any, settings: Controls) -> Any:
-        motion = self._motion(driving, settings)
-        filmed = not isinstance(driving, Motion) and Path(driving).suffix.lower() != ".npz"
-        sound = Path(driving) if filmed and probe(driving).has_audio else None
-        return self._lent("stream_video_driven", portrait, motion, len(motion), sound, settings)
+    def _borrowed(
+        self,
+        avatar: Avatar,
+        driver: Audio | Motion,
+        total: int,
+        controls: Controls,
+        audio: Path | Audio | None,
+        progress: ProgressCallback | None,
+    ) -> Rendering:
+        portrait = avatar.portrait
+        background = Background.parse(controls.background, controls.background_fit, controls.seed)
+        if controls.pose_file is not None:
+            controls = replace(controls, pose=self.motion_from_video(controls.pose_file, progress=progress))
+        made = borrowing(frames, seconds)(self.name, total, portrait, driver, controls)
+        height, width = portrait.source.shape[:2] if controls.size == "source" else (avatar.size, avatar.size)
+        warnings = portrait.warnings + background.warnings
+        return Rendering(
+            _closing(made), width, height, total, audio, background.transparent, warnings, controls.seed, self.name
+        )
 
-    def _lent(
-        self, method: str, portrait: Any, driver: Any, total: int, sound: Path | None, settings: Controls
-    ) -> _Job:
-        background = Background.parse(settings.background)
-        prepared = self._portrait(portrait, settings)
-        if settings.pose_video is not None:
-            self._motion(settings.pose_video, settings).save(self._folder / "pose.npz")
-            settings = replace(settings, pose=str(self._folder / "pose.npz"))
-        # The report is a function of this process; frames are counted here as they come.
-        controls = {field.name: getattr(settings, field.name) for field in fields(settings) if field.name != "progress"}
-        made = borrowing(frames, seconds)(self.name, total, method, (prepared, driver), controls)
-        height, width = (settings.size,) * 2 if settings.size != "source" else prepared.source.shape[:2]
-        warnings = prepared.warnings + background.warnings
-        counted = _counted(made, total, settings)
-        return _Job(counted, width, height, total, sound, background.transparent, warnings)
+
+def _closing(made: Iterator[Frame]) -> Generator[Frame, None, None]:
+    """The worker's frames as a generator, whatever a Space wraps them into."""
+    try:
+        yield from made
+    finally:
+        close = getattr(made, "close", None)
+        if close is not None:
+            close()

@@ -49,6 +49,11 @@ def on_space() -> bool:
     return bool(os.environ.get("SPACE_ID"))
 
 
+def lends_gpus() -> bool:
+    """Whether this is a Space that lends GPUs by the call."""
+    return os.environ.get("SPACES_ZERO_GPU", "").lower() in ("1", "t", "true")
+
+
 def _number(variable: str, default: int) -> int:
     text = os.environ.get(variable, "").strip()
     if not text:

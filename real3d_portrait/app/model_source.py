@@ -8,6 +8,7 @@ from threading import Lock
 from typing import TYPE_CHECKING
 
 from real3d_portrait.app.avatars import Avatars
+from real3d_portrait.app.limits import lends_gpus
 from real3d_portrait.config import CompactConfig, FullConfig, read_config
 from real3d_portrait.errors import Real3DError
 from real3d_portrait.hub import COMPACT, FULL, WEIGHTS_VARIABLE, resolve
@@ -19,11 +20,6 @@ if TYPE_CHECKING:
 _LOGGER = logging.getLogger(__name__)
 # Why it is not there may name folders of this machine: that is for the log.
 NOTICE = "The model that this page should run is not available here; the bundled compact model works instead."
-
-
-def lends_gpus() -> bool:
-    """Whether this is a Space that lends GPUs by the call."""
-    return os.environ.get("SPACES_ZERO_GPU", "").lower() in ("1", "t", "true")
 
 
 class ModelSource:

@@ -15,7 +15,7 @@ from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock, Timer
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 from gradio.components import Component
@@ -23,7 +23,6 @@ from gradio.processing_utils import save_file_to_cache
 from gradio.utils import get_upload_folder
 
 from real3d_portrait.app import controls, inspect_panel
-from real3d_portrait.app.avatars import AvatarRendering
 from real3d_portrait.app.checks import problems
 from real3d_portrait.app.draft import Draft
 from real3d_portrait.app.limits import Limits
@@ -31,7 +30,11 @@ from real3d_portrait.app.model_source import ModelSource
 from real3d_portrait.app.results import Results
 from real3d_portrait.app.uploads import plain
 from real3d_portrait.app.watch import AbandonedError, Standing, Watch
+from real3d_portrait.controls import Controls
 from real3d_portrait.errors import OutOfMemoryError, Real3DError, UnexpectedError, is_out_of_memory
+
+if TYPE_CHECKING:
+    from real3d_portrait.pipeline import Real3DPortrait
 
 _LOGGER = logging.getLogger(__name__)
 _BREATH = 1.5  # seconds
@@ -205,42 +208,53 @@ class Studio:
         yield made
 
     def _make_video(self, task: _Task) -> Outputs:
+        from real3d_portrait.app import jobs
         from real3d_portrait.provenance.manifest import sidecar
 
-        rendering = self._rendering(task)
-        suffix = controls.suffix(task.arguments["background"], task.arguments.pop("format"))
+        pipeline, arguments = self._pipeline(task), dict(task.arguments)
+        suffix = controls.suffix(arguments["background"], arguments.pop("format"))
+        badge = arguments.pop("badge")
         # Nobody can guess the name of somebody else's result.
         output = task.folder / f"{task.name}-{secrets.token_hex(16)}{suffix}"
         began = time.monotonic()
-        clip = getattr(rendering, task.name)(**task.arguments, output=output, progress=task.report)
+        rendering = getattr(pipeline, task.name)(**arguments, progress=task.report)
+        clip = jobs.finish(rendering, output, badge, task.draft)
         manifest = _kept(sidecar(clip.path)) if sidecar(clip.path).is_file() else None
         return _kept(clip.path), _facts(clip, time.monotonic() - began), manifest
 
     def _make_preview(self, task: _Task) -> Outputs:
-        rendering = self._rendering(task)
+        from real3d_portrait.app import jobs
+
+        pipeline, arguments = self._pipeline(task), dict(task.arguments)
+        badge, portrait, audio = (arguments.pop(name, None) for name in ("badge", "portrait", "audio"))
         began = time.monotonic()
-        clip = rendering.preview(folder=task.folder / secrets.token_hex(16), **task.arguments, progress=task.report)
+        rendering = jobs.preview(pipeline, portrait, audio, Controls.of(arguments))
+        clip = jobs.finish(rendering, task.folder / secrets.token_hex(16), bool(badge))
         picture = clip.path.joinpath("frame_000000.png")
         renamed = picture.rename(task.folder / f"{task.name}-{clip.path.name}.png")
         return _kept(renamed), _facts(clip, time.monotonic() - began)
 
     def _make_anatomy(self, task: _Task) -> Outputs:
-        mesh = task.folder / f"head-{secrets.token_hex(16)}.glb"
-        stages = self._rendering(task).anatomy(mesh=mesh, **task.arguments, progress=task.report)
-        return stages, _kept(mesh)
+        from real3d_portrait.app import jobs
 
-    def _rendering(self, task: _Task) -> Any:
-        badge, avatar = task.arguments.pop("badge"), task.arguments.pop("avatar", None)
+        pipeline, arguments = self._pipeline(task), dict(task.arguments)
+        _, portrait, audio = (arguments.pop(name, None) for name in ("badge", "portrait", "audio"))
+        mesh = task.folder / f"head-{secrets.token_hex(16)}.glb"
+        return jobs.anatomy(pipeline, portrait, audio, mesh, Controls.of(arguments)), _kept(mesh)
+
+    def _pipeline(self, task: _Task) -> Real3DPortrait:
+        """The photo's model, or the avatar that speaks in its place; a photo that is there as well is not looked at."""
+        avatar = task.arguments.pop("avatar", None)
         if avatar:
-            return AvatarRendering(self.models.avatars.load(avatar), badge, task.draft)
+            if "portrait" in task.arguments:
+                task.arguments["portrait"] = None
+            return self.models.avatars.load(avatar)
         pipeline = self.models.load()
         if self.models.lent:
-            from real3d_portrait.app.lent_gpu import LentRendering
+            from real3d_portrait.app.lent_gpu import BorrowingPortrait
 
-            return LentRendering(pipeline.model, badge, task.folder, task.draft)
-        from real3d_portrait.app.rendering import Rendering
-
-        return Rendering(pipeline.model, badge, task.draft)
+            return BorrowingPortrait(pipeline.model)
+        return pipeline
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from threading import Event, Thread
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 if TYPE_CHECKING:
-    from real3d_portrait.controls import Progress
+    from real3d_portrait.progress import Progress
 
 T = TypeVar("T")
 _TICK, _PATIENCE = 0.2, 60.0  # seconds between looks, and without one until the work is given up

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import cv2
@@ -21,7 +21,7 @@ _LOOK_FOR_FACE = 25  # frames among which a face must be seen
 _STEADY = 0.5  # share of the last frame's probability that stays where little changed
 
 
-def swapped_frames(video: Path, background: Background, total: int) -> Iterator[Frame]:
+def swapped_frames(video: Path, background: Background, total: int) -> Generator[Frame, None, None]:
     """`total` frames at 25 fps, (H, W, 3), or (H, W, 4) with straight alpha for a transparent background.
 
     Raises:

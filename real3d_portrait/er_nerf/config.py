@@ -22,7 +22,7 @@ class ErNerfConfig:
     """Everything that the shapes of the weights depend on, and the constants of marching."""
 
     audio_channels: int = 29
-    audio_steps: int = 16  # feature steps in a window
+    audio_steps: int = 16  # feature steps of a window
     audio_windows: int = 8  # windows about a frame that are smoothed together
     audio_code: int = 32
     planes: GridConfig = field(default_factory=lambda: GridConfig(12, 1, 64, 512, 14, hashed=True))

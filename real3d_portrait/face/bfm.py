@@ -17,7 +17,7 @@ from real3d_portrait.arrays import Float32Array, FloatArray, Int32Array
 from real3d_portrait.errors import FaceModelFileError, FaceModelMissingError
 from real3d_portrait.face.bfm_files import SourceArrays, read_folder
 from real3d_portrait.face.eg3d_camera import SIDE, place, project
-from real3d_portrait.face.topology import N_MESH
+from real3d_portrait.face.landmarks import IBUG_EYES, N_MESH
 
 NAME = "bfm-2009-front"
 N_IDENTITY, N_EXPRESSION, N_KEYPOINTS = 80, 64, 68
@@ -181,5 +181,5 @@ def _faces_in_eyes(source: SourceArrays) -> Int32Array:
     """Faces whose middle lies, seen from the front, inside the six landmarks of an eye of the mean face."""
     middle = source.mean[source.triangles - 1].mean(1)[:, :2]
     outlines = source.mean[source.landmarks - 1][:, :2]
-    inside = [Delaunay(outlines[start : start + 6]).find_simplex(middle) >= 0 for start in (36, 42)]
+    inside = [Delaunay(outlines[eye]).find_simplex(middle) >= 0 for eye in IBUG_EYES]
     return np.flatnonzero(inside[0] | inside[1])

@@ -15,11 +15,10 @@ import numpy as np
 from real3d_portrait.arrays import Float32Array, Float64Array, FloatArray
 from real3d_portrait.face.bfm import N_EXPRESSION, N_IDENTITY, LinearShape
 from real3d_portrait.face.eg3d_camera import FOCAL, SIDE, VIEWER, place, project, rotation_matrix
-from real3d_portrait.face.topology import EYE_LEFT, EYE_RIGHT, LIPS_INNER, LIPS_OUTER, N_MESH
+from real3d_portrait.face.landmarks import BESIDE_EARS, EYE_LEFT, EYE_RIGHT, LIPS_INNER, LIPS_OUTER, N_MESH
 
 IDENTITY_WEIGHT, EXPRESSION_WEIGHT = 0.3, 0.05
 _EYE_WEIGHT, _LIP_WEIGHT = 5.0, 2.0
-_UNMATCHED = (93, 127, 132, 234, 323, 356, 361, 454)  # points beside the ears, which the model has no vertex for
 
 _CHUNK = 64  # frames whose derivatives are held at once
 _SAMPLE = 64  # frames that tell a person's identity
@@ -44,7 +43,7 @@ def point_weights() -> Float64Array:
     weights = np.ones(N_MESH)
     weights[[*EYE_LEFT, *EYE_RIGHT]] = _EYE_WEIGHT
     weights[[*LIPS_OUTER, *LIPS_INNER]] = _LIP_WEIGHT
-    weights[list(_UNMATCHED)] = 0
+    weights[list(BESIDE_EARS)] = 0
     return weights
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from real3d_portrait.arrays import Float64Array, FloatArray
 from real3d_portrait.face.camera import DISTANCE, rotation_angles
 from real3d_portrait.face.face_model import FaceModel
-from real3d_portrait.face.topology import RIGID
+from real3d_portrait.face.landmarks import N_MESH, RIGID
 
 DEPTH_WEIGHT = 0.3  # the tracker's z is a guess: it counts less than x and y
 SOFT_RIGID = 0.15  # weight of the moving parts of the face in the pose, against 1 for the RIGID points
@@ -76,7 +76,7 @@ def align(
 
 def pose_weights(model: FaceModel) -> Float64Array:
     weights = np.full(len(model.mean), SOFT_RIGID)
-    weights[468:] = 0
+    weights[N_MESH:] = 0
     weights[RIGID] = 1
     return weights
 

@@ -1,4 +1,4 @@
-"""The tracker's 478-point mesh: its triangles, regions and mirror.
+"""The tracker's 478-point mesh: its triangles and mirror.
 
 mediapipe publishes the mesh as a set of edges. Its three-cycles are the triangles, but for two cycles
 round a vertex fan that are no faces (each of their edges already has a triangle on both sides).
@@ -13,25 +13,15 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from real3d_portrait.arrays import FloatArray, Int32Array
-
-N_MESH = 468  # the vertices of the surface; 468..477 are the two irises (centre, then four on the rim)
-
-OVAL = [10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377, 152,
-        148, 176, 149, 150, 136, 172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109]  # fmt: skip
-LIPS_OUTER = [61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291, 409, 270, 269, 267, 0, 37, 39, 40, 185]
-LIPS_INNER = [78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308, 415, 310, 311, 312, 13, 82, 81, 80, 191]
-# Image left (the person's right) and image right; corner to corner along the lower lid, back along the upper.
-EYE_LEFT = [33, 7, 163, 144, 145, 153, 154, 155, 133, 173, 157, 158, 159, 160, 161, 246]
-EYE_RIGHT = [263, 249, 390, 373, 374, 380, 381, 382, 362, 398, 384, 385, 386, 387, 388, 466]
-BROW_LEFT = [70, 63, 105, 66, 107, 55, 65, 52, 53, 46]
-BROW_RIGHT = [300, 293, 334, 296, 336, 285, 295, 282, 283, 276]
-IRIS = list(range(468, 478))
-IRIS_LEFT = list(range(468, 473))
-IRIS_RIGHT = list(range(473, 478))
-# Points that expression moves least: brow ridge, eye corners, nose bridge, temples.
-RIGID = [4, 6, 10, 33, 54, 67, 117, 119, 121, 127, 129, 133, 143, 198, 263, 284, 297, 346, 348, 350, 356,
-         358, 362, 372, 420]  # fmt: skip
-JAW = [152, 148, 176, 149, 150, 377, 400, 378, 379]
+from real3d_portrait.face.landmarks import (
+    EYE_LEFT,
+    EYE_RIGHT,
+    LIPS_INNER,
+    N_MESH,
+    NOSE_BELOW_TIP,
+    NOSE_LEFT_OF_TIP,
+    NOSE_TIP,
+)
 
 
 @cache
@@ -77,11 +67,10 @@ def _oriented(faces: Int32Array) -> Int32Array:
                 around = list(faces[other])
                 if around[(around.index(start) + 1) % 3] == end:
                     faces[other] = faces[other][::-1]
-    # 1 and 4 lie on the nose, 1 below 4; 44 is to their left in the image.
-    tip = next(f for f in faces if {1, 4, 44} <= set(f.tolist()))
+    tip = next(f for f in faces if {NOSE_BELOW_TIP, NOSE_TIP, NOSE_LEFT_OF_TIP} <= set(f.tolist()))
     around = list(tip)
-    one_to_four = around[(around.index(1) + 1) % 3] == 4
-    return faces if one_to_four else faces[:, ::-1].copy()
+    upwards = around[(around.index(NOSE_BELOW_TIP) + 1) % 3] == NOSE_TIP
+    return faces if upwards else faces[:, ::-1].copy()
 
 
 def _fan(ring: list[int]) -> Int32Array:

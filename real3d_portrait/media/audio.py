@@ -1,20 +1,26 @@
-"""Sound: any file that FFmpeg decodes → samples, as a stream or at once."""
+"""Sound: any file that FFmpeg decodes → samples, as a stream or at once.
+
+A call needs the sound of one file twice: as 16 kHz mono for the networks, and as good as it is for the video's sound
+track. `read_recording` decodes the file once for both.
+"""
 
 from __future__ import annotations
 
 import logging
 import os
+import tempfile
 import wave
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import IO, cast
 
 import av
 import numpy as np
 from av.audio.resampler import AudioResampler
 from av.container import InputContainer
 
+from real3d_portrait.arrays import Float32Array
 from real3d_portrait.errors import (
     AudioCorruptError,
     AudioEmptyError,
@@ -22,12 +28,15 @@ from real3d_portrait.errors import (
     AudioTooShortError,
     AudioUnreadableError,
     NoAudioStreamError,
+    output_error,
 )
 from real3d_portrait.media.demux import in_seconds, open_media, packets, start_seconds
 
 logger = logging.getLogger(__name__)
 
 SHORTEST_SECONDS = 0.2
+SPEECH_RATE = 16000  # Hz, what the networks take
+HIGHEST_RATE = 48000  # Hz, of a recording that is kept for a sound track
 _SMALLEST_GAP = 0.05  # seconds; smaller steps between time stamps are rounding, not silence
 _LONGEST_GAP = 60.0  # seconds; longer steps are broken time stamps, not silence
 
@@ -41,8 +50,8 @@ class Audio:
         rate: samples a second.
     """
 
-    samples: np.ndarray
-    rate: int = 16000
+    samples: Float32Array
+    rate: int = SPEECH_RATE
 
     @property
     def seconds(self) -> float:
@@ -57,7 +66,36 @@ class AudioFormat:
     channels: int
 
 
-def read_audio(path: str | os.PathLike[str], rate: int = 16000) -> Audio:
+@dataclass(frozen=True)
+class Recording:
+    """A file's sound, decoded once.
+
+    Attributes:
+        speech: mono at 16 kHz.
+        samples: (N, channels) float32 at `rate`, mono or stereo; `read_recording` maps them from a temporary file, so
+            that a long recording takes no memory.
+        rate: the file's own, at most 48 kHz.
+    """
+
+    speech: Audio
+    samples: Float32Array
+    rate: int
+
+    @property
+    def format(self) -> AudioFormat:
+        return AudioFormat(self.rate, self.samples.shape[1])
+
+    @property
+    def seconds(self) -> float:
+        return len(self.samples) / self.rate
+
+    def blocks(self) -> Iterator[Float32Array]:
+        """The samples in blocks (channels, n) of a second, from the start at each call."""
+        for start in range(0, len(self.samples), self.rate):
+            yield np.ascontiguousarray(self.samples[start : start + self.rate].T)
+
+
+def read_audio(path: str | os.PathLike[str], rate: int = SPEECH_RATE) -> Audio:
     """Decode the sound of any audio or video file to mono.
 
     Time zero is the file's own start, so sound that starts late in a video begins with silence.
@@ -71,7 +109,44 @@ def read_audio(path: str | os.PathLike[str], rate: int = 16000) -> Audio:
             the file is absent, locked, of 0 bytes, not decodable, or without sound.
         AudioTooShortError: it is shorter than 0.2 s.
     """
-    blocks = [block[0] for block in stream_audio(path, rate, channels=1)]
+    return _audio([block[0] for block in stream_audio(path, rate, channels=1)], rate)
+
+
+def read_recording(path: str | os.PathLike[str]) -> Recording:
+    """Decode the sound of any audio or video file once: as speech for the networks, and in its own quality.
+
+    `speech` is what `read_audio` returns, `samples` what `stream_audio` yields at the recording's rate and channels.
+
+    Raises:
+        as `read_audio`, and DiskFullError, OutputNotWritableError: the folder for temporary files has no room.
+    """
+    path = Path(path)
+    speech: list[Float32Array] = []
+    with _open(path) as container, tempfile.TemporaryFile() as spool:
+        stream = _stream(container, path)
+        context = stream.codec_context
+        own = AudioFormat(min(context.sample_rate, HIGHEST_RATE), min(context.channels, 2))
+        for which, block in _decoded(container, stream, path, (AudioFormat(SPEECH_RATE, 1), own)):
+            if which == 0:
+                speech.append(block[0])
+            else:
+                _append(spool, block)
+        audio = _audio(speech, SPEECH_RATE)
+        # The mapping outlives the file object; the file has no name and goes with the last of the two.
+        samples = np.memmap(spool, np.float32, "r").reshape(-1, own.channels)
+    return Recording(audio, samples, own.rate)
+
+
+def _append(spool: IO[bytes], block: Float32Array) -> None:
+    """Block (channels, n), sample by sample, to the end of a temporary file."""
+    try:
+        spool.write(np.ascontiguousarray(block.T).data)
+        spool.flush()
+    except OSError as error:
+        raise output_error(error, tempfile.gettempdir()) from error
+
+
+def _audio(blocks: list[Float32Array], rate: int) -> Audio:
     samples = np.concatenate(blocks) if blocks else np.zeros(0, np.float32)
     if len(samples) < SHORTEST_SECONDS * rate:
         raise AudioTooShortError(seconds=round(len(samples) / rate, 3), minimum=SHORTEST_SECONDS)
@@ -85,7 +160,7 @@ def audio_format(path: str | os.PathLike[str]) -> AudioFormat:
         return AudioFormat(context.sample_rate, context.channels)
 
 
-def stream_audio(path: str | os.PathLike[str], rate: int, channels: int) -> Iterator[np.ndarray]:
+def stream_audio(path: str | os.PathLike[str], rate: int, channels: int) -> Iterator[Float32Array]:
     """Yield the sound in blocks (channels, n) float32, gaps filled with silence; raises as `read_audio` does.
 
     Args:
@@ -94,21 +169,8 @@ def stream_audio(path: str | os.PathLike[str], rate: int, channels: int) -> Iter
     """
     path = Path(path)
     with _open(path) as container:
-        stream = _stream(container, path)
-        zero = start_seconds(container)
-        # Demuxers of the MP4 family know the exact length but leave the codec's padding in the last packet.
-        exact = container.format.name.startswith("mov") and stream.duration is not None
-        ticks = (stream.duration or 0) + (stream.start_time or 0)
-        end = round((in_seconds(ticks, stream.time_base) - zero) * rate) if exact else None
-        line = _Timeline(rate, channels)
-        written = 0
-        for frame in _decode(container, stream, path):
-            for block in line.place(frame, None if frame.time is None else frame.time - zero):
-                block = block if end is None else block[:, : max(end - written, 0)]
-                written += block.shape[1]
-                yield block
-        for block in line.flush():
-            yield block if end is None else block[:, : max(end - written, 0)]
+        for _, block in _decoded(container, _stream(container, path), path, (AudioFormat(rate, channels),)):
+            yield block
 
 
 def write_wav(path: str | os.PathLike[str], audio: Audio) -> None:
@@ -120,18 +182,38 @@ def write_wav(path: str | os.PathLike[str], audio: Audio) -> None:
         file.writeframes((np.clip(audio.samples, -1, 1) * 32767).round().astype("<i2").tobytes())
 
 
-class _Timeline:
-    """Resamples decoded frames and lays them out by their time stamps."""
+def _decoded(
+    container: InputContainer, stream: av.AudioStream, path: Path, formats: Sequence[AudioFormat]
+) -> Iterator[tuple[int, Float32Array]]:
+    """The sound in each of the formats, decoded once: which format, and its next block (channels, n)."""
+    zero = start_seconds(container)
+    # Demuxers of the MP4 family know the exact length but leave the codec's padding in the last packet.
+    exact = container.format.name.startswith("mov") and stream.duration is not None
+    ticks = (stream.duration or 0) + (stream.start_time or 0)
+    end = in_seconds(ticks, stream.time_base) - zero if exact else None
+    timelines = [_Timeline(wanted, end) for wanted in formats]
+    for frame in _decode(container, stream, path):
+        time = None if frame.time is None else frame.time - zero
+        for which, timeline in enumerate(timelines):
+            for block in timeline.place(frame, time):
+                yield which, block
+    for which, timeline in enumerate(timelines):
+        for block in timeline.flush():
+            yield which, block
 
-    def __init__(self, rate: int, channels: int) -> None:
-        self._rate = rate
-        self._channels = channels
+
+class _Timeline:
+    """Resamples decoded frames to one format and lays them out by their time stamps, up to `end` seconds."""
+
+    def __init__(self, wanted: AudioFormat, end: float | None) -> None:
+        self._rate, self._channels = wanted.rate, wanted.channels
         self._resampler: AudioResampler | None = None
         self._source: tuple[str, str, int] | None = None
-        self._heard = 0.0  # seconds of sound and silence taken in so far
+        self._elapsed = 0.0  # seconds of sound and silence taken in so far
         self._skip = 0  # samples before time zero that are still to be dropped
+        self._room = None if end is None else round(end * wanted.rate)  # samples until the end
 
-    def place(self, frame: av.AudioFrame, time: float | None) -> Iterator[np.ndarray]:
+    def place(self, frame: av.AudioFrame, time: float | None) -> Iterator[Float32Array]:
         source = (frame.format.name, frame.layout.name, frame.sample_rate)
         if self._resampler is None or source != self._source:
             # Chained Ogg streams may change their rate on the way.
@@ -141,24 +223,24 @@ class _Timeline:
             layout = "mono" if frame.layout.nb_channels == 1 else "stereo"
             self._resampler = AudioResampler(format="fltp", layout=layout, rate=self._rate)
         if time is not None:
-            gap = time - self._heard
-            at_start = self._heard == 0
+            gap = time - self._elapsed
+            at_start = self._elapsed == 0
             if (0 if at_start else _SMALLEST_GAP) < gap < _LONGEST_GAP:
-                yield np.zeros((self._channels, round(gap * self._rate)), np.float32)
-                self._heard = time
+                yield from self._cut(np.zeros((self._channels, round(gap * self._rate)), np.float32))
+                self._elapsed = time
             elif at_start and gap < 0:
                 self._skip = round(-gap * self._rate)
-                self._heard = time
-        self._heard += frame.samples / frame.sample_rate
+                self._elapsed = time
+        self._elapsed += frame.samples / frame.sample_rate
         frame.pts = None
         yield from self._trimmed(self._resampler.resample(frame))
 
-    def flush(self) -> Iterator[np.ndarray]:
+    def flush(self) -> Iterator[Float32Array]:
         if self._resampler is not None:
             yield from self._trimmed(self._resampler.resample(None))
             self._resampler = None
 
-    def _trimmed(self, frames: list[av.AudioFrame]) -> Iterator[np.ndarray]:
+    def _trimmed(self, frames: list[av.AudioFrame]) -> Iterator[Float32Array]:
         for frame in frames:
             block = frame.to_ndarray()
             if len(block) != self._channels:
@@ -167,7 +249,14 @@ class _Timeline:
             self._skip -= dropped
             if dropped < block.shape[1]:
                 # Decoders of float formats let broken streams through as NaN.
-                yield np.nan_to_num(block[:, dropped:], nan=0.0, posinf=1.0, neginf=-1.0)
+                yield from self._cut(np.nan_to_num(block[:, dropped:], nan=0.0, posinf=1.0, neginf=-1.0))
+
+    def _cut(self, block: Float32Array) -> Iterator[Float32Array]:
+        if self._room is not None:
+            block = block[:, : max(self._room, 0)]
+            self._room -= block.shape[1]
+        if block.shape[1]:
+            yield block
 
 
 def _decode(container: InputContainer, stream: av.AudioStream, path: Path) -> Iterator[av.AudioFrame]:

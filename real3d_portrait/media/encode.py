@@ -23,7 +23,8 @@ from av.video.reformatter import (
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from real3d_portrait.media.audio import Audio, AudioFormat, audio_format, stream_audio
+from real3d_portrait.arrays import Float32Array
+from real3d_portrait.media.audio import Audio, AudioFormat, Recording, audio_format, stream_audio
 
 FRAME_NAME = "frame_{:06d}.png"
 SOUND_NAME = "audio.wav"
@@ -46,6 +47,9 @@ _VP9 = {"deadline": "realtime", "cpu-used": "6", "row-mt": "1", "crf": "20", "b"
 _VP9_ALPHA = {"auto-alt-ref": "0"}  # libvpx codes no alpha plane for hidden frames
 
 
+Sound = Path | Audio | Recording
+
+
 class Encoder(Protocol):
     """What `VideoWriter` drives. Each method may raise OSError."""
 
@@ -60,19 +64,19 @@ class SoundTrack:
     """Sound as one stream of a container, cut and padded to the length of the picture.
 
     Args:
-        source: a file, decoded as it is consumed, or `Audio`.
+        source: a file, decoded as it is consumed; a `Recording`, which was decoded before; or `Audio`.
         codec: FFmpeg's encoder name.
     """
 
-    def __init__(self, container: OutputContainer, codec: str, source: Path | Audio) -> None:
-        own = AudioFormat(source.rate, 1) if isinstance(source, Audio) else audio_format(source)
+    def __init__(self, container: OutputContainer, codec: str, source: Sound) -> None:
+        own = _format(source)
         self._rate = own.rate if own.rate in _RATES[codec] else 48000
         self._channels = min(own.channels, 2)
         self._layout = "mono" if self._channels == 1 else "stereo"
-        if isinstance(source, Audio):
-            self._blocks = _resampled(source, self._rate)
-        else:
+        if isinstance(source, Path):
             self._blocks = stream_audio(source, self._rate, self._channels)
+        else:
+            self._blocks = _resampled(_blocks(source), own, self._rate)
         self._rest = np.zeros((self._channels, 0), np.float32)
         self._written = 0
         self._container = container
@@ -121,7 +125,7 @@ class MovieEncoder:
         width: int,
         height: int,
         fps: Fraction,
-        audio: Path | Audio | None,
+        audio: Sound | None,
         transparent: bool,
         tags: Mapping[str, str],
     ) -> None:
@@ -185,7 +189,7 @@ class PictureEncoder:
         self,
         folder: Path,
         fps: Fraction,
-        audio: Path | Audio | None,
+        audio: Sound | None,
         tags: Mapping[str, str],
         sign: Callable[[Path], None] | None = None,
     ) -> None:
@@ -227,12 +231,26 @@ def _abandon(container: OutputContainer) -> None:
         container.close()
 
 
-def _resampled(audio: Audio, rate: int) -> Iterator[np.ndarray]:
-    """Blocks (1, n) of about a second."""
-    resampler = AudioResampler(format="fltp", layout="mono", rate=rate)
-    for start in range(0, len(audio.samples), audio.rate):
-        block = np.ascontiguousarray(audio.samples[None, start : start + audio.rate], np.float32)
-        frame = av.AudioFrame.from_ndarray(block, "fltp", "mono")
-        frame.sample_rate = audio.rate
+def _format(source: Sound) -> AudioFormat:
+    if isinstance(source, Path):
+        return audio_format(source)
+    return source.format if isinstance(source, Recording) else AudioFormat(source.rate, 1)
+
+
+def _blocks(source: Audio | Recording) -> Iterator[Float32Array]:
+    """Blocks (channels, n) of about a second."""
+    if isinstance(source, Recording):
+        yield from source.blocks()
+        return
+    for start in range(0, len(source.samples), source.rate):
+        yield np.ascontiguousarray(source.samples[None, start : start + source.rate], np.float32)
+
+
+def _resampled(blocks: Iterator[Float32Array], own: AudioFormat, rate: int) -> Iterator[Float32Array]:
+    layout = "mono" if own.channels == 1 else "stereo"
+    resampler = AudioResampler(format="fltp", layout=layout, rate=rate)
+    for block in blocks:
+        frame = av.AudioFrame.from_ndarray(block, "fltp", layout)
+        frame.sample_rate = own.rate
         yield from (resampled.to_ndarray() for resampled in resampler.resample(frame))
     yield from (resampled.to_ndarray() for resampled in resampler.resample(None))

@@ -25,7 +25,7 @@ from real3d_portrait.errors import (
     UnknownOutputFormatError,
     output_error,
 )
-from real3d_portrait.media.audio import Audio
+from real3d_portrait.media.audio import Audio, Recording
 from real3d_portrait.media.clip import STATEMENT, Clip, Provenance
 from real3d_portrait.media.encode import Encoder, MovieEncoder, PictureEncoder
 from real3d_portrait.media.gif import GifEncoder
@@ -47,8 +47,9 @@ class VideoWriter:
         width: of the frames, pixels.
         height: of the frames, pixels.
         fps: frames a second.
-        audio: a file with sound, whose own quality is kept up to 48 kHz stereo, or `Audio`; cut or padded
-            with silence to the length of the picture.
+        audio: a file with sound, whose own quality is kept up to 48 kHz stereo; the `Recording` that
+            `read_recording` has made of it, which is not decoded again; or `Audio`. Cut or padded with silence to the
+            length of the picture.
         transparent: frames are (H, W, 4) with straight alpha; .webm or folder only.
         metadata: further container tags, such as {"title": "…"}.
         sign: called with each finished picture file before it appears; may rewrite it, or put NAME.SUFFIX.c2pa
@@ -76,7 +77,7 @@ class VideoWriter:
         width: int,
         height: int,
         fps: float | Fraction = 25,
-        audio: str | os.PathLike[str] | Audio | None = None,
+        audio: str | os.PathLike[str] | Audio | Recording | None = None,
         transparent: bool = False,
         metadata: Mapping[str, str] | None = None,
         sign: Callable[[Path], None] | None = None,
@@ -86,7 +87,7 @@ class VideoWriter:
         self._folder = _is_folder(path)
         self._size = width, height
         self._fps = Fraction(fps).limit_denominator(1001)
-        self._audio = audio if audio is None or isinstance(audio, Audio) else Path(audio)
+        self._audio = audio if audio is None or isinstance(audio, Audio | Recording) else Path(audio)
         self._transparent = transparent
         self._tags = {"comment": STATEMENT, **(metadata or {}), "description": STATEMENT}
         self._sign = sign

@@ -10,6 +10,7 @@ import torch
 
 from real3d_portrait.errors import DeviceUnavailableError, ParameterChoiceError
 
+_PRECISIONS = ("float32", "bfloat16")
 _FRAMES_AT_ONCE = {"cpu": 1, "cuda": 8}  # a CPU gains nothing from more, and memory grows with them
 
 
@@ -22,15 +23,20 @@ class Compute:
     half: bool
 
     @classmethod
-    def on(cls, device: str) -> Compute:
-        """auto (a GPU where there is one), cpu or cuda.
+    def on(cls, device: str, dtype: str | None = None) -> Compute:
+        """
+        Args:
+            device: auto (a GPU where there is one), cpu or cuda.
+            dtype: float32 or bfloat16; None: bfloat16 on a GPU, float32 on a CPU.
 
         Raises:
-            DeviceUnavailableError: no such device here.
+            ParameterChoiceError: another name. DeviceUnavailableError: no such device here.
         """
-        check_device(device)
-        kind = "cuda" if device != "cpu" and torch.cuda.is_available() else "cpu"
-        return cls(torch.device(kind), _FRAMES_AT_ONCE[kind], half=kind == "cuda")
+        if dtype not in (None, *_PRECISIONS):
+            raise ParameterChoiceError(name="dtype", value=dtype, choices=", ".join(_PRECISIONS))
+        found = device_of(device)
+        half = found.type == "cuda" if dtype is None else dtype == "bfloat16"
+        return cls(found, _FRAMES_AT_ONCE[found.type], half)
 
     @contextmanager
     def running(self, exact: bool = False) -> Iterator[None]:
@@ -38,6 +44,16 @@ class Compute:
         half = self.half and not exact
         with torch.inference_mode(), torch.autocast(self.device.type, torch.bfloat16) if half else nullcontext():
             yield
+
+
+def device_of(name: str) -> torch.device:
+    """auto (a GPU where there is one), cpu or cuda.
+
+    Raises:
+        ParameterChoiceError: another name. DeviceUnavailableError: no such device here.
+    """
+    check_device(name)
+    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
 
 
 def check_device(device: str) -> None:

@@ -7,19 +7,22 @@ coefficients cannot say; its translation is in model units. Angles have the sign
 from __future__ import annotations
 
 import random
-from dataclasses import replace
-from typing import Literal
 
 import numpy as np
 
 from real3d_portrait.arrays import Float32Array, Float64Array, FloatArray
-from real3d_portrait.face.bfm import N_EXPRESSION, NAME, BaselFaceModel, LinearShape
+from real3d_portrait.face.bfm import NAME, BaselFaceModel
 from real3d_portrait.face.bfm_fit import fit_clip
 from real3d_portrait.face.blink_edit import blink_shares
 from real3d_portrait.face.camera import DISTANCE
 from real3d_portrait.face.eg3d_camera import VIEWER
 from real3d_portrait.face.face_model import FaceModel
-from real3d_portrait.face.pose_path import mirror_index
+from real3d_portrait.face.landmarks import (
+    EYE_INNER_CORNERS,
+    EYE_OUTER_CORNERS,
+    LID_PAIRS_MIDDLE_LEFT,
+    LID_PAIRS_MIDDLE_RIGHT,
+)
 from real3d_portrait.motion.audio_features import N_MELS, audio_features
 from real3d_portrait.motion.lids import closure
 from real3d_portrait.motion.motion import Motion
@@ -29,12 +32,9 @@ from real3d_portrait.motion.smoothing import LIPS_HZ, low_pass
 from real3d_portrait.motion.video_to_motion import FaceTrack
 from real3d_portrait.timing import FPS
 
-# Of the 68 landmarks: pairs of the inner lips, the mouth's corners, the chin.
-_INNER_LIPS = ((61, 67), (62, 66), (63, 65))
-_CORNERS, _CHIN = (48, 54), 8
-# Of mediapipe's mesh: upper and lower lid, and the corners of each eye.
-_LIDS = ((159, 145), (158, 153), (160, 144)), ((386, 374), (385, 380), (387, 373))
-_EYE_CORNERS = (33, 133), (362, 263)
+# Upper and lower lid, and the corners of each eye.
+_LIDS = LID_PAIRS_MIDDLE_LEFT, LID_PAIRS_MIDDLE_RIGHT
+_EYE_CORNERS = tuple(zip(EYE_OUTER_CORNERS, EYE_INNER_CORNERS, strict=True))
 
 
 MOTION_NAME = f"{NAME}-lids"
@@ -59,32 +59,23 @@ def speaking_motion(
     *,
     bank: TrackBank,
     head_unit: float,
-    pose: Literal["natural", "static"] | Motion,
-    blink: str,
     seed: int,
 ) -> Motion:
     """Predicted expression with head motion and blinks.
 
     Args:
-        bank: head tracks in head units, paced by the speech for pose "natural".
+        bank: head tracks in head units, paced by the speech.
         head_unit: length of a head unit in model units, from `head_unit`.
-        pose: natural, static, or a driver's, played to and fro.
     """
     frames = len(expression)
-    rotation, translation = np.zeros((frames, 3), np.float32), np.zeros((frames, 3), np.float32)
-    if isinstance(pose, Motion):
-        index = mirror_index(len(pose), frames)
-        rotation, translation = pose.rotation[index], pose.translation[index]
-    elif pose == "natural":
-        heard = audio_features(samples)[: _PER_MOTION_FRAME * frames]
-        energy = heard[:, N_MELS].reshape(-1, _PER_MOTION_FRAME).mean(1)
-        voicing = heard[:, N_MELS + 2].reshape(-1, _PER_MOTION_FRAME).mean(1)
-        tracks = play_tracks(bank, energy, speech_presence(energy, voicing), seed)
-        rotation = tracks[:, YAW : ROLL + 1]
-        translation = head_unit * tracks[:, X : Z + 1]
-        translation[:, 2] = VIEWER * (1 - np.exp(-tracks[:, Z] / DISTANCE))
-    shares = blink_shares(frames, random.Random(seed)) if blink == "natural" else np.zeros(frames, np.float32)
-    return _motion(expression, shares, rotation, translation)
+    features = audio_features(samples)[: _PER_MOTION_FRAME * frames]
+    energy = features[:, N_MELS].reshape(-1, _PER_MOTION_FRAME).mean(1)
+    voicing = features[:, N_MELS + 2].reshape(-1, _PER_MOTION_FRAME).mean(1)
+    tracks = play_tracks(bank, energy, speech_presence(energy, voicing), seed)
+    translation = head_unit * tracks[:, X : Z + 1]
+    translation[:, 2] = VIEWER * (1 - np.exp(-tracks[:, Z] / DISTANCE))
+    shares = blink_shares(frames, random.Random(seed))
+    return _motion(expression, shares, tracks[:, YAW : ROLL + 1], translation)
 
 
 def tracked_motion(track: FaceTrack, face: BaselFaceModel) -> Motion:
@@ -112,38 +103,11 @@ def lid_shares(landmarks: FloatArray) -> Float64Array:
     return closure(gap, max(float(np.percentile(gap, 70)), 1e-6)).clip(0, 1)
 
 
-def adjusted(motion: Motion, face: BaselFaceModel, mouth_amplitude: float, blink: str) -> Motion:
-    """A driver's motion with opening and width of the mouth and the jaw scaled, and without blinks for "none"."""
-    expression = np.array(motion.expression, np.float32)
-    if blink == "none":
-        expression[:, N_EXPRESSION:] = 0
-    if mouth_amplitude != 1:
-        part = expression[:, :N_EXPRESSION]
-        expression[:, :N_EXPRESSION] = part + (mouth_amplitude - 1) * part @ _mouth_part(face.landmark_shape)
-    return replace(motion, expression=expression)
-
-
-def scaled(motion: Motion, factor: float) -> Motion:
-    """Expression times 0..2; lids stay as they are."""
-    expression = np.array(motion.expression, np.float32)
-    expression[:, :N_EXPRESSION] *= factor
-    return replace(motion, expression=expression)
-
-
 def head_unit(face: BaselFaceModel, compact: FaceModel) -> float:
     """Model units in a head unit of `face.camera`: both mean faces are meshes of the same points."""
     matched = face.mediapipe > 0
     own, other = face.mesh_shape.mean[matched, :2], compact.mean[: len(matched)][matched, :2]
     return float(own.std(0).mean() / other.std(0).mean())
-
-
-def _mouth_part(landmarks: LinearShape) -> Float32Array:
-    """(64, 64), symmetric: takes the part of an expression that opens or widens the mouth or lowers the jaw."""
-    basis = landmarks.expression
-    opening = np.mean([basis[upper, 1] - basis[lower, 1] for upper, lower in _INNER_LIPS], 0)
-    width = basis[_CORNERS[1], 0] - basis[_CORNERS[0], 0]
-    directions = np.stack([opening, width, basis[_CHIN, 1]])
-    return (np.linalg.pinv(directions) @ directions).astype(np.float32)
 
 
 def _motion(expression: FloatArray, shares: FloatArray, rotation: FloatArray, translation: FloatArray) -> Motion:

@@ -10,7 +10,7 @@ import numpy as np
 
 from real3d_portrait.arrays import Float32Array, Float64Array, FloatArray
 from real3d_portrait.face.face_model import FaceModel
-from real3d_portrait.face.topology import IRIS
+from real3d_portrait.face.landmarks import IRIS
 from real3d_portrait.timing import FPS
 
 _IRIS_RADIUS = 0.05  # head units from the eye's centre to the iris: 10 mm of a face of 180 mm

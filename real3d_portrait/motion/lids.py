@@ -12,10 +12,9 @@ from scipy.ndimage import percentile_filter
 
 from real3d_portrait.arrays import Float64Array, FloatArray
 from real3d_portrait.face.face_model import FaceModel
-from real3d_portrait.face.topology import IRIS
+from real3d_portrait.face.landmarks import IRIS, LID_PAIRS_MIDDLE
 from real3d_portrait.timing import FPS
 
-_LIDS = ((159, 145), (158, 153), (160, 144), (386, 374), (385, 380), (387, 373))
 _MEAN_INTERVAL, _SPREAD, _SHORTEST = 4.3, 0.55, 0.9  # seconds, log-normal sigma, seconds
 _CLOSING, _CLOSED, _OPENING = 0.09, 0.03, 0.17  # seconds
 
@@ -23,7 +22,7 @@ _CLOSING, _CLOSED, _OPENING = 0.09, 0.03, 0.17  # seconds
 def lid_direction(model: FaceModel) -> Float64Array:
     """(E,) change of the lids' distance, in head units, by each coefficient."""
     basis = model.expression.astype(np.float64)
-    return np.mean([basis[:, upper, 1] - basis[:, lower, 1] for upper, lower in _LIDS], 0)
+    return np.mean([basis[:, upper, 1] - basis[:, lower, 1] for upper, lower in LID_PAIRS_MIDDLE], 0)
 
 
 def lid_gap(model: FaceModel, expression: FloatArray, shape: FloatArray | None = None) -> Float64Array:
@@ -32,7 +31,7 @@ def lid_gap(model: FaceModel, expression: FloatArray, shape: FloatArray | None =
     shape: (478, 3) neutral vertices of a person; None for the mean face.
     """
     shape = model.mean if shape is None else shape
-    still = np.mean([shape[upper, 1] - shape[lower, 1] for upper, lower in _LIDS])
+    still = np.mean([shape[upper, 1] - shape[lower, 1] for upper, lower in LID_PAIRS_MIDDLE])
     return expression @ lid_direction(model) + still
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from real3d_portrait.arrays import Float64Array, FloatArray
 from real3d_portrait.face.face_model import FaceModel
-from real3d_portrait.face.topology import BROW_LEFT, BROW_RIGHT
+from real3d_portrait.face.landmarks import BROW_LEFT, BROW_RIGHT
 from real3d_portrait.motion.gaze import held_gaze
 from real3d_portrait.motion.lids import lid_direction
 from real3d_portrait.motion.motion import Motion

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import zipfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from real3d_portrait.arrays import Float32Array
 from real3d_portrait.errors import MotionFaceModelError, MotionMissingError, NotAMotionFileError
@@ -27,6 +28,10 @@ class Motion:
         rotation: (T, 3) yaw, pitch, roll in radians, signs as in `face.camera`.
         translation: (T, 3) head units, z towards the camera.
         face_model: name of the face model that the coefficients belong to.
+        blinks: (T,) share 0..1 by which blinks close the lids in `expression`, where that is known.
+        warnings: what was done to the driver's motion that its user may not expect, one sentence each.
+
+    Make one with `Real3DPortrait.motion_from_audio` or `motion_from_video`, or load a saved one.
     """
 
     expression: Float32Array
@@ -34,12 +39,16 @@ class Motion:
     translation: Float32Array
     face_model: str
     fps: int = FPS
+    blinks: Float32Array | None = None
+    warnings: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         frames = len(self.expression)
         shapes = self.expression.ndim, self.rotation.shape, self.translation.shape
         if frames == 0 or shapes != (2, (frames, 3), (frames, 3)):
             raise ValueError(f"expression {self.expression.shape}, rotation and translation {shapes[1:]} do not match")
+        if self.blinks is not None and self.blinks.shape != (frames,):
+            raise ValueError(f"blinks {self.blinks.shape} do not match {frames} frames")
 
     def __len__(self) -> int:
         return len(self.expression)
@@ -58,22 +67,29 @@ class Motion:
         # The turn is taken in the camera's frame, where the viewer sees it happen.
         turned = rotation_matrix(self.rotation) @ rotation_matrix(start).T
         translation = self.translation - np.median(self.translation[:_START], 0)
-        return Motion(
-            self.expression,
-            rotation_angles(turned).astype(np.float32),
-            translation.astype(np.float32),
-            self.face_model,
-            self.fps,
+        return replace(
+            self, rotation=rotation_angles(turned).astype(np.float32), translation=translation.astype(np.float32)
         )
 
     def to_and_fro(self, frames: int) -> Motion:
         """The same played forwards and backwards until it has so many frames: no jump where it repeats."""
         place = np.arange(frames) % max(1, 2 * len(self) - 2)
         index = np.minimum(place, 2 * len(self) - 2 - place) if len(self) > 1 else np.zeros(frames, int)
-        return Motion(self.expression[index], self.rotation[index], self.translation[index], self.face_model, self.fps)
+        return self[index]
+
+    def __getitem__(self, frames: slice | NDArray[np.integer]) -> Motion:
+        """Some of the frames, in the order of their numbers."""
+        return replace(
+            self,
+            expression=self.expression[frames],
+            rotation=self.rotation[frames],
+            translation=self.translation[frames],
+            blinks=None if self.blinks is None else self.blinks[frames],
+        )
 
     def save(self, path: str | Path) -> None:
         """Write an .npz file that holds numbers only, no picture of the driver."""
+        known = {} if self.blinks is None else {"blinks": self.blinks.astype(np.float32)}
         with Path(path).open("wb") as file:
             np.savez_compressed(
                 file,
@@ -81,6 +97,7 @@ class Motion:
                 face_model=self.face_model,
                 fps=self.fps,
                 **{name: getattr(self, name).astype(np.float32) for name in _ARRAYS},
+                **known,
             )
 
     @classmethod
@@ -102,6 +119,8 @@ class Motion:
                 if str(file["format"]) != _FORMAT:
                     raise NotAMotionFileError(path=path, reason=f"its format is '{file['format']}'")
                 arrays = {name: np.asarray(file[name], np.float32) for name in _ARRAYS}
+                if "blinks" in file:
+                    arrays["blinks"] = np.asarray(file["blinks"], np.float32)
                 name, fps = str(file["face_model"]), int(file["fps"])
         except KeyError as error:
             raise NotAMotionFileError(path=path, reason=str(error.args[0])) from error

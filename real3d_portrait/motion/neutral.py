@@ -7,16 +7,16 @@ import numpy as np
 
 from real3d_portrait.arrays import Float64Array, FloatArray
 from real3d_portrait.face.face_model import FaceModel
+from real3d_portrait.face.landmarks import LIP_PAIRS_MIDDLE
 from real3d_portrait.motion.lids import lid_direction
 
 FACE_HEIGHT = 0.9  # head units, forehead to chin of the mean face
-LIP_PAIRS = ((13, 14), (82, 87), (312, 317))
 
 
 def mouth_direction(model: FaceModel) -> Float64Array:
     """(E,) change of the inner lips' gap over face height by each coefficient."""
     basis = model.expression.astype(np.float64)
-    return np.mean([basis[:, upper, 1] - basis[:, lower, 1] for upper, lower in LIP_PAIRS], 0) / FACE_HEIGHT
+    return np.mean([basis[:, upper, 1] - basis[:, lower, 1] for upper, lower in LIP_PAIRS_MIDDLE], 0) / FACE_HEIGHT
 
 
 def closed_mouth(model: FaceModel, shape: FloatArray | None = None) -> Float64Array:
@@ -26,7 +26,7 @@ def closed_mouth(model: FaceModel, shape: FloatArray | None = None) -> Float64Ar
     """
     shape = model.mean if shape is None else shape
     towards = mouth_direction(model)
-    gap = np.mean([shape[upper, 1] - shape[lower, 1] for upper, lower in LIP_PAIRS]) / FACE_HEIGHT
+    gap = np.mean([shape[upper, 1] - shape[lower, 1] for upper, lower in LIP_PAIRS_MIDDLE]) / FACE_HEIGHT
     return -gap * towards / (towards @ towards)
 
 

@@ -1,11 +1,25 @@
-"""Head motion put on a photo: where it starts, how far it may turn."""
+"""Head motion put on a photo: where it starts, how far it may turn, where in the picture it stays."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 
 from real3d_portrait.arrays import Float64Array, FloatArray
 from real3d_portrait.config import PoseLimits
+from real3d_portrait.face.camera import DISTANCE
+
+TURN_LIMITED = "The head would turn further than one photo can show; the turn is limited softly."
+PLACE_LIMITED = "The head would move further than the picture has room for; its place is limited softly."
+
+_BEND = 0.4  # share of a room over which a motion bends towards its end
+_LEAST_ROOM = np.array([0.1, 0.1, 0.5])  # head units that a head may always move, whatever its photo
+
+
+def _bent(value: FloatArray, knee: FloatArray, room: FloatArray) -> Float64Array:
+    """The same up to `knee`, then bending smoothly towards `knee + room`, increasing all the way."""
+    return np.minimum(value, knee) + room * np.tanh(np.maximum(value - knee, 0) / room)
 
 
 def limited_turn(turn: FloatArray, limits: PoseLimits) -> tuple[Float64Array, bool]:
@@ -15,7 +29,54 @@ def limited_turn(turn: FloatArray, limits: PoseLimits) -> tuple[Float64Array, bo
     Unchanged up to 80 % of a limit, then bending smoothly towards it and never beyond 1.2 times.
     """
     bound = np.radians([limits.yaw, limits.pitch, limits.roll])
-    knee, room = 0.8 * bound, 0.4 * bound
-    excess = np.maximum(np.abs(turn) - knee, 0)
-    kept = np.sign(turn) * (np.minimum(np.abs(turn), knee) + room * np.tanh(excess / room))
+    kept = np.sign(turn) * _bent(np.abs(turn), 0.8 * bound, 0.4 * bound)
     return kept, bool((np.abs(turn) > bound).any())
+
+
+@dataclass(frozen=True)
+class HeadRoom:
+    """What of a photo's head has to stay inside the picture. Head units, x right and y up; order left, bottom,
+    right, top.
+
+    Attributes:
+        translation: (3,) of the photo's pose.
+        edges: (4,) sides of the head's silhouette, seen from the head's origin.
+        inward: (4,) how far the head may move away from a border that cuts it; infinite where none does.
+    """
+
+    translation: Float64Array
+    edges: Float64Array
+    inward: Float64Array
+
+
+def limited_place(moved: FloatArray, room: HeadRoom) -> tuple[Float64Array, bool]:
+    """(T, 3) translation away from the photo's -> the same with the head inside the picture, and whether it would
+    have left it.
+
+    Unchanged where there is room, then bending smoothly towards the border. A head that comes nearer grows until
+    it fills the picture; a head that the photo cuts neither leaves the border that cuts it nor shrinks away from it.
+    """
+    low, high = room.edges[:2], room.edges[2:]
+    rest = np.asarray(room.translation, np.float64)
+    still = np.exp(-rest[2] / DISTANCE)  # half of the picture's side in head units
+
+    nearest = -DISTANCE * np.log((high - low).max() / 1.9) - rest[2]
+    shrunk = still + 0.5 * np.append(room.inward, 2.0 * still).min()
+    z_low, z_high = -DISTANCE * np.log(shrunk) - rest[2], max(nearest, _LEAST_ROOM[2])
+    z = _bent(moved[:, 2], (1 - _BEND) * z_high, _BEND * z_high)
+    z = -_bent(-z, -(1 - _BEND) * z_low, -_BEND * z_low)
+
+    half = np.exp(-(rest[2] + z) / DISTANCE)[:, None]
+    grown = half - still
+    # At rest there is always some room; a picture that shows less of the world takes it away again.
+    above = np.maximum(still - high - rest[:2], _LEAST_ROOM[:2])
+    below = np.maximum(still + low + rest[:2], _LEAST_ROOM[:2])
+    above, below = np.minimum(above, room.inward[:2]), np.minimum(below, room.inward[2:])
+    upper = above + np.where(np.isinf(room.inward[:2]), grown, np.minimum(grown, -grown))
+    lower = below + np.where(np.isinf(room.inward[2:]), grown, np.minimum(grown, -grown))
+    xy = _bent(moved[:, :2], upper - _BEND * above, _BEND * above)
+    xy = -_bent(-xy, lower - _BEND * below, _BEND * below)
+
+    beyond = (moved[:, :2] > upper) | (-moved[:, :2] > lower)
+    too_near = (moved[:, 2] > z_high) | (moved[:, 2] < z_low)
+    return np.column_stack([xy, z]), bool(beyond.any() or too_near.any())

@@ -12,7 +12,7 @@ from scipy.signal import butter, sosfiltfilt
 
 from real3d_portrait.arrays import Float64Array, FloatArray
 from real3d_portrait.face.face_model import FaceModel
-from real3d_portrait.face.topology import EYE_LEFT, EYE_RIGHT, IRIS, LIPS_INNER, LIPS_OUTER
+from real3d_portrait.face.landmarks import EYE_LEFT, EYE_RIGHT, IRIS, LIPS_INNER, LIPS_OUTER
 
 LIPS_HZ, FACE_HZ, HEAD_HZ = 8.0, 5.0, 5.0
 

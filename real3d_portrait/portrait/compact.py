@@ -13,7 +13,7 @@ from real3d_portrait.media.images import Photo
 from real3d_portrait.portrait.crop import LARGEST_SIZE, choose_face, crop_square, resize_square
 from real3d_portrait.portrait.inpainting import background_plate, foreground_colours
 from real3d_portrait.portrait.matting import portrait_matte
-from real3d_portrait.portrait.occlusion import OcclusionJudge
+from real3d_portrait.portrait.occlusion import OcclusionClassifier
 from real3d_portrait.portrait.portrait import Portrait
 from real3d_portrait.resources import resource
 
@@ -57,7 +57,7 @@ def prepare_compact_portrait(
     size = min(side, LARGEST_SIZE) if size is None else size
     crop = source[top : top + side, left : left + side]
     landmarks = landmarks - np.float32([left, top, 0])
-    covered = OcclusionJudge.load(resource("assets", "weights", "compact", "occlusion.safetensors"))
+    covered = OcclusionClassifier.load(resource("assets", "weights", "compact", "occlusion.safetensors"))
     warnings += covered.warnings(crop, landmarks)
     image = resize_square(crop, size)
     landmarks = landmarks * np.float32(size / side)

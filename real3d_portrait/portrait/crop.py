@@ -11,6 +11,7 @@ from PIL import Image
 
 from real3d_portrait.arrays import Float32Array, FloatArray, UInt8Array
 from real3d_portrait.errors import FaceIndexError, FaceInProfileError, FaceTooSmallError, NoFaceError
+from real3d_portrait.face.landmarks import EAR_FRONTS, EAR_LOBES, EYE_OUTER_CORNERS, MOUTH_CORNERS, TEMPLES
 from real3d_portrait.face.tracking import FaceFinder
 
 SMALLEST_FACE = 64
@@ -23,7 +24,7 @@ _CROP_SIDE = 2.4
 _FACE_CENTRE = (0.5, 0.46)
 _CRISP = 0.25  # unsharp mask after shrinking: brings the variance of the Laplacian back to that of the photo
 # Mesh points left and right in the picture that mirror each other: cheeks, outer eye corners, mouth corners.
-_MIRRORED = ((234, 454), (93, 323), (33, 263), (61, 291), (127, 356))
+_MIRRORED = (EAR_FRONTS, EAR_LOBES, EYE_OUTER_CORNERS, MOUTH_CORNERS, TEMPLES)
 
 
 def choose_face(image: UInt8Array, face: int | None = None) -> tuple[Float32Array, tuple[str, ...]]:

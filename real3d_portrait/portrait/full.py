@@ -9,6 +9,7 @@ import numpy as np
 from real3d_portrait.arrays import FloatArray, UInt8Array
 from real3d_portrait.face.bfm import BaselFaceModel
 from real3d_portrait.face.bfm_fit import BaselFit, fit_still
+from real3d_portrait.face.landmarks import N_MESH
 from real3d_portrait.media.images import Photo
 from real3d_portrait.portrait.crop import choose_face, resize_square
 from real3d_portrait.portrait.head_masks import PersonSegmenter
@@ -36,6 +37,10 @@ class FullPortrait(Portrait):
     torso: UInt8Array
     background: UInt8Array
     output: int | None
+
+    @property
+    def frame_size(self) -> int:
+        return self.output or self.size
 
 
 def prepare_full_portrait(
@@ -77,7 +82,7 @@ def crop_square(landmarks: FloatArray, width: int, height: int) -> tuple[int, in
     times its area. Elsewhere the release squeezes the whole photo into a square; here the largest square round the
     face is cut out, so that faces keep their shape.
     """
-    low, high = landmarks[:468, :2].min(axis=0), landmarks[:468, :2].max(axis=0)
+    low, high = landmarks[:N_MESH, :2].min(axis=0), landmarks[:N_MESH, :2].max(axis=0)
     side = min(width, height)
     box = float(np.prod(high - low))
     if box < _LEAST_SHARE * side**2:

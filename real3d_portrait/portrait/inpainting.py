@@ -17,7 +17,11 @@ _BAND = 0.2
 
 
 def _resize(values: Float32Array, size: tuple[int, int], interpolation: int = cv2.INTER_LINEAR) -> Float32Array:
-    return cv2.resize(values, size, interpolation=interpolation)
+    return np.asarray(cv2.resize(values, size, interpolation=interpolation), np.float32)
+
+
+def _blur(values: Float32Array, deviation: float) -> Float32Array:
+    return np.asarray(cv2.GaussianBlur(values, (0, 0), deviation), np.float32)
 
 
 def push_pull(image: Float32Array, weight: Float32Array) -> Float32Array:
@@ -37,7 +41,7 @@ def push_pull(image: Float32Array, weight: Float32Array) -> Float32Array:
         weights.append(share * gain)
     filled = premultiplied[-1] / np.maximum(weights[-1], 1e-6)[..., None]
     for colour, share in zip(premultiplied[-2::-1], weights[-2::-1], strict=True):
-        filled = _resize(filled, share.shape[::-1]).reshape(colour.shape)
+        filled = _resize(filled, (share.shape[1], share.shape[0])).reshape(colour.shape)
         filled = colour + (1 - share)[..., None] * filled
     return filled
 
@@ -58,7 +62,7 @@ def _large_shapes(image: UInt8Array, hole: BoolArray, depth: Float32Array) -> Fl
     smooth = push_pull(small, (~gap).astype(np.float32))
     near = np.clip(1 - _resize(depth, small_size) / _BAND, 0, 1)[..., None]
     filled = np.where(gap[..., None], near * telea + (1 - near) * smooth, small).astype(np.float32)
-    return _resize(cv2.GaussianBlur(filled, (0, 0), small_size[0] / 32), (size, size), cv2.INTER_CUBIC)
+    return _resize(_blur(filled, small_size[0] / 32), (size, size), cv2.INTER_CUBIC)
 
 
 def _mirrored_at_rim(hole: BoolArray) -> tuple[Float32Array, Float32Array]:
@@ -72,21 +76,21 @@ def _mirrored_at_rim(hole: BoolArray) -> tuple[Float32Array, Float32Array]:
     nearest = np.zeros((labels.max() + 1, 2), np.float32)
     nearest[labels[rows, columns]] = np.stack([columns, rows], axis=-1)
     grid_y, grid_x = np.mgrid[:size, :size].astype(np.float32)
-    way = nearest[labels] - np.stack([grid_x, grid_y], axis=-1)
-    way = cv2.GaussianBlur(way, (0, 0), size / 60)
-    return grid_x + 2 * way[..., 0], grid_y + 2 * way[..., 1]
+    offset = nearest[labels] - np.stack([grid_x, grid_y], axis=-1)
+    offset = _blur(offset, size / 60)
+    return grid_x + 2 * offset[..., 0], grid_y + 2 * offset[..., 1]
 
 
 def _grain(image: UInt8Array, known: BoolArray, seed: int) -> Float32Array:
     """Noise (S, S, 1) like the finest noise of the picture's known part, in grey values."""
     grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32)
-    fine = grey - cv2.GaussianBlur(grey, (0, 0), 1.5)
+    fine = grey - _blur(grey, 1.5)
     samples = fine[cv2.erode(known.astype(np.uint8), np.ones((9, 9), np.uint8)).astype(bool)]
     # The median ignores edges and texture, which are no grain.
     deviation = 1.48 * float(np.median(np.abs(samples))) if samples.size else 0.0
     noise = np.random.default_rng(seed).standard_normal(grey.shape, np.float32)
-    noise = cv2.GaussianBlur(noise, (0, 0), 0.7)
-    noise -= cv2.GaussianBlur(noise, (0, 0), 1.5)
+    noise = _blur(noise, 0.7)
+    noise -= _blur(noise, 1.5)
     return (min(deviation, 4.0) / noise.std() * noise)[..., None]
 
 

@@ -1,4 +1,4 @@
-"""What a photo is good for, told before anything is rendered: its faces, the crop, and faults that can be measured.
+"""What a photo is good for, before anything is rendered: its faces, the crop, and faults that can be measured.
 
 Thresholds were set on portraits and checked on held-out ones with the faults drawn in: `benchmarks/inspection.py`.
 """
@@ -13,11 +13,19 @@ import numpy as np
 
 from real3d_portrait.arrays import FloatArray, UInt8Array
 from real3d_portrait.errors import FaceIndexError, InputError, NoFaceError
-from real3d_portrait.face.topology import OVAL
+from real3d_portrait.face.landmarks import (
+    EYE_AND_BROW_LEFT,
+    EYE_AND_BROW_RIGHT,
+    LIP_BOTTOM,
+    LIP_PAIRS_MIDDLE,
+    LIP_TOP,
+    MOUTH_CORNERS,
+    OVAL,
+)
 from real3d_portrait.face.tracking import FaceFinder
 from real3d_portrait.media.images import Photo, PhotoSource, read_photo
 from real3d_portrait.portrait.crop import check_face, crop_square, resize_square, yaw_degrees
-from real3d_portrait.portrait.occlusion import OcclusionJudge
+from real3d_portrait.portrait.occlusion import OcclusionClassifier
 from real3d_portrait.resources import resource
 
 SMALL_FACE = 140  # pixels high: at 512 pixels the crop is enlarged 1.5 times or more
@@ -30,8 +38,7 @@ Code = Literal["photo", "small", "turned", "mouth_open", "dark", "blurred", "cov
 
 _THUMBNAIL, _PREVIEW = 160, 256
 _SHARPNESS_HEIGHT = 144  # face height in pixels at which contrast is compared
-_FEATURES = ((33, 133, 159, 145, 70, 107), (263, 362, 386, 374, 300, 336), (61, 291, 0, 17))
-_LIPS = ((13, 14), (82, 87), (312, 317))
+_FEATURES = (EYE_AND_BROW_LEFT, EYE_AND_BROW_RIGHT, (*MOUTH_CORNERS, LIP_TOP, LIP_BOTTOM))
 
 
 @dataclass(frozen=True)
@@ -95,7 +102,7 @@ class Inspection:
         return self.faces[self.chosen - 1].problem
 
     def facts(self) -> dict[str, Any]:
-        """The same without pictures, of types that JSON knows."""
+        """The same without pictures, of types that JSON has."""
         left, top, side = self.crop
         return {
             "width": self.width,
@@ -139,7 +146,7 @@ def inspect_photo(source: PhotoSource | Photo, face: int | None = None) -> Inspe
         faces=tuple(_seen(found) for found in meshes),
         chosen=chosen,
         crop=(left, top, side),
-        warnings=notes + face_warnings(crop, mesh - np.float32([left, top, 0])),
+        warnings=notes + face_warnings(crop, mesh - np.array([left, top, 0], np.float32)),
         thumbnails=tuple(_thumbnail(image, found) for found in meshes),
         preview=resize_square(crop, _PREVIEW),
     )
@@ -147,31 +154,31 @@ def inspect_photo(source: PhotoSource | Photo, face: int | None = None) -> Inspe
 
 def face_warnings(image: UInt8Array, mesh: FloatArray) -> tuple[PhotoWarning, ...]:
     """Faults of one face in a picture (H, W, 3)."""
-    told = []
+    warnings = []
     tall, yaw = float(np.ptp(mesh[:, 1])), yaw_degrees(mesh)
     opening, light, contrast = mouth_opening(mesh), *light_and_sharpness(image, mesh)
     if tall < SMALL_FACE:
         message = f"The face is only {tall:.0f} pixels high and will look soft; use a larger or closer photo."
-        told.append(PhotoWarning("small", message, round(tall, 1)))
+        warnings.append(PhotoWarning("small", message, round(tall, 1)))
     if abs(yaw) > TURNED:
         message = f"The head is turned by {abs(yaw):.0f} degrees; one seen from the front gives a better result."
-        told.append(PhotoWarning("turned", message, round(yaw, 1)))
+        warnings.append(PhotoWarning("turned", message, round(yaw, 1)))
     if opening > OPEN_MOUTH:
         message = "The mouth is open; a photo with closed lips gives a better result."
-        told.append(PhotoWarning("mouth_open", message, round(opening, 3)))
+        warnings.append(PhotoWarning("mouth_open", message, round(opening, 3)))
     if light < DARK:
         message = "The face lies in the dark; use a photo taken in better light."
-        told.append(PhotoWarning("dark", message, round(light, 1)))
+        warnings.append(PhotoWarning("dark", message, round(light, 1)))
     if contrast < BLURRED:
         message = "The face is blurred; use a sharper photo."
-        told.append(PhotoWarning("blurred", message, round(contrast, 2)))
-    judge = OcclusionJudge.load(resource("assets", "weights", "compact", "occlusion.safetensors"))
-    return (*told, *(PhotoWarning("covered", message) for message in judge.warnings(image, mesh)))
+        warnings.append(PhotoWarning("blurred", message, round(contrast, 2)))
+    classifier = OcclusionClassifier.load(resource("assets", "weights", "compact", "occlusion.safetensors"))
+    return (*warnings, *(PhotoWarning("covered", message) for message in classifier.warnings(image, mesh)))
 
 
 def mouth_opening(mesh: FloatArray) -> float:
     """Distance of the inner lips over the face's height."""
-    gaps = [mesh[lower, 1] - mesh[upper, 1] for upper, lower in _LIPS]
+    gaps = [mesh[lower, 1] - mesh[upper, 1] for upper, lower in LIP_PAIRS_MIDDLE]
     return float(np.mean(gaps) / np.ptp(mesh[:, 1]))
 
 
@@ -191,7 +198,7 @@ def light_and_sharpness(image: UInt8Array, mesh: FloatArray) -> tuple[float, flo
     points, tall = (points - low) * scale, tall * scale
     grey = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY).astype(np.float32)
     skin = np.zeros(grey.shape, np.uint8)
-    cv2.fillPoly(skin, [np.rint(points[OVAL]).astype(np.int32)], 1)
+    cv2.fillPoly(skin, [np.rint(points[OVAL]).astype(np.int32)], (1,))
     light = float(np.percentile(grey[skin > 0], 95)) if skin.any() else 0.0
     features = np.zeros_like(skin)
     for group in _FEATURES:

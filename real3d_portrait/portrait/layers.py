@@ -1,4 +1,4 @@
-"""The three pictures that the full model takes a photo apart into: head, torso, background.
+"""The three pictures that the full model separates a photo into: head, torso, background.
 
 A photo's pixels carry one of six classes. The torso is continued upwards behind the chin, darkening like a
 shadow, because turning the head uncovers it; the background is continued behind the person.

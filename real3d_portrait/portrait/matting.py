@@ -1,9 +1,9 @@
 """Alpha matte of a portrait at the photo's own resolution.
 
-The segmentation says where the edge is to within some pixels. Inside a band round it each pixel is explained
-as a mixture of the colours seen on its two sides (Bayesian matting, Chuang et al. 2001, on a grid of alpha
-values), and the matting Laplacian (Levin et al. 2008, in the box-filter form of He et al. 2010) carries these
-noisy answers along hair and edges. Outside the band alpha is exactly 0 or 1.
+The segmentation gives the edge to within some pixels. In the band round it each pixel is explained as a mixture of
+the colours on its two sides (Bayesian matting, Chuang et al. 2001, on a grid of alpha values), and the matting
+Laplacian (Levin et al. 2008, in the box-filter form of He et al. 2010) propagates these noisy estimates along hair and
+edges. Outside the band alpha is exactly 0 or 1.
 """
 
 from __future__ import annotations
@@ -12,17 +12,16 @@ import cv2
 import numpy as np
 
 from real3d_portrait.arrays import BoolArray, Float32Array, UInt8Array
+from real3d_portrait.face.landmarks import CHIN
 from real3d_portrait.portrait.segmentation import person_probability
 from real3d_portrait.portrait.trimap import face_region, grown, main_part, trimap, with_crown
-
-_CHIN = 152
 
 _ALPHAS = np.linspace(0, 1, 9, dtype=np.float32)
 _SENSOR_NOISE = 0.012
 _LAPLACIAN_EPSILON = 1e-3
 # Standard deviation of alpha round the segmentation's probability: a weak prior, colours decide.
 _PRIOR_DEVIATION = 0.3
-# Most pixels show one side only; a mixture has to earn its place.
+# Most pixels show one side only; mixtures are penalised.
 _MIXING_COST = 2.0
 # Power on the posterior, between its mean (1), which leaves a haze, and its maximum.
 _SHARPNESS = 2.5
@@ -54,10 +53,10 @@ def _local_colours(image: Float32Array, where: BoolArray, reach: float) -> tuple
     return mean, total[..., 3:9] - np.stack([r * r, r * g, r * b, g * g, g * b, b * b], axis=-1)
 
 
-def _mixture_estimate(
+def mixture_estimate(
     image: Float32Array, probability: Float32Array, inside: BoolArray, outside: BoolArray
 ) -> tuple[Float32Array, Float32Array]:
-    """Expectation and variance (N,) of alpha for each of the N undecided pixels, from colours alone."""
+    """Expectation and variance (N,) of alpha for each of the N unknown pixels, from colours alone."""
     size = image.shape[0]
     reach = 8 * size / 512
     unknown = ~(inside | outside)
@@ -87,7 +86,7 @@ class _MattingLaplacian:
     """The matting Laplacian of one picture as an operator, without its matrix.
 
     In each 3 x 3 window alpha is fitted as a linear function of colour; applying the operator returns how far
-    every pixel is off the fits of the windows that hold it. Planes are kept apart, which box filters like.
+    every pixel is off the fits of the windows that hold it. Colour planes are separate arrays for faster box filters.
     """
 
     def __init__(self, image: Float32Array) -> None:
@@ -95,22 +94,23 @@ class _MattingLaplacian:
         self._count = _box_sum(np.ones(image.shape[:2], np.float32))
         self._share = 1 / self._count
         self._mean = [_box_sum(plane) * self._share for plane in self._image]
-        i, m = self._image, self._mean
-        rr, rg, rb, gg, gb, bb = (
-            _box_sum(i[p] * i[q]) * self._share - m[p] * m[q]
-            for p, q in ((0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2))
-        )
+        (r, g, b), (mean_r, mean_g, mean_b) = self._image, self._mean
+        rr, rg, rb = (self._covariance(r, mean_r, *other) for other in ((r, mean_r), (g, mean_g), (b, mean_b)))
+        gg, gb = (self._covariance(g, mean_g, *other) for other in ((g, mean_g), (b, mean_b)))
+        bb = self._covariance(b, mean_b, b, mean_b)
         ridge = _LAPLACIAN_EPSILON * self._share
         cofactors, determinant = _cofactors(rr + ridge, rg, rb, gg + ridge, gb, bb + ridge)
         # Rounding must not make the operator indefinite where the picture is flat.
         determinant = np.maximum(determinant, ridge**3)
         self._inverse = [c / determinant for c in cofactors]
 
+    def _covariance(self, a: Float32Array, mean_a: Float32Array, b: Float32Array, mean_b: Float32Array) -> Float32Array:
+        """In each window."""
+        return _box_sum(a * b) * self._share - mean_a * mean_b
+
     def __call__(self, alpha: Float32Array) -> Float32Array:
         mean = _box_sum(alpha) * self._share
-        x, y, z = (
-            _box_sum(plane * alpha) * self._share - m * mean for plane, m in zip(self._image, self._mean, strict=True)
-        )
+        x, y, z = (self._covariance(*plane, alpha, mean) for plane in zip(self._image, self._mean, strict=True))
         c00, c01, c02, c11, c12, c22 = self._inverse
         slopes = (c00 * x + c01 * y + c02 * z, c01 * x + c11 * y + c12 * z, c02 * x + c12 * y + c22 * z)
         for slope, m in zip(slopes, self._mean, strict=True):
@@ -122,7 +122,8 @@ class _MattingLaplacian:
 
 
 def _box_sum(values: Float32Array) -> Float32Array:
-    return cv2.boxFilter(values, -1, (3, 3), normalize=False, borderType=cv2.BORDER_CONSTANT)
+    sums = cv2.boxFilter(values, -1, (3, 3), normalize=False, borderType=cv2.BORDER_CONSTANT)
+    return np.asarray(sums, np.float32)
 
 
 def _cofactors(
@@ -156,10 +157,12 @@ def _solve(
 
 
 def _solve_coarse_to_fine(image: Float32Array, target: Float32Array, weight: Float32Array) -> Float32Array:
-    """`_solve` started from the solution at half size, which carries alpha further than few fine steps."""
+    """`_solve` started from the solution at half size, which propagates alpha further than few fine steps."""
     size = target.shape[0]
     half = (size // 2, size // 2)
-    small, sought, trust = (cv2.resize(x, half, interpolation=cv2.INTER_AREA) for x in (image, target, weight))
+    small, sought, trust = (
+        np.asarray(cv2.resize(x, half, interpolation=cv2.INTER_AREA), np.float32) for x in (image, target, weight)
+    )
     start = target
     if size >= 128:
         gain = _solve(small, sought, sought, trust, 25) - sought
@@ -169,23 +172,31 @@ def _solve_coarse_to_fine(image: Float32Array, target: Float32Array, weight: Flo
 
 def portrait_matte(image: UInt8Array, landmarks: Float32Array) -> Float32Array:
     """Alpha (S, S) float32 of the person in a square RGB picture (S, S, 3) with `landmarks` (478, 3)."""
+    return alpha_matte(image, *portrait_trimap(image, landmarks))
+
+
+def portrait_trimap(image: UInt8Array, landmarks: Float32Array) -> tuple[Float32Array, BoolArray, BoolArray]:
+    """Probability of the person, sure person and sure background, (S, S) each."""
     probability = with_crown(person_probability(image), landmarks)
     face = face_region(landmarks, image.shape[0])
-    inside, outside = trimap(image, probability, face, chin_y=float(landmarks[_CHIN, 1]))
-    return alpha_matte(image, probability, inside, outside)
+    return probability, *trimap(image, probability, face, chin_y=float(landmarks[CHIN, 1]))
 
 
 def alpha_matte(image: UInt8Array, probability: Float32Array, inside: BoolArray, outside: BoolArray) -> Float32Array:
     """Refined alpha (S, S) float32 in 0..1, exactly 1 on `inside` and exactly 0 on `outside`."""
     colours = image.astype(np.float32) / 255
     unknown = ~(inside | outside)
-    estimate, variance = _mixture_estimate(colours, probability, inside, outside)
+    estimate, variance = mixture_estimate(colours, probability, inside, outside)
     target = inside.astype(np.float32)
     target[unknown] = estimate
     weight = np.full(target.shape, 100, np.float32)
     weight[unknown] = 0.04 / (variance + 0.01)
-    alpha = _solve_coarse_to_fine(colours, target, weight)
+    return finished(_solve_coarse_to_fine(colours, target, weight), inside, outside)
+
+
+def finished(alpha: Float32Array, inside: BoolArray, outside: BoolArray) -> Float32Array:
+    """Alpha (S, S) within 0..1, exact where it is decided, without what hangs apart from the person."""
     alpha = np.clip((alpha - _SNAP) / (1 - 2 * _SNAP), 0, 1)
     alpha[inside], alpha[outside] = 1, 0
     attached = main_part(alpha > 0.3, inside)
-    return np.where(grown(attached, image.shape[0] / 64), alpha, 0).astype(np.float32)
+    return np.where(grown(attached, len(alpha) / 64), alpha, 0).astype(np.float32)

@@ -1,8 +1,8 @@
-"""Is the mouth or an eye of a photo covered? A linear judge of edges and colours on mesh-aligned patches.
+"""Is the mouth or an eye of a photo covered? A linear classifier of edges and colours on mesh-aligned patches.
 
-The tracker guesses lips and lids under hands, masks and dark glasses as calmly as it sees them, so it cannot
-be asked. What it guesses there looks unlike a mouth or an eye, and that a linear classifier sees. The right
-eye is mirrored onto the left one, so there are two sets of weights. Learned by `training/occlusion.py`.
+The tracker places lips and lids under hands, masks and dark glasses without lowering its confidence. What lies
+there looks unlike a mouth or an eye, which a linear classifier sees. The right eye is mirrored onto the left one, so
+there are two sets of weights. Trained by `training/occlusion.py`.
 """
 
 from __future__ import annotations
@@ -15,27 +15,37 @@ import numpy as np
 from safetensors.numpy import load_file
 
 from real3d_portrait.arrays import Float32Array, FloatArray, UInt8Array
+from real3d_portrait.face.landmarks import (
+    BARE_SKIN,
+    EYE_INNER_CORNERS,
+    EYE_OUTER_CORNERS,
+    LIP_BOTTOM,
+    LIP_TOP,
+    MOUTH_CORNERS,
+)
 
 PARTS = ("mouth", "left_eye", "right_eye")  # left and right as the viewer sees them
 N_FEATURES = 15 * 36 + 2 * 24 * 3
 
-_FACE_HEIGHT = 144  # pixels at which faces are looked at
+_FACE_HEIGHT = 144  # pixels that faces are reduced to
 _PATCH = (48, 32)
-_CENTRES = {"mouth": (61, 291, 0, 17), "left_eye": (33, 133), "right_eye": (263, 362)}
+_CENTRES = {
+    "mouth": (*MOUTH_CORNERS, LIP_TOP, LIP_BOTTOM),
+    "left_eye": (EYE_OUTER_CORNERS[0], EYE_INNER_CORNERS[0]),
+    "right_eye": (EYE_OUTER_CORNERS[1], EYE_INNER_CORNERS[1]),
+}
 _WIDTHS = {"mouth": 0.5, "left_eye": 0.36, "right_eye": 0.36}  # of the face height
-_OUTER_EYE_CORNERS = (33, 263)
-_BARE_SKIN = (205, 425, 50, 280, 9, 151, 108, 337, 101, 330, 6, 197)  # cheeks, nose bridge, forehead
 
 
 @dataclass(frozen=True)
-class OcclusionJudge:
+class OcclusionClassifier:
     """Weights (F,) and bias on standardised features; a score above 0 means covered."""
 
     mouth: Float32Array  # (F + 1,) the bias last
     eye: Float32Array  # (F + 1,)
 
     @classmethod
-    def load(cls, path: Path) -> OcclusionJudge:
+    def load(cls, path: Path) -> OcclusionClassifier:
         tensors = load_file(path)
         return cls(tensors["mouth"].astype(np.float32), tensors["eye"].astype(np.float32))
 
@@ -48,14 +58,14 @@ class OcclusionJudge:
         }
 
     def warnings(self, image: UInt8Array, landmarks: FloatArray) -> tuple[str, ...]:
-        """What to tell the photo's owner, one sentence each; empty where mouth and eyes are free."""
+        """Warnings for the user, one sentence each; empty where mouth and eyes are free."""
         scores = self.scores(image, landmarks)
-        told = []
+        found = []
         if scores["mouth"] > 0:
-            told.append("The mouth seems to be covered and may move wrongly; use a photo with the mouth free.")
+            found.append("The mouth seems to be covered and may move wrongly; use a photo with the mouth free.")
         if max(scores["left_eye"], scores["right_eye"]) > 0:
-            told.append("The eyes seem to be covered or shut and may move wrongly; use a photo with both eyes open.")
-        return tuple(told)
+            found.append("The eyes seem to be covered or shut and may move wrongly; use a photo with both eyes open.")
+        return tuple(found)
 
 
 def patch_features(image: UInt8Array, landmarks: FloatArray) -> dict[str, Float32Array]:
@@ -66,9 +76,9 @@ def patch_features(image: UInt8Array, landmarks: FloatArray) -> dict[str, Float3
     points = points * scale
     height = float(np.ptp(points[:, 1]))
     lab = cv2.cvtColor(small, cv2.COLOR_RGB2LAB).astype(np.float32)
-    columns, rows = np.clip(points[list(_BARE_SKIN)].astype(int), 0, np.array(lab.shape[1::-1]) - 1).T
+    columns, rows = np.clip(points[list(BARE_SKIN)].astype(int), 0, np.array(lab.shape[1::-1]) - 1).T
     skin = np.median(lab[rows, columns], axis=0)
-    first, second = points[list(_OUTER_EYE_CORNERS)]
+    first, second = points[list(EYE_OUTER_CORNERS)]
     across = (second - first) / max(float(np.linalg.norm(second - first)), 1e-6)
     gradients = cv2.HOGDescriptor(_PATCH, (16, 16), (8, 8), (8, 8), 9)
     features = {}
@@ -85,7 +95,7 @@ def patch_features(image: UInt8Array, landmarks: FloatArray) -> dict[str, Float3
         )
         if part == "right_eye":
             patch = np.ascontiguousarray(patch[:, ::-1])
-        edges = gradients.compute(cv2.cvtColor(patch, cv2.COLOR_RGB2GRAY)).ravel()
+        edges = np.ravel(gradients.compute(cv2.cvtColor(patch, cv2.COLOR_RGB2GRAY)))
         colour = cv2.cvtColor(patch, cv2.COLOR_RGB2LAB).astype(np.float32) - skin
         colour = np.clip(cv2.resize(colour, (6, 4), interpolation=cv2.INTER_AREA) / 40, -2, 2).ravel()
         features[part] = np.concatenate([edges, colour, np.abs(colour)]).astype(np.float32)

@@ -27,3 +27,8 @@ class Portrait:
     def size(self) -> int:
         """Side S of the crop in pixels."""
         return self.image.shape[0]
+
+    @property
+    def frame_size(self) -> int:
+        """Side of the frames that will be rendered from it, pixels."""
+        return self.size

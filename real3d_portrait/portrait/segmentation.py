@@ -21,14 +21,19 @@ _WINDOW = 0.72
 _MARGIN = 0.19
 
 
-def _log_odds(probability: Float32Array) -> Float32Array:
+def _logit(probability: Float32Array) -> Float32Array:
     p = np.clip(probability, 1e-3, 1 - 1e-3)
     return np.log(p / (1 - p)).astype(np.float32)
 
 
+def _enlarged(values: Float32Array, shape: tuple[int, ...]) -> Float32Array:
+    size = shape[1], shape[0]
+    return np.asarray(cv2.resize(values, size, interpolation=cv2.INTER_LINEAR), np.float32)
+
+
 def _relit(image: UInt8Array, gamma: float) -> UInt8Array:
     table = np.rint(255 * (np.arange(256) / 255) ** gamma).astype(np.uint8)
-    return cv2.LUT(image, table)
+    return cv2.LUT(image, table).astype(np.uint8)
 
 
 def _taper(side: int) -> Float32Array:
@@ -38,11 +43,11 @@ def _taper(side: int) -> Float32Array:
     return np.outer(ramp, ramp)
 
 
-def _full_views(image: UInt8Array, ask: Callable[[UInt8Array], Float32Array]) -> Float32Array:
-    return np.mean([ask(_relit(image, gamma)) for gamma in _GAMMAS], axis=0)
+def _full_views(image: UInt8Array, log_odds: Callable[[UInt8Array], Float32Array]) -> Float32Array:
+    return np.mean([log_odds(_relit(image, gamma)) for gamma in _GAMMAS], axis=0)
 
 
-def _enlarged_views(image: UInt8Array, ask: Callable[[UInt8Array], Float32Array]) -> Float32Array:
+def _enlarged_views(image: UInt8Array, log_odds: Callable[[UInt8Array], Float32Array]) -> Float32Array:
     size = image.shape[0]
     side = round(_WINDOW * size)
     weight = _taper(side)
@@ -50,15 +55,15 @@ def _enlarged_views(image: UInt8Array, ask: Callable[[UInt8Array], Float32Array]
     for y in (0, size - side):
         for x in (0, (size - side) // 2, size - side):
             part = np.s_[y : y + side, x : x + side]
-            total[part] += weight * ask(image[part])
+            total[part] += weight * log_odds(image[part])
             weights[part] += weight
     return total / weights
 
 
-def _reduced_view(image: UInt8Array, ask: Callable[[UInt8Array], Float32Array]) -> Float32Array:
+def _reduced_view(image: UInt8Array, log_odds: Callable[[UInt8Array], Float32Array]) -> Float32Array:
     margin = round(_MARGIN * image.shape[0])
     wide = cv2.copyMakeBorder(image, margin, margin, margin, margin, cv2.BORDER_REPLICATE)
-    return ask(wide)[margin:-margin, margin:-margin]
+    return log_odds(np.asarray(wide, np.uint8))[margin:-margin, margin:-margin]
 
 
 def person_probability(image: UInt8Array) -> Float32Array:
@@ -70,18 +75,20 @@ def person_probability(image: UInt8Array) -> Float32Array:
 
     size = image.shape[0]
     working = min(size, 2 * _NET_SIZE)
-    small = cv2.resize(image, (working, working), interpolation=cv2.INTER_AREA)
+    small = np.asarray(cv2.resize(image, (working, working), interpolation=cv2.INTER_AREA), np.uint8)
     with mp.solutions.selfie_segmentation.SelfieSegmentation(model_selection=0) as net:
 
-        def ask(view: UInt8Array) -> Float32Array:
+        def log_odds(view: UInt8Array) -> Float32Array:
             shrunk = cv2.resize(view, (_NET_SIZE, _NET_SIZE), interpolation=cv2.INTER_AREA)
-            plain = _log_odds(net.process(shrunk).segmentation_mask)
-            mirrored = _log_odds(net.process(np.ascontiguousarray(shrunk[:, ::-1])).segmentation_mask)
-            return cv2.resize(0.5 * (plain + mirrored[:, ::-1]), view.shape[1::-1], interpolation=cv2.INTER_LINEAR)
+            plain = _logit(net.process(shrunk).segmentation_mask)
+            mirrored = _logit(net.process(np.ascontiguousarray(shrunk[:, ::-1])).segmentation_mask)
+            return _enlarged(0.5 * (plain + mirrored[:, ::-1]), view.shape)
 
-        odds = (2 * _full_views(small, ask) + 2 * _enlarged_views(small, ask) + _reduced_view(small, ask)) / 5
+        odds = (
+            2 * _full_views(small, log_odds) + 2 * _enlarged_views(small, log_odds) + _reduced_view(small, log_odds)
+        ) / 5
     probability = 1 / (1 + np.exp(-odds))
-    return cv2.resize(probability.astype(np.float32), (size, size), interpolation=cv2.INTER_LINEAR)
+    return _enlarged(probability.astype(np.float32), (size, size))
 
 
 class FrameSegmenter(SelfClosing):
@@ -103,9 +110,9 @@ class FrameSegmenter(SelfClosing):
     def probability(self, frame: UInt8Array) -> Float32Array:
         """(H, W, 3) RGB of any shape → (H, W) in 0..1."""
         small = cv2.resize(frame, (_NET_SIZE, _NET_SIZE), interpolation=cv2.INTER_AREA)
-        odds = _log_odds(self._net.process(small).segmentation_mask)
+        odds = _logit(self._net.process(small).segmentation_mask)
         if self._mirrored:
-            mirrored = _log_odds(self._net.process(np.ascontiguousarray(small[:, ::-1])).segmentation_mask)
+            mirrored = _logit(self._net.process(np.ascontiguousarray(small[:, ::-1])).segmentation_mask)
             odds = 0.5 * (odds + mirrored[:, ::-1])
-        odds = cv2.resize(odds, frame.shape[1::-1], interpolation=cv2.INTER_LINEAR)
+        odds = _enlarged(odds, frame.shape)
         return (1 / (1 + np.exp(-odds))).astype(np.float32)

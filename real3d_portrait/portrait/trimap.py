@@ -1,7 +1,7 @@
-"""Where a portrait is surely person, surely background, or left to the colours.
+"""The trimap of a portrait: surely person, surely background, or unknown.
 
 The segmentation knows the edge to within some pixels; what is known about faces, hair and hats narrows or
-widens the band that the matting has to decide.
+widens the unknown band that the matting decides.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from real3d_portrait.arrays import BoolArray, Float32Array, UInt8Array
 _CROWN_LOG_ODDS = 2.0
 _STRAND_CONTRAST = 14  # grey values
 _STRAND_DENSITY = 2.5
-_CALM_DEVIATION = 16  # grey values
+_PLAIN_DEVIATION = 16  # grey values
 
 
 def shrunk(region: BoolArray, radius: float) -> BoolArray:
@@ -43,7 +43,7 @@ def _without_pinholes(person: BoolArray, largest: float) -> BoolArray:
 
 
 def with_crown(probability: Float32Array, landmarks: Float32Array) -> Float32Array:
-    """Raises doubtful probabilities (S, S) over the forehead, where hair or a hat must be."""
+    """Raises uncertain probabilities (S, S) above the forehead, where hair or a hat must be."""
     low, high = landmarks[:, :2].min(axis=0), landmarks[:, :2].max(axis=0)
     face_height = high[1] - low[1]
     y, x = np.ogrid[: probability.shape[0], : probability.shape[1]]
@@ -56,21 +56,21 @@ def with_crown(probability: Float32Array, landmarks: Float32Array) -> Float32Arr
 def face_region(landmarks: Float32Array, size: int) -> BoolArray:
     """Inside of the mesh's convex hull, (S, S), for landmarks (478, 3) in pixels of that picture."""
     hull = cv2.convexHull(np.rint(landmarks[:, :2]).astype(np.int32))
-    return cv2.fillConvexPoly(np.zeros((size, size), np.uint8), hull, 1).astype(bool)
+    return cv2.fillConvexPoly(np.zeros((size, size), np.uint8), hull, (1,)).astype(bool)
 
 
 def loose_strands(image: UInt8Array, band: BoolArray, reach: float) -> BoolArray:
-    """Thin lines (S, S) that start in `band` and lie before a calm background: hair that stands off.
+    """Thin lines (S, S) that start in `band` and lie before a plain background: loose hair.
 
     Args:
         image: (S, S, 3) RGB.
-        band: (S, S) the person with the undecided edge.
+        band: (S, S) the person with the unknown band.
         reach: how far from the band strands are looked for, as a share of the side.
     """
     size = image.shape[0]
     ring = grown(band, reach * size) & ~band
     window = np.ones((2 * round(size / 100) + 1,) * 2, np.uint8)
-    opened, closed = (cv2.morphologyEx(image, way, window) for way in (cv2.MORPH_OPEN, cv2.MORPH_CLOSE))
+    opened, closed = (cv2.morphologyEx(image, kind, window) for kind in (cv2.MORPH_OPEN, cv2.MORPH_CLOSE))
     thin = np.maximum(cv2.subtract(image, opened), cv2.subtract(closed, image)).max(axis=2) > _STRAND_CONTRAST
     grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32)
     around = (ring & ~thin).astype(np.float32)
@@ -78,13 +78,13 @@ def loose_strands(image: UInt8Array, band: BoolArray, reach: float) -> BoolArray
     layers = cv2.GaussianBlur(cv2.resize(layers, (128, 128), interpolation=cv2.INTER_AREA), (0, 0), 128 / 25)
     lines, room, mean, power = cv2.split(cv2.resize(layers, (size, size), interpolation=cv2.INTER_LINEAR))
     room = np.maximum(room, 1e-6)
-    calm = (lines < _STRAND_DENSITY * room) & (power / room - (mean / room) ** 2 < _CALM_DEVIATION**2)
-    joined = grown(thin & ring & calm, size / 250) & ring
+    plain = (lines < _STRAND_DENSITY * room) & (power / room - (mean / room) ** 2 < _PLAIN_DEVIATION**2)
+    joined = grown(thin & ring & plain, size / 250) & ring
     return main_part(joined | band, band) & joined
 
 
 def trimap(image: UInt8Array, probability: Float32Array, face: BoolArray, chin_y: float) -> tuple[BoolArray, BoolArray]:
-    """Sure person and sure background, (S, S) bool each; what is in neither is left to the colours.
+    """Sure person and sure background, (S, S) bool each; what is in neither is unknown.
 
     Args:
         image: (S, S, 3) RGB.
@@ -96,7 +96,7 @@ def trimap(image: UInt8Array, probability: Float32Array, face: BoolArray, chin_y
     unit = size / 512
     likely = main_part((probability > 0.5) | face, face)
     likely = _without_pinholes(likely, (0.05 * size) ** 2)
-    # Parts that hang together with the person only through doubtful pixels are judged by colour.
+    # Parts that are connected with the person through uncertain pixels only are left to the matting.
     reach = grown(likely, 24 * unit)
     inside = (probability > 0.94) & likely
     outside = ((probability < 0.06) & ~likely) | ~reach

@@ -16,9 +16,10 @@ from httpx import HTTPStatusError
 from PIL import Image
 
 from real3d_portrait.app.avatars import VARIABLE, Avatars
-from real3d_portrait.er_nerf.data.speech import KIND
-from real3d_portrait.er_nerf.rendering.avatar import Avatar, AvatarCorruptError
+from real3d_portrait.er_nerf.rendering.avatar import AvatarCorruptError
 from real3d_portrait.er_nerf.rendering.model import ErNerf
+from real3d_portrait.er_nerf.rendering.speech_features import HIDDEN_LAYER_KIND
+from real3d_portrait.er_nerf.training.recipe import trained_avatar
 from real3d_portrait.errors import ParameterChoiceError
 from real3d_portrait.provenance.keys import FOLDER as KEY_FOLDER
 from real3d_portrait.provenance.verify import Marking, verify
@@ -34,7 +35,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two avatars, one of them damaged, and something else."""
     folder = tmp_path_factory.mktemp("avatars")
     torch.manual_seed(0)
-    avatar = Avatar.of(ErNerf(replace(small_config(), audio_channels=80)), synthetic_data(frames=6), KIND)
+    avatar = trained_avatar(
+        ErNerf(replace(small_config(), audio_channels=80)), synthetic_data(frames=6), HIDDEN_LAYER_KIND
+    )
     avatar.save(folder / "Anna")
     avatar.save(folder / "Bert")
     (folder / "Bert" / "weights.safetensors").write_bytes(b"half")

@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from real3d_portrait.er_nerf.camera import Intrinsics, camera_pose
 from real3d_portrait.er_nerf.config import ErNerfConfig, GridConfig
 from real3d_portrait.er_nerf.data.dataset import AvatarData
+from real3d_portrait.er_nerf.rendering.camera import Intrinsics, camera_pose
 
 SIZE = 48
 CHANNELS = 6
@@ -73,7 +73,7 @@ def synthetic_data(frames: int = 40, size: int = SIZE, seed: int = 0, channels: 
         lips=lips,
         lids=lids,
         speech=states[around].astype(np.float32),
-        heard=np.arange(frames),
+        window=np.arange(frames),
         training=frames * 9 // 10,
         testing=frames * 9 // 10,
         head=_bytes(np.stack(heads)),

@@ -16,7 +16,7 @@ from scipy.io import savemat
 from scipy.spatial import Delaunay, cKDTree
 
 from real3d_portrait.face.face_model import FaceModel
-from real3d_portrait.face.topology import EYE_LEFT, EYE_RIGHT, LIPS_INNER
+from real3d_portrait.face.landmarks import EYE_LEFT, EYE_RIGHT, LIPS_INNER
 from real3d_portrait.resources import resource
 
 _SCALE = 2.0  # decimetres in a head unit

@@ -7,7 +7,8 @@ from itertools import combinations
 import numpy as np
 
 from real3d_portrait.face.face_model import FaceModel
-from real3d_portrait.face.topology import N_MESH, OVAL, closed_faces, mirror, skin_faces
+from real3d_portrait.face.landmarks import N_MESH, OVAL
+from real3d_portrait.face.topology import closed_faces, mirror, skin_faces
 from real3d_portrait.resources import resource
 
 

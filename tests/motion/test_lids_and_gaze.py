@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from real3d_portrait.face.face_model import FaceModel
-from real3d_portrait.face.topology import IRIS
+from real3d_portrait.face.landmarks import IRIS
 from real3d_portrait.models.compact.speech_motion import AudioToMotion
 from real3d_portrait.motion.gaze import saccades, viewer_gaze
 from real3d_portrait.motion.lids import blink_series, lid_direction, lid_gap, without_blinks

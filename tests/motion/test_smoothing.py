@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from real3d_portrait.face.face_model import FaceModel
-from real3d_portrait.face.topology import LIPS_INNER, LIPS_OUTER
+from real3d_portrait.face.landmarks import LIPS_INNER, LIPS_OUTER
 from real3d_portrait.motion.smoothing import FACE_HZ, LIPS_HZ, fast_share, low_pass, smooth_expression
 
 TIME = np.arange(250) / 25

@@ -1,17 +1,13 @@
 """Recorded numbers of the published personal avatar: where they lie, how its weights are filled, how to compare.
 
-The folder is `PARITY_DIR` (default `../shared/parity/ernerf` beside the repository), the seed `PARITY_SEED`
-(default 1). `PARITY_DIR` may also name the recorded numbers of the other model: then these tests skip.
+`folders.py` says which folder is read. Tests of a seed that was not recorded are skipped.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 import math
-import os
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,12 +16,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from real3d_portrait.er_nerf.checkpoint import load_released
 from real3d_portrait.er_nerf.config import ErNerfConfig
 from real3d_portrait.er_nerf.rendering.model import ErNerf
+from real3d_portrait.er_nerf.rendering.released_checkpoint import load_released
+from tests.parity.folders import SEED, parse_slice, read_json, recorded_folder
 
-FOLDER = Path(os.environ.get("PARITY_DIR") or Path(__file__).parents[3] / "shared" / "parity" / "ernerf")
-SEED = int(os.environ.get("PARITY_SEED") or 1)
+FOLDER = recorded_folder("ernerf", f"encoders_seed{SEED}.npz")
 RAYS_THAT_MAY_DIFFER = 0.002  # a ray whose transmittance passes close to its limit may take one sample more or less
 
 needs_fixtures = pytest.mark.skipif(
@@ -36,7 +32,7 @@ needs_fixtures = pytest.mark.skipif(
 
 def listing(which: str) -> list[dict[str, Any]]:
     """The ordered state dict of `head` or `torso`."""
-    return json.loads((FOLDER / f"state_dict_{which}.json").read_text())["tensors"]
+    return read_json(FOLDER / f"state_dict_{which}.json")["tensors"]
 
 
 @cache
@@ -82,10 +78,13 @@ class Fixture:
         file = f"{name}_seed{SEED}.npz"
         with np.load(FOLDER / file) as arrays:
             self.arrays: dict[str, NDArray[Any]] = {key: arrays[key] for key in arrays.files}
-        index = json.loads((FOLDER / "index.json").read_text())
+        index = read_json(FOLDER / "index.json")
         self.rtol: float = index["rtol"]
         # The index names the files of the seed that it was written for; tolerances hold for all seeds.
         self.index: dict[str, dict[str, Any]] = index["files"][f"{name}_seed{index['seed']}.npz"]
+        for key, entry in self.index.items():
+            if "from" in entry:  # a small set keeps an array once that several files of the full set hold
+                self.arrays[key] = fixture(entry["from"]).arrays[key]
 
     def __getitem__(self, key: str) -> Tensor:
         return torch.from_numpy(self.arrays[key])
@@ -93,10 +92,17 @@ class Fixture:
     def numbers(self, key: str) -> list[float]:
         return self.arrays[key].tolist()
 
+    def stored_part(self, key: str, value: Tensor | NDArray[Any] | float) -> NDArray[Any]:
+        """Of a whole array what was recorded under `key`: all of it, but for the arrays that a small set cuts."""
+        array = np.asarray(value.detach() if isinstance(value, Tensor) else value)
+        if "cut" in self.index[key]:
+            array = array.reshape(self.index[key]["shape"])[parse_slice(self.index[key]["cut"])]
+        return array.reshape(self.arrays[key].shape)
+
     def assert_close(self, key: str, value: Tensor | NDArray[Any] | float, outliers: float = 0.0) -> None:
         """outliers: share of the rows that may lie outside."""
         expected = self.arrays[key].astype(np.float64)
-        got = np.asarray(value.detach() if isinstance(value, Tensor) else value, np.float64).reshape(expected.shape)
+        got = self.stored_part(key, value).astype(np.float64)
         entry = self.index[key]
         if "rel_l2" in entry:
             error = np.linalg.norm(got - expected) / np.linalg.norm(expected)
@@ -108,7 +114,7 @@ class Fixture:
         assert rows.mean() <= outliers, f"{key}: {rows.sum()} of {len(rows)} rows off, at most by {worst:.1e}"
 
     def assert_equal(self, key: str, value: Tensor | NDArray[Any]) -> None:
-        np.testing.assert_array_equal(np.asarray(value), self.arrays[key], err_msg=key)
+        np.testing.assert_array_equal(self.stored_part(key, value), self.arrays[key], err_msg=key)
 
 
 @cache

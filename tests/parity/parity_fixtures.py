@@ -1,20 +1,16 @@
 """Recorded numbers of the released model: where they lie, how its weights are filled, how tensors are compared.
 
-The folder is `PARITY_DIR` (default `../shared/parity/real3d` beside the repository), the seed `PARITY_SEED`
-(default 1). Without them the tests that need them skip.
+`folders.py` says which folder is read. Tests of a seed that was not recorded are skipped.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 import math
-import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,11 +20,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-FOLDER = Path(os.environ.get("PARITY_DIR") or Path(__file__).parents[3] / "shared" / "parity" / "real3d")
-SEED = int(os.environ.get("PARITY_SEED") or 1)
+from tests.parity.folders import SEED, SMALL_SETS, parse_slice, pictures, read_json, recorded_folder
+
+FOLDER = recorded_folder("real3d", f"seed{SEED}_inputs.npz")
 
 needs_fixtures = pytest.mark.skipif(
-    not (FOLDER / f"seed{SEED}_index.json").is_file(),
+    not (FOLDER / f"seed{SEED}_inputs.npz").is_file(),
     reason=f"no recorded numbers of seed {SEED} in {FOLDER}; name their folder in PARITY_DIR",
 )
 
@@ -51,7 +48,7 @@ class Entry:
 @cache
 def listing(model: str) -> tuple[Entry, ...]:
     """The ordered state dict of `a2m` or `secc2plane_torso`."""
-    entries = json.loads((FOLDER / f"state_dict_{model}.json").read_text())
+    entries = read_json(FOLDER / f"state_dict_{model}.json")
     return tuple(Entry(e["name"], tuple(e["shape"]), e["dtype"], e["kind"]) for e in entries)
 
 
@@ -114,15 +111,6 @@ def _scaled(name: str, r: Tensor) -> Tensor:
     return 0.1 * r
 
 
-def _parse_slice(text: str) -> tuple[int | slice, ...]:
-    def part(item: str) -> int | slice:
-        if ":" not in item:
-            return int(item)
-        return slice(*(int(n) if n else None for n in item.split(":")))
-
-    return tuple(part(item) for item in text.split(","))
-
-
 class Fixture:
     """One recorded file, such as `planes`: arrays by key, and comparisons with what the index says of the whole."""
 
@@ -130,20 +118,27 @@ class Fixture:
         file = f"seed{SEED}_{name}.npz"
         with np.load(FOLDER / file) as arrays:
             self.arrays: dict[str, NDArray[Any]] = {key: arrays[key] for key in arrays.files}
-        self.index: dict[str, dict[str, Any]] = json.loads((FOLDER / f"seed{SEED}_index.json").read_text())[file]
+        self.small = FOLDER.is_relative_to(SMALL_SETS)
+        if self.small:
+            self.arrays |= pictures(FOLDER, name)
+        self.index: dict[str, dict[str, Any]] = read_json(FOLDER / f"seed{SEED}_index.json")[file]
 
     def __getitem__(self, key: str) -> Tensor:
         return torch.from_numpy(self.arrays[key])
 
-    def __contains__(self, key: str) -> bool:
-        return key in self.arrays
+    def needs(self, *keys: str) -> None:
+        """Skips the test where a small set is read that lacks an array, or has a part of it only."""
+        if self.small and not all(key in self.arrays and "cut" not in self.index[key] for key in keys):
+            pytest.skip(f"{', '.join(keys)}: in the full set only, see PARITY_DIR")
 
     def stored_part(self, key: str, full: Tensor) -> Tensor:
-        """The part of a full tensor that was recorded under `key`."""
+        """The part of a full tensor that was recorded under `key`, and of it what a small set keeps (`cut`)."""
         expected = tuple(self.index[key]["full_shape"])
         assert tuple(full.shape) == expected, f"{key}: shape {tuple(full.shape)}, recorded {expected}"
-        text = self.index[key].get("slice")
-        return full[_parse_slice(text)] if text else full
+        for text in (self.index[key].get("slice"), self.index[key].get("cut")):
+            full = full[parse_slice(text)] if text else full
+        assert tuple(full.shape) == self.arrays[key].shape, key
+        return full
 
     def std(self, key: str) -> float:
         """Standard deviation of the whole tensor, of which perhaps only a part was recorded."""

@@ -3,31 +3,30 @@
 from __future__ import annotations
 
 import hashlib
-import json
 
 import numpy as np
 import pytest
 import torch
 
-from real3d_portrait.er_nerf.camera import Intrinsics, camera_pose, picture_points, pixel_rays, smooth_path
-from real3d_portrait.er_nerf.checkpoint import from_released, to_released
 from real3d_portrait.er_nerf.config import ErNerfConfig
 from real3d_portrait.er_nerf.fields.audio_encoder import audio_windows
 from real3d_portrait.er_nerf.fields.encoders import frequency_encoding, spherical_harmonics
 from real3d_portrait.er_nerf.fields.head_field import Conditions
+from real3d_portrait.er_nerf.rendering.camera import Intrinsics, camera_pose, picture_points, pixel_rays, smooth_path
 from real3d_portrait.er_nerf.rendering.compositing import RaySums, SampleGrid, add_samples, composite
 from real3d_portrait.er_nerf.rendering.marching import box_hits, march
 from real3d_portrait.er_nerf.rendering.model import ErNerf
 from real3d_portrait.er_nerf.rendering.occupancy import dilate, morton_codes, pack_bits, unpack_bits
+from real3d_portrait.er_nerf.rendering.released_checkpoint import from_released, to_released
 from tests.parity.er_nerf_fixtures import (
     FOLDER,
-    SEED,
     filled,
     fixture,
     listing,
     needs_fixtures,
     released_like,
 )
+from tests.parity.folders import SEED, read_json
 
 pytestmark = needs_fixtures
 
@@ -38,7 +37,7 @@ def model() -> ErNerf:
 
 
 def test_filled_weights_are_those_of_the_recordings() -> None:
-    facts = json.loads((FOLDER / f"weights_seed{SEED}.json").read_text())
+    facts = read_json(FOLDER / f"weights_seed{SEED}.json")
     for which in ("head", "torso"):
         for name, fact in facts[which].items():
             values = filled(which)[name]

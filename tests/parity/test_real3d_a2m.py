@@ -22,6 +22,7 @@ def network() -> AudioToMotion:
 @pytest.mark.parametrize("frames", [64, 24])
 def test_encoders(network: AudioToMotion, frames: int) -> None:
     recorded = fixture("a2m")
+    recorded.needs(f"T{frames}_hubert")
     audio = network.audio_encoder(recorded[f"T{frames}_hubert"][:, ::2].mT)
     bins = pitch_bins(recorded[f"T{frames}_f0"][:, ::2])
     pitch = network.pitch_encoder(network.pitch_embedding(bins).mT)
@@ -36,6 +37,7 @@ def test_encoders(network: AudioToMotion, frames: int) -> None:
 )
 def test_prediction(network: AudioToMotion, frames: int, case: str, temperature: float, amplitude: float) -> None:
     recorded, prefix = fixture("a2m"), f"T{frames}_{case}"
+    recorded.needs(f"{prefix}_exp")
     features, f0 = recorded[f"T{frames}_hubert"], recorded[f"T{frames}_f0"]
     noise, mouth = temperature * recorded[f"T{frames}_noise"], torch.tensor([amplitude])
     condition = network.conditions(features, f0, mouth)
@@ -49,6 +51,7 @@ def test_prediction(network: AudioToMotion, frames: int, case: str, temperature:
 @torch.inference_mode()
 def test_prediction_of_a_seed(network: AudioToMotion) -> None:
     recorded = fixture("a2m")
+    recorded.needs("T64_hubert")
     noise = 0.2 * torch.randn(1, 16, 8, generator=torch.Generator().manual_seed(1234))
     expression = network(recorded["T64_hubert"], recorded["T64_f0"], noise)
     recorded.assert_close("T64_manual_seed1234_t02_exp", expression, TOLERANCE)

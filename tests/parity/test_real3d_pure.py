@@ -116,12 +116,14 @@ def recorded_fit(pure: dict[str, NDArray]) -> BaselFit:
 
 
 def test_the_adam_routine_is_the_recorded_one(pure: dict[str, NDArray]) -> None:
+    fixture("pure").needs("fit_lms512")
     found = adam_fit(shape_at(pure, "mp468"), fit_points(pure["fit_lms512"][None], (512, 512))[0])
     for name in ("identity", "expression", "euler", "translation"):
         assert_near(getattr(found, name), getattr(recorded_fit(pure), name), 2e-2)
 
 
 def test_the_solver_reaches_the_recorded_fit_and_no_higher_loss_in_milliseconds(pure: dict[str, NDArray]) -> None:
+    fixture("pure").needs("fit_lms512")
     shape, recorded = shape_at(pure, "mp468"), recorded_fit(pure)
     seconds = []
     for _ in range(3):

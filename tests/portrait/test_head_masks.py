@@ -1,4 +1,4 @@
-"""A photo is parted into hair, face, skin and clothes, by the network or without it."""
+"""A photo is divided into hair, face, skin and clothes, by the network or without it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from real3d_portrait.errors import WeightsCorruptError
 from real3d_portrait.face.tracking import FaceFinder
 from real3d_portrait.media.images import read_photo
 from real3d_portrait.portrait.crop import crop_square, resize_square
-from real3d_portrait.portrait.head_masks import MODEL_FILE, GeometricSegmenter, part_person, person_segmenter
+from real3d_portrait.portrait.head_masks import MODEL_FILE, GeometricSegmenter, person_classes, person_segmenter
 from real3d_portrait.portrait.layers import PersonClass, background_layer, head_layer, torso_layer
 from real3d_portrait.resources import resource
 
@@ -54,9 +54,9 @@ def drawn_person(
     return np.clip(colours[truth].astype(int) + noise, 0, 255).astype(np.uint8), truth != 0, truth
 
 
-def test_a_drawn_person_is_parted_as_drawn(photo: tuple[np.ndarray, np.ndarray]) -> None:
+def test_a_drawn_person_is_divided_as_drawn(photo: tuple[np.ndarray, np.ndarray]) -> None:
     picture, person, truth = drawn_person(photo[1])
-    found = part_person(picture, person, photo[1])
+    found = person_classes(picture, person, photo[1])
     for part in (PersonClass.HAIR, PersonClass.BODY_SKIN, PersonClass.FACE_SKIN, PersonClass.CLOTHES):
         overlap = ((found == part) & (truth == part)).sum() / ((found == part) | (truth == part)).sum()
         assert overlap > 0.8, part.name
@@ -69,12 +69,12 @@ def test_a_dark_stain_on_the_shirt_is_no_hair(photo: tuple[np.ndarray, np.ndarra
     stain = np.s_[chin_y + 55 : chin_y + 75, chin_x + 60 : chin_x + 100]
     assert (truth[stain] == PersonClass.CLOTHES).all()
     picture[stain] = HAIR
-    assert (part_person(picture, person, photo[1])[stain] == PersonClass.CLOTHES).mean() > 0.9
+    assert (person_classes(picture, person, photo[1])[stain] == PersonClass.CLOTHES).mean() > 0.9
 
 
-def test_a_shirt_of_the_hair_s_colour_is_told_by_its_place(photo: tuple[np.ndarray, np.ndarray]) -> None:
+def test_a_shirt_of_the_hair_s_colour_is_recognised_by_its_place(photo: tuple[np.ndarray, np.ndarray]) -> None:
     picture, person, truth = drawn_person(photo[1], shirt=HAIR)
-    found = part_person(picture, person, photo[1])
+    found = person_classes(picture, person, photo[1])
     low = photo[1][152, 1] + 0.3 * SIZE / 2
     deep = (truth == PersonClass.CLOTHES) & (np.arange(SIZE)[:, None] > low)
     assert (found[deep] == PersonClass.CLOTHES).mean() > 0.95
@@ -83,7 +83,7 @@ def test_a_shirt_of_the_hair_s_colour_is_told_by_its_place(photo: tuple[np.ndarr
     assert (found[high] == PersonClass.HAIR).mean() > 0.8
 
 
-def test_a_photo_is_parted_sensibly_without_the_network(photo: tuple[np.ndarray, np.ndarray]) -> None:
+def test_a_photo_is_divided_sensibly_without_the_network(photo: tuple[np.ndarray, np.ndarray]) -> None:
     image, landmarks = photo
     segmenter = person_segmenter(None)
     assert isinstance(segmenter, GeometricSegmenter)

@@ -1,4 +1,4 @@
-"""What a photo is good for: each fault drawn into a good photo is named, the good photo is not blamed."""
+"""What a photo is good for: each fault drawn into a good photo is named, the good photo has none."""
 
 from __future__ import annotations
 

@@ -6,14 +6,14 @@ import pytest
 
 from real3d_portrait.face.tracking import FaceFinder
 from real3d_portrait.media.images import read_photo
-from real3d_portrait.portrait.occlusion import N_FEATURES, PARTS, OcclusionJudge, patch_features
+from real3d_portrait.portrait.occlusion import N_FEATURES, PARTS, OcclusionClassifier, patch_features
 from real3d_portrait.resources import resource
 from tests.example_inputs import PORTRAIT
 
 
 @pytest.fixture(scope="module")
-def judge() -> OcclusionJudge:
-    return OcclusionJudge.load(resource("assets", "weights", "compact", "occlusion.safetensors"))
+def classifier() -> OcclusionClassifier:
+    return OcclusionClassifier.load(resource("assets", "weights", "compact", "occlusion.safetensors"))
 
 
 @pytest.fixture(scope="module")
@@ -28,29 +28,29 @@ def face(finder) -> tuple[np.ndarray, np.ndarray]:
     return image, finder.find(image)[0]
 
 
-def told(judge, finder, image) -> str:
-    return " ".join(judge.warnings(image, finder.find(image)[0]))
+def warnings_of(classifier, finder, image) -> str:
+    return " ".join(classifier.warnings(image, finder.find(image)[0]))
 
 
-def test_a_bare_face_raises_no_alarm(judge, face):
-    assert judge.warnings(*face) == ()
+def test_a_bare_face_gives_no_warning(classifier, face):
+    assert classifier.warnings(*face) == ()
 
 
 @pytest.mark.parametrize("colour", [(235, 240, 245), (30, 30, 35), (70, 120, 90)])
-def test_a_cloth_over_the_mouth_is_seen(judge, finder, face, colour):
+def test_a_cloth_over_the_mouth_is_seen(classifier, finder, face, colour):
     image, points = face[0].copy(), face[1][:, :2]
     hull = points[[227, 137, 172, 149, 152, 378, 397, 366, 447, 4]].astype(np.int32)
     cv2.fillConvexPoly(image, cv2.convexHull(hull), colour)
-    assert "mouth" in told(judge, finder, image)
+    assert "mouth" in warnings_of(classifier, finder, image)
 
 
-def test_dark_glasses_are_seen(judge, finder, face):
+def test_dark_glasses_are_seen(classifier, finder, face):
     image, points = face[0].copy(), face[1][:, :2]
     height = np.ptp(points[:, 1])
     for corners in ((33, 133), (263, 362)):
         centre = points[list(corners)].mean(axis=0).astype(int).tolist()
         cv2.ellipse(image, centre, (int(0.18 * height), int(0.13 * height)), 0, 0, 360, (20, 20, 22), -1)
-    warning = told(judge, finder, image)
+    warning = warnings_of(classifier, finder, image)
     assert "eyes" in warning
     assert "mouth" not in warning
 

@@ -8,7 +8,7 @@ import pytest
 
 from real3d_portrait import Real3DPortrait
 from real3d_portrait.media.images import read_photo
-from real3d_portrait.models.compact.model import Avatar
+from real3d_portrait.models.compact.avatar import CompactAvatar
 from real3d_portrait.portrait.compact import CompactPortrait
 from real3d_portrait.portrait.crop import resize_square
 from real3d_portrait.portrait.paste_back import PasteBack
@@ -36,13 +36,13 @@ def person(portraits: Real3DPortrait, scene: np.ndarray) -> CompactPortrait:
 
 
 @pytest.fixture(scope="module")
-def avatar(portraits: Real3DPortrait, person: CompactPortrait) -> Avatar:
+def avatar(portraits: Real3DPortrait, person: CompactPortrait) -> CompactAvatar:
     return portraits.model.reconstruct(person)
 
 
-def rendered(portraits: Real3DPortrait, avatar: Avatar, yaw: float) -> np.ndarray:
+def rendered(portraits: Real3DPortrait, avatar: CompactAvatar, yaw: float) -> np.ndarray:
     rotation = avatar.rotation + [np.radians(yaw), 0, 0]
-    return portraits.model.render(avatar, avatar.expression, rotation, avatar.translation, np.array([4.0, 0.0]))
+    return portraits.model.renderer.frame(avatar, avatar.expression, rotation, avatar.translation, np.array([4.0, 0.0]))
 
 
 def crop_in(person: CompactPortrait, picture: np.ndarray) -> np.ndarray:
@@ -56,7 +56,7 @@ def crop_in(person: CompactPortrait, picture: np.ndarray) -> np.ndarray:
 
 
 def test_the_photo_stays_where_the_person_is_not(
-    portraits: Real3DPortrait, person: CompactPortrait, avatar: Avatar, scene: np.ndarray
+    portraits: Real3DPortrait, person: CompactPortrait, avatar: CompactAvatar, scene: np.ndarray
 ) -> None:
     frames = [rendered(portraits, avatar, yaw) for yaw in (-12, 12)]
     paste = PasteBack(person, avatar.plate)
@@ -71,7 +71,7 @@ def test_the_photo_stays_where_the_person_is_not(
 
 
 def test_at_the_crops_border_there_is_no_step(
-    portraits: Real3DPortrait, person: CompactPortrait, avatar: Avatar, scene: np.ndarray
+    portraits: Real3DPortrait, person: CompactPortrait, avatar: CompactAvatar, scene: np.ndarray
 ) -> None:
     out = PasteBack(person, avatar.plate)(rendered(portraits, avatar, 12)).astype(int)
     crop = crop_in(person, np.ones((SIZE, SIZE), np.uint8))
@@ -86,7 +86,7 @@ def test_at_the_crops_border_there_is_no_step(
 
 
 def test_over_the_person_the_frame_shows_as_it_is(
-    portraits: Real3DPortrait, person: CompactPortrait, avatar: Avatar
+    portraits: Real3DPortrait, person: CompactPortrait, avatar: CompactAvatar
 ) -> None:
     frame = rendered(portraits, avatar, 12)
     pasted, opaque = PasteBack(person, avatar.plate)(frame), PasteBack(person)(np.ascontiguousarray(frame[..., :3]))
@@ -94,7 +94,7 @@ def test_over_the_person_the_frame_shows_as_it_is(
     assert np.abs(pasted[solid].astype(int) - opaque[solid]).max() <= 1
 
 
-def test_where_the_person_was_the_plate_shows(person: CompactPortrait, avatar: Avatar) -> None:
+def test_where_the_person_was_the_plate_shows(person: CompactPortrait, avatar: CompactAvatar) -> None:
     nobody = np.zeros((SIZE, SIZE, 4), np.uint8)
     out = PasteBack(person, avatar.plate)(nobody)
     x, y = np.rint(person.landmarks[[4, 152, 10], :2].T).astype(int)

@@ -11,9 +11,10 @@ import numpy as np
 
 from real3d_portrait.arrays import Float32Array, Float64Array, FloatArray
 from real3d_portrait.face.face_model import FaceModel
+from real3d_portrait.face.landmarks import LIP_PAIRS_MIDDLE
 from real3d_portrait.motion.audio_features import FRAMES_PER_MOTION_FRAME, N_FEATURES, N_MELS
 from real3d_portrait.motion.lids import lid_direction, without_blinks
-from real3d_portrait.motion.neutral import LIP_PAIRS, neutral_expression
+from real3d_portrait.motion.neutral import neutral_expression
 from real3d_portrait.motion.resample import resample
 from real3d_portrait.motion.smoothing import smooth_expression
 from real3d_portrait.timing import FPS
@@ -40,7 +41,7 @@ class Clip:
 
 def tracked_opening(points: FloatArray) -> Float32Array:
     """(T, 478, 3) landmarks with NaN gaps -> inner lip gap over face height."""
-    gap = np.mean([np.linalg.norm(points[:, a] - points[:, b], axis=-1) for a, b in LIP_PAIRS], 0)
+    gap = np.mean([np.linalg.norm(points[:, a] - points[:, b], axis=-1) for a, b in LIP_PAIRS_MIDDLE], 0)
     ratio = gap / np.linalg.norm(points[:, 10] - points[:, 152], axis=-1)
     known = np.flatnonzero(np.isfinite(ratio))
     return np.interp(np.arange(len(ratio)), known, ratio[known]).astype(np.float32)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from real3d_portrait.face.face_model import FaceModel
-from real3d_portrait.face.topology import JAW, LIPS_INNER, LIPS_OUTER
+from real3d_portrait.face.landmarks import JAW, LIPS_INNER, LIPS_OUTER
 from real3d_portrait.models.compact.audio_to_motion import A2MOutput
 from real3d_portrait.motion.neutral import FACE_HEIGHT, mouth_direction
 

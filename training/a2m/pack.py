@@ -20,7 +20,7 @@ from scipy.ndimage import gaussian_filter1d
 from real3d_portrait.arrays import Float64Array
 from real3d_portrait.face.camera import rotation_angles, rotation_matrix
 from real3d_portrait.face.face_model import FaceModel
-from real3d_portrait.face.topology import BROW_LEFT, BROW_RIGHT
+from real3d_portrait.face.landmarks import BROW_LEFT, BROW_RIGHT
 from real3d_portrait.models.compact.audio_to_motion import A2MConfig
 from real3d_portrait.motion.audio_features import FRAMES_PER_MOTION_FRAME, N_MELS
 from real3d_portrait.motion.lids import blink_direction, lid_direction, without_blinks

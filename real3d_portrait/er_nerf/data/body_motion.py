@@ -1,4 +1,4 @@
-"""How the body moves: measured from the pictures, and the part of it that the head's pose tells."""
+"""Body motion: measured by optical flow, and the part of it that head pose predicts by regression."""
 
 from __future__ import annotations
 
@@ -10,20 +10,22 @@ import numpy as np
 
 from real3d_portrait.arrays import Float32Array, Float64Array, FloatArray, UInt8Array
 
-_CORNERS, _QUALITY, _APART = 300, 0.002, 3  # that are followed: how many, how clear, pixels of 256 between them
+_CORNERS, _QUALITY, _APART = 300, 0.002, 3  # tracked: number, quality level, pixels of 256 between them
 _WINDOW, _LEVELS = 15, 2
-_MET = 1.5  # pixels of 256 within which a corner moves with the body
-_FEWEST = 8
-_PENALTY = 0.01  # of the regression, a share of the poses' variance
+_INLIER = 1.5  # pixels of 256 within which a corner moves with the body
+_FEWEST = 8  # corners
+_PENALTY = 0.01  # ridge penalty, relative to the variance of the standardised poses
 
 
 def body_motion(
-    frames: Sequence[UInt8Array], torsos: Sequence[UInt8Array], heads: Sequence[UInt8Array]
+    frames: Sequence[UInt8Array] | UInt8Array,
+    torsos: Sequence[UInt8Array] | UInt8Array,
+    heads: Sequence[UInt8Array] | UInt8Array,
 ) -> Float64Array:
-    """Where each frame's body is against the middle frame's: (T, 2, 3) similarities of pixels (column, row).
+    """Motion of the body from the middle frame to each frame: (T, 2, 3) similarities of pixels (column, row).
 
-    Corners of the torso are followed by optical flow (Lucas and Kanade 1981), and the similarity that most of them obey
-    is taken. A frame in which too few are found keeps its neighbour's.
+    Corners of the torso are tracked by optical flow (Lucas and Kanade 1981) and a similarity is fitted to them by
+    RANSAC. A frame in which too few corners are found keeps its neighbour's.
 
     Args:
         frames: (H, W, 3). torsos: (H, W, 4) with mattes. heads: (H, W) mattes.
@@ -39,7 +41,7 @@ def body_motion(
         return motion
     corners = found[:, 0]
     for order in (range(middle, count), range(middle - 1, -1, -1)):
-        last = np.eye(2, 3)
+        last: Float64Array = np.eye(2, 3)
         for i in order:
             grey = cv2.cvtColor(np.asarray(frames[i]), cv2.COLOR_RGB2GRAY)
             guess = (corners @ last[:, :2].T + last[:, 2]).astype(np.float32)
@@ -52,13 +54,13 @@ def body_motion(
                 maxLevel=_LEVELS,
                 flags=cv2.OPTFLOW_USE_INITIAL_FLOW,
             )
-            followed = status[:, 0] > 0
-            if followed.sum() >= _FEWEST:
-                similar, obey = cv2.estimateAffinePartial2D(
-                    corners[followed], at[followed, 0], ransacReprojThreshold=_MET * scale
+            tracked = status[:, 0] > 0
+            if tracked.sum() >= _FEWEST:
+                similarity, inliers = cv2.estimateAffinePartial2D(
+                    corners[tracked], at[tracked, 0], ransacReprojThreshold=_INLIER * scale
                 )
-                if similar is not None and obey.sum() >= _FEWEST:
-                    last = similar
+                if similarity is not None and inliers.sum() >= _FEWEST:
+                    last = similarity.astype(np.float64)
             motion[i] = last
     return motion
 
@@ -68,12 +70,12 @@ class PosedBody:
     """Affine maps of picture points (row, column, 1), each in [-1, 1], T frames.
 
     Attributes:
-        rest: (T, 3, 3) from a frame, had its body moved just as the head's pose tells, to the body at rest.
-        told: (T, 3, 3) from where a frame's body was to where the head's pose tells it to be.
+        to_rest: (T, 3, 3) from the body as the head pose of a frame predicts it to the body at rest.
+        to_predicted: (T, 3, 3) from the body as measured in a frame to where the head pose predicts it.
     """
 
-    rest: Float32Array
-    told: Float32Array
+    to_rest: Float32Array
+    to_predicted: Float32Array
 
     @classmethod
     def of(cls, motion: Float64Array, poses: FloatArray, height: int, width: int) -> PosedBody:
@@ -85,11 +87,11 @@ class PosedBody:
         moved = points @ moved @ np.linalg.inv(points)
         pose = np.asarray(poses, np.float64)
         turns = np.stack([pose[:, 2, 1], pose[:, 0, 2], pose[:, 1, 0]], 1)
-        known = np.concatenate([pose[:, :3, 3], turns], 1)
-        known = (known - known.mean(0)) / np.maximum(known.std(0), 1e-6)
-        sought = moved[:, :2].reshape(len(moved), 6)
-        mean = sought.mean(0)
-        normal = known.T @ known + _PENALTY * len(known) * np.eye(6)
-        told = np.tile(np.eye(3), (len(moved), 1, 1))
-        told[:, :2] = (known @ np.linalg.solve(normal, known.T @ (sought - mean)) + mean).reshape(-1, 2, 3)
-        return cls(np.linalg.inv(told).astype(np.float32), (told @ np.linalg.inv(moved)).astype(np.float32))
+        inputs = np.concatenate([pose[:, :3, 3], turns], 1)
+        inputs = (inputs - inputs.mean(0)) / np.maximum(inputs.std(0), 1e-6)
+        targets = moved[:, :2].reshape(len(moved), 6)
+        mean = targets.mean(0)
+        normal = inputs.T @ inputs + _PENALTY * len(inputs) * np.eye(6)
+        predicted = np.tile(np.eye(3), (len(moved), 1, 1))
+        predicted[:, :2] = (inputs @ np.linalg.solve(normal, inputs.T @ (targets - mean)) + mean).reshape(-1, 2, 3)
+        return cls(np.linalg.inv(predicted).astype(np.float32), (predicted @ np.linalg.inv(moved)).astype(np.float32))

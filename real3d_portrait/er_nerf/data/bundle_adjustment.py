@@ -1,9 +1,9 @@
 """Bundle adjustment: one person's shape, each shot's focal length, each frame's pose and expression, from landmarks.
 
 The face model is fitted elsewhere under weak perspective, whose shapes and expressions take the place of perspective:
-with those held, every clip asks for the longest lens. So all that could explain a landmark is free at once, and the
-priors of the face model decide. Gauss-Newton steps; frames, which know nothing of each other, are eliminated first
-(Schur complement; Triggs et al. 2000, section 6).
+with those fixed, the optimal focal length diverges. So all unknowns are free at once, regularised by the priors of the
+face model. Gauss-Newton steps; the per-frame unknowns are eliminated first (Schur complement; Triggs et al. 2000,
+section 6).
 """
 
 from __future__ import annotations
@@ -19,10 +19,9 @@ from real3d_portrait.arrays import Float64Array, FloatArray
 from real3d_portrait.face.camera import DISTANCE, rotation_matrix
 from real3d_portrait.face.face_model import FaceModel
 from real3d_portrait.face.fitting import ClipFit
-from real3d_portrait.face.topology import RIGID
+from real3d_portrait.face.landmarks import CHIN, FOREHEAD, N_MESH, RIGID
 
-FOREHEAD, CHIN = 10, 152
-POINTS = np.union1d(np.arange(0, 468, 3), [*RIGID, FOREHEAD, CHIN])  # enough of the mesh to tell pose and expression
+POINTS = np.union1d(np.arange(0, N_MESH, 3), [*RIGID, FOREHEAD, CHIN])  # enough for pose and expression
 _FOCAL = 2.5  # of the picture's side: how portraits are taken
 _SPREAD, _SHOT_SPREAD = 0.4, 0.1  # of its logarithm: from one person's videos to another's, and between them
 _OFFSET = 0.02  # head units by which a person's points differ from any that the model can show
@@ -43,7 +42,7 @@ class Heads:
 
     @classmethod
     def of(cls, fit: ClipFit, focal: Float64Array) -> Heads:
-        """Where weak perspective saw them; focal: (T,) in picture sides."""
+        """Initial values from a weak-perspective fit; focal: (T,) in picture sides."""
         rotation = rotation_matrix(fit.rotation)
         distance = 2 * focal / np.exp(fit.translation[:, 2] / DISTANCE)
         return cls(rotation, fit.translation[:, :2], distance, fit.expression)
@@ -58,28 +57,28 @@ class Heads:
         return Heads(turned, self.place + step[:, 3:5], distance, self.expression + step[:, _POSE:])
 
 
-class _Seen(NamedTuple):
-    """Landmarks less the projection, (T, 2N), and the projection's derivatives, all in units of the noise."""
+class _Linearised(NamedTuple):
+    """Residuals (T, 2N): landmarks less the projection; and the projection's derivatives; in units of the noise."""
 
-    rest: Float64Array
+    residual: Float64Array
     frame: Float64Array  # (T, 2N, 6 + E)
     shape: Float64Array  # (T, N, 2, 3)
     focal: Float64Array  # (T, 2N) by its logarithm
     error: float  # mean, pixels
 
 
-class _Lens:
-    """Compares heads of one person with landmarks (T, 478, 3) in pixels of pictures of `size`²."""
+class _Projection:
+    """Projects heads of one person and compares them with landmarks (T, 478, 3), pixels of `size`² pictures."""
 
     def __init__(self, model: FaceModel, landmarks: FloatArray, size: int) -> None:
-        self.seen = np.asarray(landmarks[:, POINTS, :2], np.float64) - size / 2
+        self.landmarks = np.asarray(landmarks[:, POINTS, :2], np.float64) - size / 2
         self.expression = model.expression[:, POINTS].astype(np.float64)
         self.noise = model.noise[POINTS].astype(np.float64)
         self.size = size
 
-    def look(self, shape: Float64Array, focal: Float64Array, heads: Heads) -> _Seen:
+    def linearise(self, shape: Float64Array, focal: Float64Array, heads: Heads) -> _Linearised:
         """shape: (N, 3). focal: (T,) in picture sides."""
-        frames, count = self.seen.shape[:2]
+        frames, count = self.landmarks.shape[:2]
         turned = (shape + np.tensordot(heads.expression, self.expression, 1)) @ heads.rotation.transpose(0, 2, 1)
         at = turned[..., :2] + heads.place[:, None]
         depth = heads.distance[:, None] - turned[..., 2]
@@ -98,20 +97,20 @@ class _Lens:
         by_frame[..., 3:5] = by_point[..., :2]
         by_frame[..., 5] = -by_point[..., 2] * heads.distance[:, None, None]
         by_frame[..., _POSE:] = by_shape @ self.expression.transpose(1, 2, 0)
-        rest = self.seen - flat
-        return _Seen(
-            (rest / noise[:, None]).reshape(frames, -1),
+        residual = self.landmarks - flat
+        return _Linearised(
+            (residual / noise[:, None]).reshape(frames, -1),
             by_frame.reshape(frames, 2 * count, -1),
             by_shape,
             (flat / noise[:, None]).reshape(frames, -1),
-            float(np.linalg.norm(rest, axis=-1).mean()),
+            float(np.linalg.norm(residual, axis=-1).mean()),
         )
 
 
-def _by_frame(seen: _Seen, heads: Heads) -> tuple[Float64Array, Float64Array]:
-    """Normal equations of each frame, (T, K, K) and (T, K): its landmarks, and expressions of unit variance."""
-    normal = seen.frame.transpose(0, 2, 1) @ seen.frame
-    right = np.einsum("tnk,tn->tk", seen.frame, seen.rest)
+def _by_frame(linearised: _Linearised, heads: Heads) -> tuple[Float64Array, Float64Array]:
+    """Normal equations of each frame, (T, K, K) and (T, K), with the unit-variance prior of its expression."""
+    normal = linearised.frame.transpose(0, 2, 1) @ linearised.frame
+    right = np.einsum("tnk,tn->tk", linearised.frame, linearised.residual)
     diagonal = np.arange(_POSE, normal.shape[1])
     normal[:, diagonal, diagonal] += 1
     right[:, _POSE:] -= heads.expression
@@ -121,10 +120,10 @@ def _by_frame(seen: _Seen, heads: Heads) -> tuple[Float64Array, Float64Array]:
 def adjust(
     model: FaceModel, landmarks: FloatArray, shot: NDArray[np.int64], fit: ClipFit, size: int
 ) -> tuple[Float64Array, Float64Array]:
-    """What does not change from frame to frame.
+    """Joint fit of what all frames share: neutral shape and focal lengths.
 
     Args:
-        landmarks: (T, 478, 3) pixels of a square picture, some dozens of frames. shot: (T,) to which shot each belongs,
+        landmarks: (T, 478, 3) pixels of a square picture, some dozens of frames. shot: (T,) shot of each frame,
             0 … S - 1. fit: of these frames.
 
     Returns:
@@ -143,18 +142,18 @@ def adjust(
     known = mean.copy()
     known[:wide] = fit.identity
     heads = Heads.of(fit, np.full(len(shot), _FOCAL))
-    lens = _Lens(model, landmarks, size)
+    projection = _Projection(model, landmarks, size)
 
     def shape() -> Float64Array:
         bent = model.mean[POINTS] + np.tensordot(known[:wide], basis, 1)
         return bent + known[offsets].reshape(-1, 3)
 
     for _ in range(_ROUNDS):
-        seen = lens.look(shape(), np.exp(which @ known[offsets.stop :]), heads)
-        by_identity = (seen.shape @ basis.transpose(1, 2, 0)).reshape(len(shot), 2 * count, wide)
-        by_focal = seen.focal[..., None] * which[:, None]
+        linearised = projection.linearise(shape(), np.exp(which @ known[offsets.stop :]), heads)
+        by_identity = (linearised.shape @ basis.transpose(1, 2, 0)).reshape(len(shot), 2 * count, wide)
+        by_focal = linearised.focal[..., None] * which[:, None]
         # Only a point's own offset moves it: (T, 2N, 3N) would be nearly all zeros.
-        by_offset = seen.shape.transpose(0, 1, 3, 2)  # (T, N, 3, 2)
+        by_offset = linearised.shape.transpose(0, 1, 3, 2)  # (T, N, 3, 2)
 
         def with_offset(other: Float64Array, by_offset: Float64Array = by_offset) -> Float64Array:
             """(T, 2N, K) -> (T, 3N, K): products with the offsets' derivatives."""
@@ -166,17 +165,17 @@ def adjust(
         cross = with_offset(both).sum(0)
         normal[offsets, others] += cross
         normal[others, offsets] += cross.T
-        own = (by_offset @ seen.shape).sum(0)
+        own = (by_offset @ linearised.shape).sum(0)
         for i in range(count):
             at = slice(wide + 3 * i, wide + 3 * i + 3)
             normal[at, at] += own[i]
-        right[others] += np.einsum("tnk,tn->k", both, seen.rest)
-        right[offsets] += with_offset(seen.rest[..., None]).sum(0)[:, 0]
+        right[others] += np.einsum("tnk,tn->k", both, linearised.residual)
+        right[offsets] += with_offset(linearised.residual[..., None]).sum(0)[:, 0]
 
-        normal_f, right_f = _by_frame(seen, heads)
+        normal_f, right_f = _by_frame(linearised, heads)
         shared = np.empty((len(shot), len(known), normal_f.shape[1]))
-        shared[:, others] = both.transpose(0, 2, 1) @ seen.frame
-        shared[:, offsets] = with_offset(seen.frame)
+        shared[:, others] = both.transpose(0, 2, 1) @ linearised.frame
+        shared[:, offsets] = with_offset(linearised.frame)
         solved = np.linalg.solve(normal_f, np.concatenate([shared.transpose(0, 2, 1), right_f[..., None]], 2))
         flat = shared.transpose(1, 0, 2).reshape(len(known), -1)
         normal -= flat @ solved[..., :-1].reshape(-1, len(known))
@@ -193,20 +192,23 @@ def adjust(
 def follow(
     model: FaceModel, neutral: Float64Array, focal: float, landmarks: FloatArray, fit: ClipFit, size: int
 ) -> tuple[Heads, float]:
-    """Pose and expression of every frame of a shot, and the mean distance to the landmarks in pixels.
+    """Pose and expression of every frame of a shot, with shape and focal length fixed.
 
     neutral: (478, 3). landmarks: (T, 478, 3) pixels of a square picture. fit: of these frames.
+
+    Returns:
+        The heads, and the mean reprojection error in pixels.
     """
     parts, errors = [], []
     for start in range(0, len(landmarks), _CHUNK):
         some = slice(start, start + _CHUNK)
-        lens = _Lens(model, landmarks[some], size)
-        focals = np.full(len(lens.seen), focal)
+        projection = _Projection(model, landmarks[some], size)
+        focals = np.full(len(projection.landmarks), focal)
         heads = Heads.of(fit, np.full(len(landmarks), focal))[some]
         for _ in range(_FRAME_ROUNDS):
-            normal, right = _by_frame(lens.look(neutral[POINTS], focals, heads), heads)
+            normal, right = _by_frame(projection.linearise(neutral[POINTS], focals, heads), heads)
             heads = heads.moved(np.linalg.solve(normal, right[..., None])[..., 0])
-        errors.append(lens.look(neutral[POINTS], focals, heads).error * len(focals))
+        errors.append(projection.linearise(neutral[POINTS], focals, heads).error * len(focals))
         parts.append(heads)
     names = ("rotation", "place", "distance", "expression")
     whole = Heads(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))

@@ -1,4 +1,4 @@
-"""What an avatar is trained on: frames of one person with poses, boxes, eyes and speech, read from the disk as used."""
+"""Training set of an avatar: frames of one person with poses, boxes, eyes and speech features, memory-mapped."""
 
 from __future__ import annotations
 
@@ -13,11 +13,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from real3d_portrait.arrays import Float32Array, Float64Array, UInt8Array
-from real3d_portrait.er_nerf.camera import Intrinsics
+from real3d_portrait.er_nerf.rendering.camera import Intrinsics
 from real3d_portrait.errors import Real3DError
 
 TRACK_FILE = "track.npz"
 FORMAT = 3
+_PICTURES = ("frames", "torso", "head", "plates")
+_ARRAYS = ("poses", "shot", "eyes", "face", "lips", "lids", "speech")
+_OPTIONAL_ARRAYS = ("mouth", "body")
+_WINDOW_KEY = "heard"  # of `window` in the file
 
 
 class AvatarDataError(Real3DError):
@@ -31,7 +35,7 @@ class AvatarData:
     Attributes:
         frames: (T, H, W, 3) uint8, the person before the plate.
         torso: (T, H, W, 4) uint8, the torso without the head, with its matte.
-        plates: (S, H, W, 3) uint8, each shot's background without the person.
+        plates: (S, H, W, 3) uint8, the background plate of each shot.
         poses: (T, 4, 4) float32, of `camera.camera_pose`.
         cameras: one a shot, all of the same size.
         shot: (T,) int, which shot a frame belongs to, rising.
@@ -39,11 +43,11 @@ class AvatarData:
         face: (T, 4) int, box of the landmarks: first and last row (excluded), first and last column.
         lips: (T, 4) int, square round the lips, in the same order.
         lids: (T, 4) int, box round both eyes, in the same order.
-        speech: (N, 16, C) float32, windows of audio features: those of the frames and, about each shot, of what is
-            heard shortly before and after.
-        heard: (T,) int, which window is a frame's own.
-        training: the first frames that are trained on. testing: from this one on frames test; those between, which
-            would look almost like the last that were learned, do neither.
+        speech: (N, 16, C) float32, windows of speech features: those of the frames and, about each shot, of the sound
+            shortly before and after it.
+        window: (T,) int, index of a frame's own window in `speech`.
+        training: number of training frames, which come first. testing: index of the first test frame; the frames
+            between, which nearly repeat the last training frames, are left out.
         head: (T, H, W) uint8 matte of the head, or None.
         mouth: (T, K) float32, `lip_codes` about their mean in training, or None.
         body: (T, 2, 3) float64, `body_motion` within the main shot and the identity before it, or None.
@@ -60,7 +64,7 @@ class AvatarData:
     lips: NDArray[np.int64]
     lids: NDArray[np.int64]
     speech: Float32Array
-    heard: NDArray[np.int64]
+    window: NDArray[np.int64]
     training: int
     testing: int
     head: UInt8Array | None = None
@@ -76,25 +80,25 @@ class AvatarData:
         return slice(int(np.searchsorted(self.shot, self.shot[-1])), len(self))
 
     def plate(self, frame: int) -> UInt8Array:
-        """(H, W, 3): what is behind the person in a frame."""
+        """(H, W, 3): the background plate of a frame."""
         return self.plates[self.shot[frame]]
 
     def camera(self, frame: int) -> Intrinsics:
         return self.cameras[self.shot[frame]]
 
-    def torso_backdrop(self, frame: int) -> Float32Array:
+    def torso_background(self, frame: int) -> Float32Array:
         """(H, W, 3) in 0…1: the true torso over the plate, without the head."""
         torso = self.torso[frame].astype(np.float32) / 255
         alpha = torso[..., 3:]
         return torso[..., :3] * alpha + self.plate(frame).astype(np.float32) / 255 * (1 - alpha)
 
     def save(self, folder: Path, pictures: bool = True) -> None:
-        """One file a kind of picture, uncompressed so that it is read in a moment, and the track.
+        """Write one uncompressed .npy file for each kind of picture, and the track.
 
-        pictures: whether the frames' own pictures are written too, which may lie there already.
+        pictures: False where the frames' pictures are in the folder already; the plates are always written.
         """
         folder.mkdir(parents=True, exist_ok=True)
-        for name in ("frames", "torso", "head", "plates") if pictures else ("plates",):
+        for name in _PICTURES if pictures else ("plates",):
             if getattr(self, name) is not None:
                 np.save(folder / f"{name}.npy", getattr(self, name))
         np.savez(
@@ -103,16 +107,14 @@ class AvatarData:
             cameras=np.array([astuple(camera) for camera in self.cameras]),
             training=self.training,
             testing=self.testing,
-            **{
-                name: getattr(self, name)
-                for name in ("poses", "shot", "eyes", "face", "lips", "lids", "speech", "heard")
-            },
-            **{name: getattr(self, name) for name in ("mouth", "body") if getattr(self, name) is not None},
+            **{name: getattr(self, name) for name in _ARRAYS},
+            **{name: getattr(self, name) for name in _OPTIONAL_ARRAYS if getattr(self, name) is not None},
+            **{_WINDOW_KEY: self.window},
         )
 
     @classmethod
     def load(cls, folder: Path) -> AvatarData:
-        """Read what `save` wrote; pictures stay on the disk until they are used.
+        """Read what `save` wrote; pictures are memory-mapped.
 
         Raises:
             AvatarDataError: a file is missing, damaged or of another version.
@@ -123,14 +125,15 @@ class AvatarData:
             if int(values.pop("format")) != FORMAT:
                 raise ValueError("it is of another version")
             cameras = tuple(Intrinsics(int(h), int(w), *rest) for h, w, *rest in values.pop("cameras").tolist())
-            for name in ("frames", "torso", "plates", "head"):
+            values["window"] = values.pop(_WINDOW_KEY)
+            for name in _PICTURES:
                 path = folder / f"{name}.npy"
                 values[name] = np.load(path, mmap_mode="r") if name != "head" or path.is_file() else None
             for name in ("training", "testing"):
                 values[name] = int(values[name])
             data = cls(cameras=cameras, **values)
-            of_frames = [data.frames, data.torso, data.poses, data.shot, data.eyes, data.heard]
-            lengths = {len(part) for part in [*of_frames, data.mouth, data.body] if part is not None}
+            of_frames = (data.frames, data.torso, data.poses, data.shot, data.eyes, data.window, data.mouth, data.body)
+            lengths = {part.shape[0] for part in of_frames if part is not None}
             if len(lengths) != 1 or len(data.plates) != len(cameras):
                 raise ValueError("its parts have different lengths")
         except (OSError, KeyError, ValueError, TypeError, EOFError, BadZipFile) as error:

@@ -1,4 +1,4 @@
-"""One way to frame all shots: square crops in which the head has the same size and place."""
+"""Square crops of all shots in which the head has the same size and place."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from real3d_portrait.er_nerf.data.shots import Shot
 log = logging.getLogger(__name__)
 
 _CROP = 2.4  # face heights
-_ROOM, _LEAST_ROOM = 1.3, 1.1  # of the landmarks' extent over the whole shot: what is wanted, and needed
+_ROOM, _LEAST_ROOM = 1.3, 1.1  # crop over the landmarks' extent in the whole shot: aimed at, and least
 _PLACE = (0.5, 0.47)  # of the landmarks' middle in the crop
-_ASIDE = 0.08  # of the side by which it may move for the sake of other shots
-_TIGHTER = np.arange(1.0, 0.79, -0.05)  # crops that are tried so that more shots can have the same
-_SHIFT = 0.06  # of the side by which the place may differ
+_PLACE_RANGE = 0.08  # of the side by which the place may change so that other shots fit
+_TIGHTER = np.arange(1.0, 0.79, -0.05)  # factors of the crop that are tried so that more shots fit
+_SHIFT = 0.06  # of the side by which the place may differ between shots
 
 
 @dataclass(frozen=True)
@@ -39,12 +39,12 @@ class Crop:
 
 
 def frame_alike(shots: Sequence[Shot]) -> list[tuple[Shot, Crop]]:
-    """A crop for each shot, without those that cannot show the head as large and in the same place as the last.
+    """A crop for each shot; shots that cannot show the head at the size and place of the last one are left out.
 
-    A somewhat tighter crop of all is taken where it wins more footage than it loses room.
+    A tighter crop is chosen where it maximises crop size times kept footage.
 
     Args:
-        shots: the longer the later.
+        shots: sorted by length, the longest last.
     """
     main, others = shots[-1], shots[-2::-1]
     largest = min(max(_CROP * main.face, _ROOM * _extent(main)), main.width, main.height) / main.face
@@ -52,7 +52,7 @@ def frame_alike(shots: Sequence[Shot]) -> list[tuple[Shot, Crop]]:
     for ratio in largest * _TIGHTER:
         low, high = _places(main, ratio * main.face, 0.0)
         best_place = np.clip(_PLACE, low, high)
-        low, high = np.maximum(low, best_place - _ASIDE), np.minimum(high, best_place + _ASIDE)
+        low, high = np.maximum(low, best_place - _PLACE_RANGE), np.minimum(high, best_place + _PLACE_RANGE)
         kept = [main]
         for shot in others:
             lowest, highest = _places(shot, ratio * shot.face, _SHIFT)
@@ -77,13 +77,13 @@ def frame_alike(shots: Sequence[Shot]) -> list[tuple[Shot, Crop]]:
 
 
 def _middle(shot: Shot) -> Float64Array:
-    """(2,) the middle of where the landmarks go."""
+    """(2,) middle of the landmarks' bounding box over the shot, pixels."""
     points = shot.landmarks[..., :2].astype(np.float64)
     return (points.min((0, 1)) + points.max((0, 1))) / 2
 
 
 def _extent(shot: Shot) -> float:
-    """Pixels over which the landmarks go."""
+    """Larger side of the landmarks' bounding box over the shot, pixels."""
     return float(np.ptp(shot.landmarks[..., :2], axis=(0, 1)).max())
 
 

@@ -1,4 +1,4 @@
-"""Head poses of shots under a perspective camera, in the frame of the avatar's scene."""
+"""Camera poses of shots relative to the head, under a perspective camera, in the frame of the avatar's scene."""
 
 from __future__ import annotations
 
@@ -8,36 +8,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from real3d_portrait.arrays import Float32Array, Float64Array, FloatArray
-from real3d_portrait.er_nerf.camera import Intrinsics
-from real3d_portrait.er_nerf.data.bundle_adjustment import CHIN, FOREHEAD, Heads, adjust, follow
+from real3d_portrait.er_nerf.data.bundle_adjustment import Heads, adjust, follow
+from real3d_portrait.er_nerf.rendering.camera import Intrinsics
+from real3d_portrait.er_nerf.rendering.scene import scene_frame
 from real3d_portrait.face.face_model import FaceModel
 from real3d_portrait.face.fitting import ClipFit
-from real3d_portrait.face.topology import RIGID
 
-FACE_HEIGHT = 0.45  # of the scene box's half side, from forehead to chin
-_BEHIND = 0.35  # face heights from the face's outline back to the middle of the head
-_PROBES, _LEAST = 40, 8  # frames that tell shape and focal lengths: of all shots, and of each at least
+_PROBES, _LEAST = 40, 8  # frames that shape and focal lengths are fitted to: of all shots, and of each at least
 
 
 @dataclass(frozen=True)
 class HeadPath:
-    """A shot's poses (T, 4, 4) of the avatar's camera, its focal length in picture sides, the mean error in pixels, and
-    the face's expressions (T, E).
+    """Camera poses and expressions of a shot.
 
-    Poses are as measured: between frames they agree with the picture's motion within 0.1 to 0.2 pixels of 256, and any
-    smoothing takes more from quick motion than it takes from the shiver.
+    Poses are not smoothed: between frames they agree with the picture's motion within 0.1 to 0.2 pixels of 256, and a
+    low-pass removes more fast motion than jitter.
     """
 
-    poses: Float32Array
-    focal: float
-    error: float
-    expression: Float32Array
-
-
-def scene_frame(neutral: Float64Array) -> tuple[Float64Array, float]:
-    """The scene's middle (3,) in a head of this neutral shape (478, 3), and how many scene units a head unit has."""
-    height = float(np.linalg.norm(neutral[FOREHEAD] - neutral[CHIN]))
-    return neutral[RIGID].mean(0) - [0, 0, _BEHIND * height], FACE_HEIGHT / height
+    poses: Float32Array  # (T, 4, 4) camera to scene
+    focal: float  # picture sides
+    error: float  # mean reprojection error, pixels
+    expression: Float32Array  # (T, E)
 
 
 def head_paths(
@@ -46,7 +37,7 @@ def head_paths(
     """Poses of one person, shot by shot.
 
     Args:
-        landmarks: (T, 478, 3) pixels of square pictures. shot: (T,) to which of S each frame belongs, rising.
+        landmarks: (T, 478, 3) pixels of square pictures. shot: (T,) shot of each frame, 0 … S - 1, ascending.
         fit: of these frames.
     """
     parts = np.split(np.arange(len(shot)), np.flatnonzero(np.diff(shot)) + 1)

@@ -1,4 +1,4 @@
-"""The pictures of a frame: head, torso and what is behind them."""
+"""Layers of a frame, head, torso and background plate, and boxes of eyes, lips and face from landmarks."""
 
 from __future__ import annotations
 
@@ -7,35 +7,50 @@ import numpy as np
 from numpy.typing import NDArray
 
 from real3d_portrait.arrays import Float32Array, FloatArray, UInt8Array
-from real3d_portrait.face.topology import BROW_LEFT, BROW_RIGHT, EYE_LEFT, EYE_RIGHT, LIPS_OUTER
+from real3d_portrait.face.landmarks import (
+    BROW_LEFT,
+    BROW_RIGHT,
+    CHIN,
+    EYE_LEFT,
+    EYE_RIGHT,
+    FOREHEAD,
+    JAW_CORNERS,
+    LID_PAIRS_MIDDLE,
+    LIP_UPPER,
+    LIPS_OUTER,
+    OVAL_JAW,
+)
 from real3d_portrait.portrait.inpainting import push_pull
 
 # The outline's lower part from ear to ear.
-_JAW = [234, 93, 132, 58, 172, 136, 150, 149, 176, 148, 152, 377, 400, 378, 379, 365, 397, 288, 361, 323, 454]
-_UPPER_LIDS, _LOWER_LIDS = [159, 158, 160, 386, 385, 387], [145, 153, 144, 374, 380, 373]
-_FOREHEAD, _CHIN, _MOUTH, _JAW_CORNERS = 10, 152, 13, (58, 288)  # of the picture's left and right
-_FAINT = 0.1  # matte under which there is nobody
-_CLEAR = 5.0  # pixels from the person, of 512: nearer ones are not taken for the plate
-_UNDER_HEAD = 0.1  # of the side: how far the torso goes on under the head
-_DARKER = 0.98  # a row
-_LIDS = 20  # of the width of both eyes: how much is taken above and below them
-_SHUT = 0.85  # of the open eyes' width: what a blink takes
+_UPPER_LIDS, _LOWER_LIDS = (list(side) for side in zip(*LID_PAIRS_MIDDLE, strict=True))
+_FAINT = 0.1  # matte below which a pixel is background
+_CLEAR = 5.0  # least distance of the plate's pixels from the person, pixels of 512
+_UNDER_HEAD = 0.1  # of the side: how far the torso is continued under the head
+_DARKER = 0.98  # factor a row
+_LIDS = 20  # the margin above and below the eyes is their width over this
+_SHUT = 0.85  # of the open eyes' gap by which lids close in a blink
 
 
 def person_alpha(probability: Float32Array) -> Float32Array:
-    """Matte from a network's probability, its soft border made half as wide."""
+    """Matte from a segmentation probability, its soft border made half as wide."""
     return np.clip(2 * probability - 0.5, 0, 1)
 
 
 def head_matte(alpha: Float32Array, landmarks: FloatArray) -> Float32Array:
-    """The part of the person above the jaw and all that is above the mouth, so that ears are whole; also what hangs
-    lower without a tie to the torso."""
+    """The part of the matte above the jaw line, and all that is above the mouth, so that ears are whole.
+
+    Components below that are not connected to the torso count as head, too.
+
+    Args:
+        alpha: (H, W) of the person. landmarks: (478, 3) pixels.
+    """
     size = len(alpha)
-    jaw = landmarks[_JAW, :2]
+    jaw = landmarks[OVAL_JAW, :2]
     order = np.argsort(jaw[:, 0], kind="stable")
-    mouth = float(landmarks[_MOUTH, 1])
+    mouth = float(landmarks[LIP_UPPER, 1])
     # Ears go down with the corners of the jaw when a head leans back or to the side.
-    left, right = (max(mouth, float(landmarks[corner, 1])) for corner in _JAW_CORNERS)
+    left, right = (max(mouth, float(landmarks[corner, 1])) for corner in JAW_CORNERS)
     line = np.interp(np.arange(size) + 0.5, jaw[order, 0], jaw[order, 1], left=left, right=right)
     above = np.clip(np.maximum(line, mouth) - np.arange(size)[:, None], 0, 1)
     below = (alpha > _FAINT) & (above < 1)
@@ -46,18 +61,18 @@ def head_matte(alpha: Float32Array, landmarks: FloatArray) -> Float32Array:
 
 
 def torso_picture(frame: UInt8Array, alpha: Float32Array, head: Float32Array) -> UInt8Array:
-    """(H, W, 4): the person without the head; under the head its upper rim goes on, darker row by row."""
+    """(H, W, 4): the torso with its matte, its upper rim continued under the head, darker row by row."""
     size = len(frame)
     body = (alpha - head > 0.5) & (head < 0.5)
     reach = round(_UNDER_HEAD * size)
     top = np.where(body.any(0), body.argmax(0), size)
     rows = np.arange(size)[:, None]
     above = top[None] - rows  # rows above the rim
-    # The rim itself is mixed with the chin: the colour of a little below stands there too.
+    # The rim itself is blended with the chin: a colour from a little below replaces it.
     mixed = max(1, size // 128)
-    # Where background shows between head and torso, as over a shoulder, nothing goes on.
-    met = alpha[np.maximum(top - mixed, 1) - 1, np.arange(size)] > 0.5
-    hidden = (above > -mixed) & (above <= reach) & (met & (head > 0.02) | (above <= 0)) & (top[None] < size)
+    # Where background shows between head and torso, as over a shoulder, it is not continued.
+    touching = alpha[np.maximum(top - mixed, 1) - 1, np.arange(size)] > 0.5
+    hidden = (above > -mixed) & (above <= reach) & (touching & (head > 0.02) | (above <= 0)) & (top[None] < size)
     row, column = np.nonzero(hidden)
     rim = np.minimum(top + mixed, size - 1)[column]
     colour = frame.copy()
@@ -73,7 +88,7 @@ def over_plate(frame: UInt8Array, alpha: Float32Array, plate: UInt8Array) -> UIn
 
 
 class PlateBuilder:
-    """The background from many frames: of each pixel, that frame in which it lies farthest from the person."""
+    """The background plate of a shot: each pixel from the frame in which it lies farthest from the person."""
 
     def __init__(self, size: int) -> None:
         self._best = np.full((size, size), _CLEAR * size / 512, np.float32)
@@ -88,7 +103,7 @@ class PlateBuilder:
         self._known |= better
 
     def plate(self) -> UInt8Array:
-        """What was never seen, and hardly ever will be, is filled in smoothly from its surroundings."""
+        """(H, W, 3); pixels that were never seen are interpolated from their surroundings."""
         if self._known.all():
             return self._plate
         if not self._known.any():
@@ -98,8 +113,8 @@ class PlateBuilder:
 
 
 def eye_closure(landmarks: FloatArray) -> Float32Array:
-    """(T, 478, 3) -> (T,): 0 open … 1 closed, against this person's open eyes."""
-    face = np.linalg.norm(landmarks[:, _FOREHEAD, :2] - landmarks[:, _CHIN, :2], axis=1)
+    """(T, 478, 3) -> (T,): 0 open … 1 closed, relative to this person's open eyes."""
+    face = np.linalg.norm(landmarks[:, FOREHEAD, :2] - landmarks[:, CHIN, :2], axis=1)
     gap = np.linalg.norm(landmarks[:, _UPPER_LIDS, :2] - landmarks[:, _LOWER_LIDS, :2], axis=2).mean(1) / face
     opened = np.percentile(gap, 75)
     return ((opened - gap) / (_SHUT * opened)).clip(0, 1).astype(np.float32)
@@ -107,7 +122,7 @@ def eye_closure(landmarks: FloatArray) -> Float32Array:
 
 def face_boxes(landmarks: FloatArray, size: int) -> NDArray[np.int64]:
     """(T, 478, 3) -> (T, 4): first and last row (excluded), first and last column of jaw and brows."""
-    return _extent(landmarks[:, _JAW + BROW_LEFT + BROW_RIGHT, :2]).clip(0, size)
+    return _extent(landmarks[:, OVAL_JAW + BROW_LEFT + BROW_RIGHT, :2]).clip(0, size)
 
 
 def eye_boxes(landmarks: FloatArray, size: int) -> NDArray[np.int64]:

@@ -1,79 +1,38 @@
-"""Raw videos of one person -> what an avatar is trained on."""
+"""Videos of one person -> the training set of an avatar."""
 
 from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from queue import SimpleQueue
-from threading import Lock
-from typing import NamedTuple
 
-import cv2
 import numpy as np
-from numpy.lib.format import open_memmap
 
-from real3d_portrait.arrays import Float32Array, UInt8Array
+from real3d_portrait.arrays import Float32Array
 from real3d_portrait.er_nerf.data.body_motion import body_motion
 from real3d_portrait.er_nerf.data.dataset import AvatarData
-from real3d_portrait.er_nerf.data.framing import Crop, frame_alike
-from real3d_portrait.er_nerf.data.head_pose import HeadPath, camera_of, head_paths
-from real3d_portrait.er_nerf.data.hearing import Hearing
-from real3d_portrait.er_nerf.data.layers import (
-    PlateBuilder,
-    eye_boxes,
-    eye_closure,
-    face_boxes,
-    head_matte,
-    lip_squares,
-    over_plate,
-    person_alpha,
-    torso_picture,
-)
+from real3d_portrait.er_nerf.data.framing import frame_alike
+from real3d_portrait.er_nerf.data.head_pose import camera_of, head_paths
+from real3d_portrait.er_nerf.data.layers import eye_boxes, eye_closure, face_boxes, lip_squares
 from real3d_portrait.er_nerf.data.lip_codes import lip_basis
-from real3d_portrait.er_nerf.data.shots import Shot, check_length, find_shots, frames_at_25_fps, look_into, named
-from real3d_portrait.er_nerf.data.speech import why_no_speech
-from real3d_portrait.er_nerf.data.video_errors import AvatarNoSpeechError
+from real3d_portrait.er_nerf.data.separation import Take, write_layers
+from real3d_portrait.er_nerf.data.shots import AvatarVideoError, Shot, check_length, find_shots, named, probe_videos
+from real3d_portrait.er_nerf.data.speech_check import why_no_speech
+from real3d_portrait.er_nerf.rendering.speech_features import FeatureExtractor
 from real3d_portrait.errors import NoAudioStreamError, output_error
 from real3d_portrait.face.face_model import FaceModel
 from real3d_portrait.face.fitting import fit_long_clip
 from real3d_portrait.media.audio import read_audio
 from real3d_portrait.motion.audio_features import SAMPLE_RATE
-from real3d_portrait.parallel import cores, in_parallel
-from real3d_portrait.portrait.segmentation import FrameSegmenter
+from real3d_portrait.progress import ProgressCallback
 from real3d_portrait.timing import FPS
 
 log = logging.getLogger(__name__)
 
-TEST_SHARE, _MOST_OF_MAIN = 0.1, 0.25  # of all frames, and at most of the main shot's: its last ones test
-_HEARD = 4  # windows before and after its own that a frame's attention hears
-_APART = 8  # frames between training and test: as far as a window of speech and that attention reach
-_PLATE_EVERY = 0.5  # seconds
-_MOST_SEGMENTERS = 4  # networks at work side by side
-_SCRATCH = "alpha.npy"
-
-Progress = Callable[[str, int, int], None]
-
-
-@dataclass(frozen=True)
-class _Take:
-    """A shot, its crop, what is seen and heard in it."""
-
-    shot: Shot
-    crop: Crop
-    landmarks: Float32Array  # (T, 478, 3) pixels of the crop at the training's size
-    path: HeadPath
-    speech: Float32Array  # (_HEARD + T + _HEARD, 16, C)
-
-
-class _Parts(NamedTuple):
-    picture: UInt8Array  # (H, W, 3) the crop
-    alpha: Float32Array  # (H, W) of the person
-    head: Float32Array  # (H, W)
-    torso: UInt8Array  # (H, W, 4)
+TEST_SHARE, _MOST_OF_MAIN = 0.1, 0.25  # test frames: share of all frames, and at most of the main shot's
+_CONTEXT = 4  # windows before and after a frame's own that the audio smoothing attends to
+_APART = 8  # frames between training and test: the reach of a speech window and of the audio smoothing
 
 
 def prepare_video(
@@ -81,35 +40,34 @@ def prepare_video(
     folder: Path,
     size: int,
     face_model: FaceModel,
-    hearing: Hearing,
-    on_progress: Progress | None = None,
+    features: FeatureExtractor,
+    on_progress: ProgressCallback | None = None,
 ) -> AvatarData:
-    """Track, crop, part and measure videos of one person; what comes out is kept in `folder` and read from there.
+    """Track and crop videos of one person and separate their frames into layers; the result is stored in `folder`.
 
-    Each shot has its own crop, plate and camera; all show the head as large and in the same place. The longest comes
-    last, and its end tests: a tenth of all frames, at most a quarter of that shot. Where it fails nothing is left.
+    Each shot has its own crop, plate and camera; all show the head at the same size and place. The longest comes last,
+    and its end is the test set: a tenth of all frames, at most a quarter of that shot. Nothing is left after a failure.
 
     Args:
         paths: files of one person, with sound. size: side of the square training pictures.
-        face_model: of the compact model. hearing: what the avatar shall hear.
-        on_progress: called with the step's name, frames done and frames in all.
+        face_model: of the compact model. features: speech features that the avatar is trained on.
 
     Raises:
-        AvatarNoSpeechError. What `shots.look_into` and `shots.find_shots` raise. What `media.audio.read_audio` raises.
-        DiskFullError, OutputNotWritableError: the folder cannot be written.
+        AvatarVideoError: the videos hold no speech. What `shots.probe_videos`, `shots.find_shots` and
+        `media.audio.read_audio` raise. DiskFullError, OutputNotWritableError: the folder cannot be written.
     """
     files = list(dict.fromkeys(Path(path) for path in paths))
-    tell = on_progress or (lambda step, done, total: None)
-    infos = look_into(files)
+    report = on_progress or (lambda progress: None)
+    infos = probe_videos(files)
     sounds = {path: _sound(path) for path in files}
     _check_speech(files, list(sounds.values()))
-    shots = find_shots(files, infos, face_model, lambda done, total: tell("tracking", done, total))
+    shots = find_shots(files, infos, face_model, report)
     _check_speech(files, [_during(shot, sounds[shot.path]) for shot in shots])
-    takes = _takes(shots, sounds, size, face_model, hearing)
+    takes = _takes(shots, sounds, size, face_model, features)
     made = [place for place in (folder, *folder.parents) if not place.exists()]
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        return _write(takes, folder, size, lip_basis(face_model), tell)
+        return _training_set(takes, folder, size, lip_basis(face_model), report)
     except BaseException as error:
         if made:
             shutil.rmtree(made[-1], ignore_errors=True)
@@ -123,13 +81,21 @@ def _sound(path: Path) -> Float32Array:
     try:
         return read_audio(path, SAMPLE_RATE).samples
     except NoAudioStreamError as error:
-        raise AvatarNoSpeechError(what=named([path]), reason="it has no sound") from error
+        raise _no_speech([path], "it has no sound") from error
 
 
 def _check_speech(files: Sequence[Path], sounds: Sequence[Float32Array]) -> None:
     reason = why_no_speech(np.concatenate(sounds))
     if reason:
-        raise AvatarNoSpeechError(what=named(files), reason=reason)
+        raise _no_speech(files, reason)
+
+
+def _no_speech(files: Sequence[Path], reason: str) -> AvatarVideoError:
+    return AvatarVideoError(
+        subject=named(files),
+        problem=f"holds no speech ({reason})",
+        cure="an avatar learns its lips from the voice, so record it with sound",
+    )
 
 
 def _during(shot: Shot, samples: Float32Array) -> Float32Array:
@@ -137,8 +103,8 @@ def _during(shot: Shot, samples: Float32Array) -> Float32Array:
 
 
 def _takes(
-    shots: list[Shot], sounds: dict[Path, Float32Array], size: int, model: FaceModel, hearing: Hearing
-) -> list[_Take]:
+    shots: list[Shot], sounds: dict[Path, Float32Array], size: int, model: FaceModel, features: FeatureExtractor
+) -> list[Take]:
     """The shots that can be framed alike, the longest last."""
     crops = frame_alike(sorted(shots, key=len))
     check_length(list(sounds), sum(len(shot) for shot, _ in crops) / FPS)
@@ -146,94 +112,37 @@ def _takes(
     whole = np.concatenate(landmarks)
     number = np.repeat(np.arange(len(crops)), [len(shot) for shot, _ in crops])
     paths = head_paths(model, whole, number, fit_long_clip(model, whole, (size, size)), size)
-    heard_in = {path: hearing.listen(path, samples) for path, samples in sounds.items()}
+    windows_of = {path: features.extract(path, samples) for path, samples in sounds.items()}
     takes = []
-    for (shot, crop), seen, path in zip(crops, landmarks, paths, strict=True):
-        heard = heard_in[shot.path](len(shot) + 2 * _HEARD, shot.first - _HEARD)
-        takes.append(_Take(shot, crop, seen, path, heard))
+    for (shot, crop), points, path in zip(crops, landmarks, paths, strict=True):
+        speech = windows_of[shot.path](len(shot) + 2 * _CONTEXT, shot.first - _CONTEXT)
+        takes.append(Take(shot, crop, points, path, speech))
         log.info(
-            "'%s' from %.1f s: %.1f s, focal length %.2f picture sides, landmarks met within %.2f pixels.",
+            "'%s' from %.1f s: %.1f s, focal length %.2f picture sides, mean reprojection error %.2f pixels.",
             *(shot.path, shot.seconds_at(0), len(shot) / FPS, path.focal, path.error),
         )
     return takes
 
 
-def _pictures(takes: list[_Take]) -> Iterator[tuple[int, int, UInt8Array]]:
-    """Number of the take, of its frame, and the video's picture; each file is read once."""
-    for path in dict.fromkeys(take.shot.path for take in takes):
-        of_file = [i for i, take in enumerate(takes) if take.shot.path == path]
-        place = {
-            frame: (i, frame - takes[i].shot.first)
-            for i in of_file
-            for frame in range(takes[i].shot.first, takes[i].shot.last)
-        }
-        first, last = min(place), max(place) + 1
-        for frame, pixels in enumerate(frames_at_25_fps(path, first, last), first):
-            if frame in place:
-                yield *place[frame], pixels
-
-
-def _part(take: _Take, frame: int, pixels: UInt8Array, size: int, segmenter: FrameSegmenter) -> _Parts:
-    shrink = cv2.INTER_AREA if take.crop.side > size else cv2.INTER_CUBIC
-    picture = cv2.resize(take.crop.cut(pixels), (size, size), interpolation=shrink).astype(np.uint8)
-    alpha = person_alpha(segmenter.probability(picture))
-    head = head_matte(alpha, take.landmarks[frame])
-    return _Parts(picture, alpha, head, torso_picture(picture, alpha, head))
-
-
-def _write(takes: list[_Take], folder: Path, size: int, lips: Float32Array, tell: Progress) -> AvatarData:
-    """Part every frame into head, torso and plate, and keep all in the folder. lips: (E, K) from `lip_basis`."""
+def _training_set(
+    takes: list[Take], folder: Path, size: int, lips: Float32Array, report: ProgressCallback
+) -> AvatarData:
+    """Write the layers of all frames and the track. lips: (E, K) from `lip_basis`."""
+    pictures = write_layers(takes, folder, size, report)
     lengths = [len(take.shot) for take in takes]
-    starts = np.cumsum([0, *lengths])
-    count = int(starts[-1])
-
-    def pictures(name: str, *channels: int) -> np.memmap:
-        return open_memmap(folder / name, "w+", np.uint8, (count, size, size, *channels))
-
-    frames, torso, heads = pictures("frames.npy", 3), pictures("torso.npy", 4), pictures("head.npy")
-    alphas = pictures(_SCRATCH)
-    builders = [PlateBuilder(size) for _ in takes]
-    shown, turn = _pictures(takes), Lock()
-    free: SimpleQueue[FrameSegmenter] = SimpleQueue()
-
-    def part(_: int) -> tuple[int, int, _Parts]:
-        with turn:
-            which, frame, pixels = next(shown)
-        segmenter = free.get()
-        try:
-            parts = _part(takes[which], frame, pixels, size, segmenter)
-        finally:
-            free.put(segmenter)
-        return which, frame, parts
-
-    with ExitStack() as stack:
-        for _ in range(min(cores(), _MOST_SEGMENTERS)):
-            free.put(stack.enter_context(FrameSegmenter(mirrored=False)))
-        for done, (which, frame, parts) in enumerate(in_parallel(part, count)):
-            i = int(starts[which]) + frame
-            frames[i], torso[i] = parts.picture, parts.torso
-            alphas[i], heads[i] = np.rint(255 * parts.alpha), np.rint(255 * parts.head)
-            if frame % round(_PLATE_EVERY * FPS) == 0:
-                builders[which].add(parts.picture, parts.alpha)
-            tell("frames", done + 1, count)
-    plates = np.stack([builder.plate() for builder in builders])
+    count = sum(lengths)
     shot = np.repeat(np.arange(len(takes)), lengths)
-    for i in range(count):
-        frames[i] = over_plate(frames[i], alphas[i].astype(np.float32) / 255, plates[shot[i]])
-    del alphas
-    (folder / _SCRATCH).unlink()
-
     landmarks = np.concatenate([take.landmarks for take in takes])
-    main = slice(int(starts[-2]), count)
+    main = slice(count - lengths[-1], count)
     body = np.tile(np.eye(2, 3), (count, 1, 1))
-    body[main] = body_motion(frames[main], torso[main], heads[main])
+    body[main] = body_motion(pictures.frames[main], pictures.torso[main], pictures.head[main])
     tested = max(1, round(min(TEST_SHARE * count, _MOST_OF_MAIN * lengths[-1])))
     training = count - tested - _APART
     codes = np.concatenate([take.path.expression for take in takes]) @ lips
     data = AvatarData(
-        frames=frames,
-        torso=torso,
-        plates=plates,
+        frames=pictures.frames,
+        torso=pictures.torso,
+        plates=pictures.plates,
         poses=np.concatenate([take.path.poses for take in takes]),
         cameras=tuple(camera_of(take.path.focal, size) for take in takes),
         shot=shot,
@@ -242,14 +151,12 @@ def _write(takes: list[_Take], folder: Path, size: int, lips: Float32Array, tell
         lips=lip_squares(landmarks, size),
         lids=eye_boxes(landmarks, size),
         speech=np.concatenate([take.speech for take in takes]),
-        heard=np.arange(count) + (2 * shot + 1) * _HEARD,
+        window=np.arange(count) + (2 * shot + 1) * _CONTEXT,
         training=training,
         testing=count - tested,
-        head=heads,
+        head=pictures.head,
         mouth=codes - codes[:training].mean(0),
         body=body,
     )
-    for array in (frames, torso, heads):
-        array.flush()
     data.save(folder, pictures=False)
     return data

@@ -1,4 +1,4 @@
-"""Whether shots show one person: by the face's shape and, within one file, where the light is alike, by its looks."""
+"""Whether shots show one person: by face shape and, within one file, where the light is alike, by appearance."""
 
 from __future__ import annotations
 
@@ -8,51 +8,52 @@ import numpy as np
 from real3d_portrait.arrays import Float32Array, Float64Array, FloatArray, UInt8Array
 from real3d_portrait.face.face_model import FaceModel
 from real3d_portrait.face.fitting import fit_clip
+from real3d_portrait.face.landmarks import ALIGNMENT, N_MESH
 
-LOOK = 48  # pixels across an aligned face
+FACE_SIZE = 48  # pixels across an aligned face
 _FILLED = 0.95  # of it by the face's height
-_STEADY = [33, 133, 263, 362, 168, 6, 197, 1, 2, 61, 291, 127, 356]  # eyes, nose, corners of the mouth, temples
-_FRAMES = 50  # that tell a shape
+_FRAMES = 50  # of a shot that the shape is fitted to
 # Pairs of 193 clips, 2 s of each. By shape alone: 4% of one person's pairs from different videos lie beyond the first
-# number, 5% of two people's below. With looks: 1% of one person's pairs from one video beyond the second, 0.3% below.
-_OTHER, _OTHER_IN_FILE = 8.2, 9.3
-_LOOKS = 10.0  # what wholly different looks add
+# number, 5% of two people's below. With appearance: 1% of one person's pairs from one video lie beyond the second,
+# 0.3% of two people's below.
+_MAX_DISTANCE, _MAX_DISTANCE_IN_FILE = 8.2, 9.3
+_APPEARANCE = 10.0  # distance that uncorrelated appearances add
 
 
 def aligned_face(picture: UInt8Array, landmarks: FloatArray, model: FaceModel) -> Float32Array:
-    """(LOOK, LOOK) grey: the face (478, 3) of a picture, upright and filling the square."""
-    mean = model.mean[:468, :2].astype(np.float64)
+    """(FACE_SIZE, FACE_SIZE) grey: the face (478, 3) of a picture, upright and filling the square."""
+    mean = model.mean[:N_MESH, :2].astype(np.float64)
     middle, height = (mean.min(0) + mean.max(0)) / 2, np.ptp(mean[:, 1])
-    goal = (mean[_STEADY] - middle) * [1, -1] * (_FILLED * LOOK / height) + LOOK / 2
-    place, _ = cv2.estimateAffinePartial2D(landmarks[_STEADY, :2].astype(np.float64), goal, method=cv2.LMEDS)
+    goal = (mean[ALIGNMENT] - middle) * [1, -1] * (_FILLED * FACE_SIZE / height) + FACE_SIZE / 2
+    place, _ = cv2.estimateAffinePartial2D(landmarks[ALIGNMENT, :2].astype(np.float64), goal, method=cv2.LMEDS)
     if place is None:
-        return np.zeros((LOOK, LOOK), np.float32)
+        return np.zeros((FACE_SIZE, FACE_SIZE), np.float32)
     grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
     scale = float(np.sqrt(abs(np.linalg.det(place[:, :2]))))
     if scale < 1:  # a warp alone would alias
         grey = cv2.GaussianBlur(grey, (0, 0), 0.5 / scale)
-    return cv2.warpAffine(grey, place, (LOOK, LOOK), flags=cv2.INTER_LINEAR).astype(np.float32)
+    return cv2.warpAffine(grey, place, (FACE_SIZE, FACE_SIZE), flags=cv2.INTER_LINEAR).astype(np.float32)
 
 
 def identity(landmarks: FloatArray, size: tuple[int, int], model: FaceModel) -> Float64Array:
-    """(I,) coefficients of a shot (T, 478, 3); size: width and height of the pictures."""
+    """(I,) identity coefficients of a shot's landmarks (T, 478, 3); size: width and height of the pictures."""
     return fit_clip(model, landmarks[:: max(1, len(landmarks) // _FRAMES)], size).identity
 
 
 def differ(
-    shapes: tuple[Float64Array, Float64Array], looks: tuple[Float32Array, Float32Array] | None
+    shapes: tuple[Float64Array, Float64Array], appearances: tuple[Float32Array, Float32Array] | None
 ) -> tuple[bool, float]:
-    """Whether two shots show different people, and how far apart they are.
+    """Whether two shots show different people, and their distance.
 
     Args:
-        shapes: of `identity`. looks: sums of `aligned_face`, for shots of one file.
+        shapes: of `identity`. appearances: sums of `aligned_face`, for shots of one file.
     """
     distance = float(np.linalg.norm(shapes[0] - shapes[1]))
-    if looks is None:
-        return distance > _OTHER, distance
-    row, column = np.mgrid[:LOOK, :LOOK] / (LOOK / 2) - 1
+    if appearances is None:
+        return distance > _MAX_DISTANCE, distance
+    row, column = np.mgrid[:FACE_SIZE, :FACE_SIZE] / (FACE_SIZE / 2) - 1
     inside = (row / 0.9) ** 2 + (column / 0.65) ** 2 < 1
-    one, other = (look[inside] - look[inside].mean() for look in looks)
+    one, other = (face[inside] - face[inside].mean() for face in appearances)
     alike = float(one @ other / max(float(np.linalg.norm(one) * np.linalg.norm(other)), 1e-6))
-    distance += _LOOKS * (1 - alike)
-    return distance > _OTHER_IN_FILE, distance
+    distance += _APPEARANCE * (1 - alike)
+    return distance > _MAX_DISTANCE_IN_FILE, distance

@@ -1,4 +1,4 @@
-"""The shots of a person's videos: parts between cuts, with the face followed through each."""
+"""The shots of a person's videos: parts between cuts, with the face tracked through each."""
 
 from __future__ import annotations
 
@@ -11,18 +11,12 @@ import cv2
 import numpy as np
 
 from real3d_portrait.arrays import Float32Array, FloatArray, UInt8Array
-from real3d_portrait.er_nerf.data.same_person import LOOK, aligned_face, differ, identity
-from real3d_portrait.er_nerf.data.video_errors import (
-    AvatarFaceLeavesError,
-    AvatarFaceTooSmallError,
-    AvatarOtherPersonError,
-    AvatarSeveralPeopleError,
-    AvatarVideoTooShortError,
-)
-from real3d_portrait.errors import FaceLostError, VideoWithoutFaceError
+from real3d_portrait.er_nerf.data.same_person import FACE_SIZE, aligned_face, differ, identity
+from real3d_portrait.errors import FaceLostError, InputError, VideoWithoutFaceError
 from real3d_portrait.face.face_model import FaceModel
 from real3d_portrait.face.tracking import FaceFinder, FaceTracker
 from real3d_portrait.media.video import VideoInfo, probe, read_frames
+from real3d_portrait.progress import Progress, ProgressCallback
 from real3d_portrait.timing import FPS
 
 log = logging.getLogger(__name__)
@@ -30,18 +24,22 @@ log = logging.getLogger(__name__)
 SHORTEST = 5.0  # seconds of all shots together
 SHORTEST_SHOT = 2.0
 SMALLEST_FACE = 64  # pixels from forehead to chin
-LONGEST_GAP = 1.0  # seconds without a face that are bridged
-_LAST_SHOWN = 0.2  # seconds
+LONGEST_GAP = 1.0  # seconds without a face that are interpolated
+_LAST_SHOWN = 0.2  # seconds that a file's last picture is shown for
 _PROBE_EVERY = 2.0  # seconds between frames that are searched for further people
 _SECOND_FACE = 0.5  # of the first one's height: a person, not a picture on the wall
-_LOOK_EVERY = 5  # frames between those that tell a face's looks
+_APPEARANCE_EVERY = 5  # frames between those that a face's appearance is taken from
 _THUMBNAIL = 16
 # Within shots of 200 clips neither was exceeded; between two people's clips the first was in 99.5%.
 _CUT = 0.08  # mean change of a thumbnail, of full scale
 _JUMP = 0.2  # face heights by which landmarks move from one frame to the next
 _OUTSIDE = 0.15  # share of the landmarks that may lie beyond the picture's border
 
-Tell = Callable[[int, int], None]  # frames done, and in all
+
+class AvatarVideoError(InputError):
+    """A video that an avatar cannot be trained from."""
+
+    message = "{subject} {problem}; {cure}."
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +52,7 @@ class Shot:
     first: int
     last: int
     landmarks: Float32Array  # (T, 478, 3) pixels of the video
-    looks: Float32Array  # (LOOK, LOOK) sum of `same_person.aligned_face`
+    appearance: Float32Array  # (FACE_SIZE, FACE_SIZE) sum of `same_person.aligned_face`
 
     def __len__(self) -> int:
         return self.last - self.first
@@ -65,38 +63,40 @@ class Shot:
         return float(np.median(np.ptp(self.landmarks[..., 1], axis=1)))
 
     def seconds_at(self, frame: int) -> float:
-        """Where in the video a frame of the shot stands."""
+        """Time of one of the shot's frames in the video."""
         return round((self.first + frame) / FPS, 1)
 
 
-def look_into(paths: Sequence[Path]) -> list[VideoInfo]:
-    """What the files hold, at a glance.
+def probe_videos(paths: Sequence[Path]) -> list[VideoInfo]:
+    """Length, size and streams of the files.
 
     Raises:
-        AvatarVideoTooShortError. What `media.video.probe` raises.
+        AvatarVideoError: they are too short. What `media.video.probe` raises.
     """
     infos = [probe(path) for path in paths]
     check_length(paths, sum(info.seconds for info in infos))
     return infos
 
 
-def find_shots(paths: Sequence[Path], infos: Sequence[VideoInfo], model: FaceModel, tell: Tell) -> list[Shot]:
+def find_shots(
+    paths: Sequence[Path], infos: Sequence[VideoInfo], model: FaceModel, on_progress: ProgressCallback
+) -> list[Shot]:
     """All shots of one person that are long enough, in the files' order.
 
     Raises:
-        AvatarVideoTooShortError, AvatarFaceTooSmallError, AvatarSeveralPeopleError, AvatarOtherPersonError,
-        AvatarFaceLeavesError, FaceLostError, VideoWithoutFaceError. What `media.video.read_frames` raises.
+        AvatarVideoError: shots too short, a small face, several people, or a face that leaves the picture.
+        FaceLostError, VideoWithoutFaceError. What `media.video.read_frames` raises.
     """
     lengths = [max(1, round(info.seconds * FPS)) for info in infos]
     shots: list[Shot] = []
     for i, (path, frames, info) in enumerate(zip(paths, lengths, infos, strict=True)):
 
-        def told(done: int, before: int = sum(lengths[:i])) -> None:
-            tell(before + done, sum(lengths))
+        def frame_done(done: int, before: int = sum(lengths[:i])) -> None:
+            on_progress(Progress("tracking", before + done, sum(lengths)))
 
-        for first, faces, looks in _parts(path, frames, model, told):
-            points = _bridged(path, first, faces)
-            shots.append(Shot(path, info.width, info.height, first, first + len(faces), points, looks))
+        for first, faces, appearance in _tracked_parts(path, frames, model, frame_done):
+            points = _interpolated(path, first, faces)
+            shots.append(Shot(path, info.width, info.height, first, first + len(faces), points, appearance))
     if not shots:
         raise VideoWithoutFaceError(path=paths[0])
     long = [shot for shot in shots if len(shot) >= SHORTEST_SHOT * FPS]
@@ -108,20 +108,23 @@ def find_shots(paths: Sequence[Path], infos: Sequence[VideoInfo], model: FaceMod
 
 
 def named(paths: Sequence[Path]) -> str:
-    """As in a sentence."""
+    """The files as the subject of a message."""
     return f"'{paths[0]}'" if len(paths) == 1 else f"'{paths[0]}' and what came with it"
 
 
 def check_length(paths: Sequence[Path], seconds: float) -> None:
-    """Raises AvatarVideoTooShortError where shots of so many seconds in all do not do."""
+    """Raises AvatarVideoError where shots of so many seconds in all are too short."""
     if seconds < SHORTEST:
-        raise AvatarVideoTooShortError(
-            what=named(paths), seconds=round(seconds, 1), shot=SHORTEST_SHOT, minimum=SHORTEST
+        raise AvatarVideoError(
+            subject=named(paths),
+            problem=f"shows the person for {round(seconds, 1):g} s in shots of {SHORTEST_SHOT:g} s or more, "
+            f"at least {SHORTEST:g} s are needed",
+            cure="one to five minutes make a good avatar",
         )
 
 
 def frames_at_25_fps(path: Path, first: int, last: int) -> Iterator[UInt8Array]:
-    """Frames number first … last - 1 at 25 fps: of each moment the picture that is shown then; fewer if it ends."""
+    """Frames first … last - 1 at 25 fps, each the picture shown at that time; fewer if the file ends before."""
     wanted, time, shown = first, 0.0, None
     for frame in read_frames(path):
         while shown is not None and wanted < last and frame.time > (wanted + 0.5) / FPS:
@@ -130,18 +133,18 @@ def frames_at_25_fps(path: Path, first: int, last: int) -> Iterator[UInt8Array]:
         if wanted >= last:
             return
         time, shown = frame.time, frame.pixels
-    # The last picture is shown for a moment; a length that the file only claims is not filled with it.
+    # The last picture is not repeated up to the length that the file's header claims.
     while shown is not None and wanted < min(last, (time + _LAST_SHOWN) * FPS):
         yield shown
         wanted += 1
 
 
-def _parts(
-    path: Path, frames: int, model: FaceModel, tell: Callable[[int], None]
+def _tracked_parts(
+    path: Path, frames: int, model: FaceModel, frame_done: Callable[[int], None]
 ) -> Iterator[tuple[int, list[Float32Array | None], Float32Array]]:
-    """First frame, faces and looks of each part between cuts that shows one, from its first known face to its last."""
+    """First frame, landmarks and appearance of each part between cuts with a face, from its first face to its last."""
     found: list[Float32Array | None] = []
-    looks: dict[int, Float32Array] = {}
+    appearances: dict[int, Float32Array] = {}
     cuts = [0]
     before: FloatArray | None = None
     with FaceTracker() as tracker, FaceFinder(max_faces=2) as finder:
@@ -152,20 +155,28 @@ def _parts(
                 cuts.append(i)
             before = thumbnail
             found.append(face)
-            if face is not None and i % _LOOK_EVERY == 0:
-                looks[i] = aligned_face(pixels, face, model)
+            if face is not None and i % _APPEARANCE_EVERY == 0:
+                appearances[i] = aligned_face(pixels, face, model)
             if i % round(_PROBE_EVERY * FPS) == 0:
                 heights = [float(np.ptp(someone[:, 1])) for someone in finder.find(pixels)]
                 if len(heights) > 1 and heights[1] > _SECOND_FACE * heights[0]:
-                    raise AvatarSeveralPeopleError(path=path, seconds=round(i / FPS, 1))
-            tell(i + 1)
+                    raise AvatarVideoError(
+                        subject=f"The video '{path}'",
+                        problem=f"shows several people (at {round(i / FPS, 1):g} s)",
+                        cure="cut it to one person",
+                    )
+            frame_done(i + 1)
     cuts.append(len(found))
     for first, last in zip(cuts, cuts[1:], strict=False):
         # Titles and black at either end are no part of the shot.
         known = [i for i in range(first, last) if found[i] is not None]
         if known:
-            seen = [look for i, look in looks.items() if first <= i < last]
-            yield known[0], found[known[0] : known[-1] + 1], sum(seen, start=np.zeros((LOOK, LOOK), np.float32))
+            own = [appearance for i, appearance in appearances.items() if first <= i < last]
+            yield (
+                known[0],
+                found[known[0] : known[-1] + 1],
+                sum(own, start=np.zeros((FACE_SIZE, FACE_SIZE), np.float32)),
+            )
 
 
 def _jumped(before: Float32Array | None, face: Float32Array | None) -> bool:
@@ -175,8 +186,8 @@ def _jumped(before: Float32Array | None, face: Float32Array | None) -> bool:
     return bool(way > _JUMP * np.ptp(face[:, 1]))
 
 
-def _bridged(path: Path, first: int, faces: list[Float32Array | None]) -> Float32Array:
-    """Landmarks of every frame, straight lines across gaps of at most a second; the ends are known."""
+def _interpolated(path: Path, first: int, faces: list[Float32Array | None]) -> Float32Array:
+    """Landmarks of every frame, linear across gaps of at most a second; first and last frame have a face."""
     known = np.array([i for i, face in enumerate(faces) if face is not None])
     widest = int(np.argmax(np.diff(known, append=len(faces))))
     gap = np.diff(known, append=len(faces))[widest] - 1
@@ -192,22 +203,34 @@ def _bridged(path: Path, first: int, faces: list[Float32Array | None]) -> Float3
 
 def _check_face(shot: Shot) -> None:
     if shot.face < SMALLEST_FACE:
-        raise AvatarFaceTooSmallError(path=shot.path, pixels=round(shot.face), minimum=SMALLEST_FACE)
+        raise AvatarVideoError(
+            subject=f"The face in '{shot.path}'",
+            problem=f"is {round(shot.face)} pixels high, at least {SMALLEST_FACE} are needed",
+            cure="film from closer or give the video in its full resolution",
+        )
     points = shot.landmarks[..., :2]
     outside = ((points < 0) | (points > [shot.width, shot.height])).any(2).mean(1) > _OUTSIDE
     if outside.any():
-        raise AvatarFaceLeavesError(path=shot.path, seconds=shot.seconds_at(int(outside.argmax())))
+        raise AvatarVideoError(
+            subject="The face",
+            problem=f"leaves the picture of '{shot.path}' (at {shot.seconds_at(int(outside.argmax())):g} s)",
+            cure="cut that part out or film from further away",
+        )
 
 
 def _check_one_person(shots: list[Shot], model: FaceModel) -> None:
-    """Everybody must be who is seen in the longest shot."""
+    """Raises AvatarVideoError where a shot shows another person than the longest one."""
     if len(shots) == 1:
         return
     shapes = [identity(shot.landmarks, (shot.width, shot.height), model) for shot in shots]
     main = int(np.argmax([len(shot) for shot in shots]))
     for shot, shape in zip(shots, shapes, strict=True):
-        looks = (shot.looks, shots[main].looks) if shot.path == shots[main].path else None
-        other, distance = differ((shape, shapes[main]), looks)
+        appearances = (shot.appearance, shots[main].appearance) if shot.path == shots[main].path else None
+        other, distance = differ((shape, shapes[main]), appearances)
         log.debug("'%s' at %.1f s: face %.1f from that of the main shot.", shot.path, shot.seconds_at(0), distance)
         if other:
-            raise AvatarOtherPersonError(path=shot.path, seconds=shot.seconds_at(0))
+            raise AvatarVideoError(
+                subject=f"The video '{shot.path}'",
+                problem=f"shows another person (at {shot.seconds_at(0):g} s)",
+                cure="keep one person's part",
+            )

@@ -32,8 +32,8 @@ def audio_windows(features: Tensor, frame: int, count: int = 8) -> Tensor:
 def held_ends(features: Tensor, count: int = 8) -> Tensor:
     """(T, steps, C) -> (T + count, steps, C): the first and last window repeated for half a `count` at each end.
 
-    Frame i is then found at i + count // 2. The released features leave silence there; features that are never
-    zero in speech would make the field see something that it has not learned.
+    Frame i is then at i + count // 2. The released models have zeros there; for features that are never zero in speech,
+    zeros would be an input outside the training distribution.
     """
     half = count // 2
     return torch.cat([features[:1].expand(half, -1, -1), features, features[-1:].expand(count - half, -1, -1)])
@@ -53,13 +53,20 @@ class AudioEncoder(nn.Module):
         self.convolutions = nn.Sequential(*_leaky([nn.Conv1d(a, b, 3, stride=2, padding=1) for a, b in pairs]))
         self.layers = nn.Sequential(nn.Linear(64, 64), nn.LeakyReLU(_SLOPE), nn.Linear(64, config.audio_code))
 
+    @property
+    def output(self) -> nn.Linear:
+        """The last layer."""
+        last = self.layers[-1]
+        assert isinstance(last, nn.Linear)
+        return last
+
     def forward(self, windows: Tensor) -> Tensor:
         """(B, C, 16) -> (B, code)."""
         return self.layers(self.convolutions(windows).squeeze(-1))
 
 
 class AudioSmoothing(nn.Module):
-    """Attention over the codes of the windows about a frame."""
+    """Attention over the codes of the windows about a frame (the audio attention of AD-NeRF)."""
 
     def __init__(self, config: ErNerfConfig) -> None:
         super().__init__()
@@ -67,6 +74,13 @@ class AudioSmoothing(nn.Module):
         pairs = zip(widths, widths[1:], strict=False)
         self.convolutions = nn.Sequential(*_leaky([nn.Conv1d(a, b, 3, padding=1) for a, b in pairs]))
         self.linear = nn.Linear(config.audio_windows, config.audio_windows)
+
+    @property
+    def first(self) -> nn.Conv1d:
+        """The first convolution, whose input are the codes."""
+        layer = self.convolutions[0]
+        assert isinstance(layer, nn.Conv1d)
+        return layer
 
     def weights(self, codes: Tensor) -> Tensor:
         """codes: (F, 8, code) -> (F, 8), each row of which sums to 1."""

@@ -33,8 +33,8 @@ class GridLevel(NamedTuple):
 def grid_levels(config: GridConfig) -> list[GridLevel]:
     """Levels with geometrically growing resolution (Müller et al. 2022, eq. 2-3).
 
-    Scales are computed in float32 as the published kernels do: their rounding decides on which side of a cell's
-    edge a point lies.
+    Scales are computed in float32 as the published kernels do: their rounding determines on which side of a
+    cell's edge a point lies.
     """
     growth = math.log2(config.finest / config.base) / max(config.levels - 1, 1)
     levels, offset = [], 0
@@ -52,7 +52,7 @@ def grid_levels(config: GridConfig) -> list[GridLevel]:
 
 @cache
 def triton_runs(device: torch.device) -> bool:
-    """Whether grids can be looked up there by Triton, which is optional; tried out once."""
+    """Whether the optional Triton kernels run on a device; tried once."""
     try:
         from real3d_portrait.er_nerf.fields.grid_triton import try_out
 
@@ -95,7 +95,7 @@ class GridEncoder(nn.Module):
         place = unit[:, None] * self._scale[:, None] + 0.5  # (N, L, 2)
         cell = place.detach().floor()
         fraction = place - cell
-        # Rows of points outside mean nothing but must exist.
+        # Rows of points outside are not used but must exist.
         x, y = cell.long().clamp_min(0).unbind(-1)
         x = torch.stack([x, x + 1, x, x + 1], -1)
         y = torch.stack([y, y, y + 1, y + 1], -1)
@@ -117,13 +117,13 @@ class GridEncoder(nn.Module):
         return self.look_up(points)
 
     def look_up_by_triton(self, points: Tensor) -> Tensor:
-        """The same by Triton's kernels, on CUDA alone. Raises ImportError where there is no Triton."""
+        """The same by Triton kernels, on CUDA only. Raises ImportError where Triton is not installed."""
         from real3d_portrait.er_nerf.fields.grid_triton import TritonLookUp
 
         return TritonLookUp.apply(points, self.table, self._scale, self._facts)
 
     def look_up(self, points: Tensor) -> Tensor:
-        """The same in PyTorch alone, on any device."""
+        """The same in PyTorch operations, on any device."""
         rows, weights = self.corners(points)
         unit = (points.detach() + 1) / 2
         inside = ((unit >= 0) & (unit <= 1)).all(-1)

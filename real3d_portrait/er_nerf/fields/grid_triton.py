@@ -1,6 +1,6 @@
-"""The grids' look-up on CUDA in one pass, in Triton, without the tables of corners that the plain form makes.
+"""Grid look-up on CUDA in one pass, in Triton, without the intermediate corner tables of the PyTorch form.
 
-Same numbers as the plain form: same order of float32 operations, with products and sums not fused. Triton is optional,
+Same numbers as that form: same order of float32 operations, with products and sums not fused. Triton is optional,
 so import this only where it is used. Rows are counted in 32 bits: levels may have up to 65,534 cells along a side.
 """
 
@@ -21,7 +21,7 @@ _PRIME = tl.constexpr(2654435761)  # of the spatial hash
 
 @triton.jit
 def _level(scales: tl.tensor, facts: tl.tensor, level: tl.tensor) -> tuple[tl.tensor, ...]:
-    """Its scale, then as uint32 the corners along a side, rows, first row in the table, and whether it is hashed."""
+    """Scale of a level, then as uint32 the corners along a side, rows, first row in the table; whether it is hashed."""
     scale, resolution = tl.load(scales + level), tl.load(facts + 4 * level).to(tl.uint32)
     size, offset = tl.load(facts + 4 * level + 1).to(tl.uint32), tl.load(facts + 4 * level + 2).to(tl.uint32)
     return scale, resolution + 1, size, offset, tl.load(facts + 4 * level + 3) != 0
@@ -29,7 +29,7 @@ def _level(scales: tl.tensor, facts: tl.tensor, level: tl.tensor) -> tuple[tl.te
 
 @triton.jit
 def _cell(points: tl.tensor, n: tl.tensor, count: tl.tensor, scale: tl.tensor) -> tuple[tl.tensor, ...]:
-    """Of the points n: whether in the box, their cells' first corners (uint32), and how far they lie from these."""
+    """For the points n: whether in the square, their cells' first corners (uint32), and the distances from these."""
     u = (tl.load(points + 2 * n, n < count, 2.0) + 1) * 0.5  # after the last point all lie outside
     v = (tl.load(points + 2 * n + 1, n < count, 2.0) + 1) * 0.5
     inside = (u >= 0) & (u <= 1) & (v >= 0) & (v <= 1)
@@ -70,7 +70,7 @@ def _look_up(
     width: tl.constexpr,  # C
     block: tl.constexpr,  # points of a program
 ) -> None:
-    """A block of points on one level; programs of one block run side by side, as their features lie."""
+    """A block of points on one level; consecutive programs are the levels of one block, as their features lie."""
     level = tl.program_id(0) % depth
     n = (tl.program_id(0) // depth).to(tl.int64) * block + tl.arange(0, block)
     scale, side, size, offset, hashed = _level(scales, facts, level)
@@ -84,7 +84,7 @@ def _look_up(
 
 
 @triton.jit
-def _spread_on_table(
+def _table_gradient(
     points: tl.tensor,
     scales: tl.tensor,
     facts: tl.tensor,
@@ -108,7 +108,7 @@ def _spread_on_table(
 
 
 @triton.jit
-def _spread_on_points(
+def _point_gradient(
     points: tl.tensor,
     table: tl.tensor,
     scales: tl.tensor,
@@ -120,7 +120,7 @@ def _spread_on_points(
     width: tl.constexpr,
     block: tl.constexpr,
 ) -> None:
-    """A block of points, level after level: their sums have one order."""
+    """A block of points, level after level, so that sums have a fixed order."""
     n = tl.program_id(0).to(tl.int64) * block + tl.arange(0, block)
     along_x, along_y = tl.zeros([block], tl.float32), tl.zeros([block], tl.float32)
     for level in range(depth):
@@ -128,29 +128,29 @@ def _spread_on_points(
         inside, x, y, fx, fy = _cell(points, n, count, scale)
         for corner in tl.static_range(4):
             row, wx, wy = _corner(corner, x, y, fx, fy, side, size, offset, hashed)
-            pull = tl.zeros([block], tl.float32)
+            dot = tl.zeros([block], tl.float32)
             for c in tl.static_range(width):
                 s = tl.load(slope + (n * depth + level) * width + c, inside, 0.0)
-                pull += s * tl.load(table + row * width + c, inside, 0.0)
-            along_x += (wy if corner % 2 else -wy) * pull * scale
-            along_y += (wx if corner // 2 else -wx) * pull * scale
+                dot += s * tl.load(table + row * width + c, inside, 0.0)
+            along_x += (wy if corner % 2 else -wy) * dot * scale
+            along_y += (wx if corner // 2 else -wx) * dot * scale
     tl.store(on_points + 2 * n, along_x * 0.5, n < count)
     tl.store(on_points + 2 * n + 1, along_y * 0.5, n < count)
 
 
-def _run(kernel: Any, programs: int, points: Tensor, *given: Tensor | int) -> None:
-    """programs: those of one block of points."""
+def _run(kernel: Any, programs: int, points: Tensor, *arguments: Tensor | int) -> None:
+    """Launch a kernel with `programs` programs for each block of points."""
     blocks = -(-len(points) // _BLOCK)
     if blocks:
         with torch.cuda.device_of(points):
-            kernel[(blocks * programs,)](points, *given, block=_BLOCK, **OPTIONS)
+            kernel[(blocks * programs,)](points, *arguments, block=_BLOCK, **OPTIONS)
 
 
 class TritonLookUp(torch.autograd.Function):
     """(points (N, 2), table (R, C), scales (L,), facts (L, 4) int64) on one device -> (N, L C).
 
-    facts: resolution, rows, offset, hashed. The table's gradient is summed in whatever order programs come, so its
-    last bits differ from run to run, as those of PyTorch's own `index_add` on CUDA do.
+    facts: resolution, rows, offset, hashed. The table's gradient is summed by atomic additions in no fixed order, so
+    its last bits differ from run to run, as those of PyTorch's own `index_add` on CUDA do.
     """
 
     @staticmethod
@@ -171,15 +171,15 @@ class TritonLookUp(torch.autograd.Function):
         on_points = on_table = None
         if ctx.needs_input_grad[0]:
             on_points = torch.empty_like(places)
-            _run(_spread_on_points, 1, places, table, scales, facts, slope, on_points, *shape)
+            _run(_point_gradient, 1, places, table, scales, facts, slope, on_points, *shape)
         if ctx.needs_input_grad[1]:
             on_table = torch.zeros_like(table)
-            _run(_spread_on_table, shape[1], places, scales, facts, slope, on_table, *shape)
+            _run(_table_gradient, shape[1], places, scales, facts, slope, on_table, *shape)
         return on_points, on_table, None, None
 
 
 def try_out(device: torch.device) -> None:
-    """Build and run the smallest look-up there; what Triton raises where it cannot goes through."""
+    """Compile and run the smallest look-up on a device; what Triton raises goes through."""
     facts = torch.tensor([[1, 8, 0, 0]], device=device)
     at, table, scales = (torch.zeros(shape, device=device) for shape in ((1, 2), (8, 1), (1,)))
     TritonLookUp.apply(at, table, scales, facts)

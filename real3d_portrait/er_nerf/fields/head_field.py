@@ -21,27 +21,35 @@ class Mlp(nn.Module):
         super().__init__()
         self.layers = nn.ModuleList(nn.Linear(a, b, bias=False) for a, b in zip(widths, widths[1:], strict=False))
 
+    @property
+    def first(self) -> nn.Linear:
+        """The first layer."""
+        layer = self.layers[0]
+        assert isinstance(layer, nn.Linear)
+        return layer
+
     def forward(self, x: Tensor) -> Tensor:
+        """(…, first width) -> (…, last width)."""
         for layer in self.layers[:-1]:
             x = F.relu(layer(x))
         return self.layers[-1](x)
 
 
 def wide_sigmoid(x: Tensor) -> Tensor:
-    """Sigmoid stretched a little beyond 0…1, so that black and white are reached."""
+    """Sigmoid scaled to -0.001 … 1.001, so that black and white are reached."""
     return 1.002 * torch.sigmoid(x) - 0.001
 
 
 class Conditions(NamedTuple):
-    """What all points of a frame share, or of F frames."""
+    """Inputs of the field that all points of a frame share, for F frames."""
 
     audio: Tensor  # (F, audio code)
     eye: Tensor  # (F, 1): 0 open, 1 closed
     code: Tensor  # (individual width,), or (F, individual width)
 
     def rows(self, frame: Tensor) -> Conditions:
-        """Those of each point; frame: (N,) which of the frames it belongs to."""
-        # A product sums its gradient in one order; indexing does not on several threads, and resuming would show it.
+        """The conditions of each of N points; frame: (N,) index of the frame that a point belongs to."""
+        # A matrix product sums its gradient in a fixed order, indexing on several threads does not: resuming is exact.
         chosen = F.one_hot(frame, len(self.audio)).to(self.audio.dtype)
         return Conditions(*(chosen @ part for part in self))
 
@@ -57,7 +65,7 @@ class HeadSamples(NamedTuple):
 
 
 class Geometry(NamedTuple):
-    """What does not depend on the direction of view."""
+    """Outputs that do not depend on the viewing direction."""
 
     planes: Tensor  # (N, 36)
     audio_attention: Tensor  # (N, audio code)
@@ -80,14 +88,14 @@ class HeadField(nn.Module):
         self.uncertainty = Mlp(width, 32, 1)
 
     def geometry(self, points: Tensor, audio: Tensor, eye: Tensor) -> Geometry:
-        """points: (N, 3)."""
+        """Plane features, attention and hidden layer (section 3.2-3.3). points: (N, 3)."""
         planes = torch.cat([self.planes[name](points[:, axes]) for name, axes in _PLANES.items()], -1)
-        heard = self.audio_attention(planes)
-        seen = torch.sigmoid(self.eye_attention(planes))
-        return Geometry(planes, heard, seen, self.density(torch.cat([planes, audio * heard, eye * seen], -1)))
+        on_audio = self.audio_attention(planes)
+        on_eye = torch.sigmoid(self.eye_attention(planes))
+        return Geometry(planes, on_audio, on_eye, self.density(torch.cat([planes, audio * on_audio, eye * on_eye], -1)))
 
     def density_at(self, points: Tensor, audio: Tensor, eye: Tensor) -> Tensor:
-        """(N, 3) -> (N,)."""
+        """Density at points (N, 3) -> (N,)."""
         return torch.exp(self.geometry(points, audio, eye).hidden[:, 0])
 
     def forward(self, points: Tensor, directions: Tensor, conditions: Conditions) -> HeadSamples:
@@ -104,5 +112,5 @@ class HeadField(nn.Module):
         )
 
     def uncertainty_of(self, planes: Tensor) -> Tensor:
-        """(N, 36) -> (N,), which does not teach the planes."""
+        """(N, 36) -> (N,), without a gradient to the planes."""
         return F.softplus(self.uncertainty(planes.detach())[:, 0])

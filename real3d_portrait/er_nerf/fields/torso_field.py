@@ -40,20 +40,20 @@ class TorsoField(nn.Module):
         self.appearance = Mlp(self.grid.width + width, hidden, hidden, 4)
 
     def projected_anchors(self, pose: Tensor) -> Tensor:
-        """pose: (4, 4) camera to world -> (6,): where the camera sees the learned points."""
+        """pose: (4, 4) camera to world -> (6,): image coordinates of the learned anchor points (section 3.4)."""
         seen = self.anchors @ torch.linalg.inv(pose).T
         return (seen[:, :2] / seen[:, 3:] / seen[:, 2:3]).flatten()
 
-    def place(self, points: Tensor, pose: Tensor, code: Tensor) -> Tensor:
-        """What is told of N points: (N, 2) within the shrunk picture -> (N, width)."""
+    def encode(self, points: Tensor, pose: Tensor, code: Tensor) -> Tensor:
+        """Encoded positions (N, 2), projected anchors and code: (N, width), input of both networks."""
         steering = torch.cat([frequency_encoding(self.projected_anchors(pose), _POSE_OCTAVES), code])
         return torch.cat([frequency_encoding(points, _POSITION_OCTAVES), steering.expand(len(points), -1)], -1)
 
     def forward(self, points: Tensor, pose: Tensor, code: Tensor) -> TorsoSamples:
         """points: (N, 2), pose: (4, 4), code: (width,)."""
         points = self.shrink * points
-        place = self.place(points, pose, code)
-        deformation = self.deformation(place)
+        encoded = self.encode(points, pose, code)
+        deformation = self.deformation(encoded)
         features = self.grid((points + deformation).clamp(-1, 1))
-        out = wide_sigmoid(self.appearance(torch.cat([features, place], -1)))
+        out = wide_sigmoid(self.appearance(torch.cat([features, encoded], -1)))
         return TorsoSamples(out[:, :1], out[:, 1:], deformation)

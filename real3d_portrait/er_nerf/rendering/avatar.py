@@ -1,4 +1,4 @@
-"""An avatar's folder: weights, the way it moved in its video and the plate behind it; and its rendering to frames."""
+"""A trained avatar: its folder (weights, poses and eyes of its video, background plate) and its rendering to frames."""
 
 from __future__ import annotations
 
@@ -21,44 +21,41 @@ from safetensors.torch import save as to_bytes
 from torch import Tensor
 
 from real3d_portrait.arrays import Float32Array, UInt8Array
-from real3d_portrait.er_nerf.camera import Intrinsics, picture_points
 from real3d_portrait.er_nerf.config import ErNerfConfig, GridConfig
-from real3d_portrait.er_nerf.data.dataset import AvatarData
 from real3d_portrait.er_nerf.fields.audio_encoder import held_ends
 from real3d_portrait.er_nerf.fields.head_field import Conditions
+from real3d_portrait.er_nerf.rendering.camera import Intrinsics, picture_points
 from real3d_portrait.er_nerf.rendering.model import ErNerf
 from real3d_portrait.er_nerf.rendering.occupancy import OccupiedCells
-from real3d_portrait.errors import InputError, Real3DError
+from real3d_portrait.errors import InputError, Real3DError, output_error
 from real3d_portrait.timing import FPS
 
 FORMAT = 1
-RELEASED_SPEECH = {29: "deepspeech", 44: "esperanto", 1024: "hubert"}  # kinds of released avatars, by their width
+RELEASED_SPEECH = {29: "deepspeech", 44: "esperanto", 1024: "hubert"}  # feature kinds of released avatars, by width
 _DAMAGED = (OSError, LookupError, ValueError, TypeError, AttributeError, RuntimeError, BadZipFile, SafetensorError)
 FACTS_FILE = "avatar.json"
-PLAN_FILE = "training.json"  # there as long as a training is not finished
+PLAN_FILE = "training.json"  # exists until a training is finished
 _WEIGHTS, _SCENE, _PLATE = "weights.safetensors", "scene.npz", "plate.png"
 
 
-class AvatarMissingError(InputError):
-    message = "No avatar was found in '{folder}'; give a folder made by 'real3d-portrait avatar train'."
+class AvatarNotReadyError(InputError):
+    """A folder without an avatar that this version can load: empty, not finished, or of a newer format."""
 
-
-class AvatarUnfinishedError(InputError):
-    message = (
-        "The avatar '{folder}' is not finished; the command that began its training goes on with it when called again."
-    )
+    message = "{avatar} {problem}; {cure}."
 
 
 class AvatarCorruptError(Real3DError):
     message = "The avatar '{folder}' is damaged ({reason}); train it again or restore it from a copy."
 
 
-class AvatarTooNewError(InputError):
-    message = "The avatar '{folder}' was made by a newer version (format {found}, this one knows {known}); update."
+class AvatarFolderError(InputError):
+    """A folder that a new avatar cannot be written to, as it holds something."""
+
+    message = "The folder '{folder}' holds {found}; {cure}."
 
 
 class AvatarSpeechError(InputError):
-    message = "The avatar hears {expected} features of kind '{kind}', but {found} were given; use that kind."
+    message = "The avatar takes {expected} features of kind '{kind}', but {found} were given; use that kind."
 
 
 @dataclass
@@ -68,10 +65,10 @@ class Avatar:
     Attributes:
         model: in evaluation mode.
         camera: at the size of the training video.
-        poses: (T, 4, 4), and eyes (T,), of the main shot as far as it was trained on.
-        plate: (H, W, 3) uint8.
-        speech_kind: which features it was trained to hear.
-        notes: what is worth knowing of the training, such as steps and seconds of video.
+        poses: (T, 4, 4), and eyes (T,) 0 open … 1 closed, of the training frames of the main shot.
+        plate: (H, W, 3) uint8, its background.
+        speech_kind: kind of the speech features that it was trained on.
+        notes: facts about the training, such as steps and seconds of video.
     """
 
     model: ErNerf
@@ -82,15 +79,8 @@ class Avatar:
     speech_kind: str
     notes: dict[str, Any]
 
-    @classmethod
-    def of(cls, model: ErNerf, data: AvatarData, speech_kind: str, notes: dict[str, Any] | None = None) -> Avatar:
-        """From what was just trained."""
-        shown = slice(data.main.start, data.training)  # of what was held back the torso knows nothing
-        poses, eyes, plate = data.poses[shown], data.eyes[shown], np.asarray(data.plates[-1])
-        return cls(model.eval(), data.cameras[-1], poses, eyes, plate, speech_kind, dict(notes or {}))
-
     def save(self, folder: Path) -> None:
-        """Write the folder's files; a folder that holds an older avatar keeps it until the new one is whole."""
+        """Write the folder's files; an older avatar in it is replaced only when the new one is complete."""
         folder.mkdir(parents=True, exist_ok=True)
         facts = {
             "format": FORMAT,
@@ -104,9 +94,9 @@ class Avatar:
         with tempfile.TemporaryDirectory(dir=folder, prefix=".new") as name:
             new = Path(name)
             state = {key: value.contiguous().cpu() for key, value in self.model.state_dict().items()}
-            # The bits say all that rendering needs; the grid behind them is four times the rest.
+            # Rendering needs the occupancy bits only; the densities are four times as large as the rest.
             state.pop("occupancy.density")
-            # As bytes: a file of the library's own making could be read by nobody else.
+            # As bytes: files that the library writes itself are readable by their owner alone.
             (new / _WEIGHTS).write_bytes(to_bytes(state))
             np.savez(new / _SCENE, poses=self.poses, eyes=self.eyes)
             cv2.imwrite(str(new / _PLATE), cv2.cvtColor(self.plate, cv2.COLOR_RGB2BGR))
@@ -119,19 +109,30 @@ class Avatar:
         """Read an avatar's folder.
 
         Raises:
-            AvatarMissingError: there is none. AvatarUnfinishedError: its training was interrupted.
-            AvatarTooNewError: it was made by a later version.
+            AvatarNotReadyError: there is none, its training is not finished, or it is of a newer format.
             AvatarCorruptError: a file is missing or damaged.
         """
         folder = Path(folder)
         if not (folder / FACTS_FILE).is_file():
             if (folder / PLAN_FILE).is_file():
-                raise AvatarUnfinishedError(folder=folder)
-            raise AvatarMissingError(folder=folder)
+                raise AvatarNotReadyError(
+                    avatar=f"The avatar '{folder}'",
+                    problem="is not finished",
+                    cure="the command that began its training goes on with it when called again",
+                )
+            raise AvatarNotReadyError(
+                avatar="No avatar",
+                problem=f"was found in '{folder}'",
+                cure="give a folder made by 'real3d-portrait avatar train'",
+            )
         try:
             facts = json.loads((folder / FACTS_FILE).read_text())
             if int(facts["format"]) > FORMAT:
-                raise AvatarTooNewError(folder=folder, found=facts["format"], known=FORMAT)
+                raise AvatarNotReadyError(
+                    avatar=f"The avatar '{folder}'",
+                    problem=f"was made by a newer version (format {facts['format']}, this one knows {FORMAT})",
+                    cure="update",
+                )
             model = ErNerf(_config(facts["config"]))
             state = load_file(folder / _WEIGHTS)
             state["occupancy.density"] = model.occupancy.density
@@ -171,13 +172,13 @@ class Avatar:
         """One frame for each window of speech; the same input gives the same frames.
 
         Args:
-            speech: (T, steps, C) windows of the kind that the avatar hears.
-            poses: (N, 4, 4), walked to and fro; None: those of its video.
+            speech: (T, steps, C) feature windows of the avatar's kind.
+            poses: (N, 4, 4), played as a ping-pong loop; None: those of its video.
             backgrounds: one (H, W, 3) a frame; None: the plate of its video.
-            transparent: yield the person alone.
+            transparent: yield the person without a background.
 
         Yields:
-            (H, W, 3) uint8; transparent (H, W, 4), with the plate's colours where nothing is.
+            (H, W, 3) uint8; transparent (H, W, 4), with the plate's colours where alpha is 0.
 
         Raises:
             AvatarSpeechError: the features are of another size.
@@ -188,27 +189,28 @@ class Avatar:
             found = " x ".join(str(n) for n in speech.shape[1:])
             raise AvatarSpeechError(expected=expected, kind=self.speech_kind, found=found)
         device = self.model.box.device
-        heard = torch.from_numpy(np.ascontiguousarray(speech, dtype=np.float32)).to(device)
-        before = 0
+        features = torch.from_numpy(np.ascontiguousarray(speech, dtype=np.float32)).to(device)
+        offset = 0
         if self.speech_kind not in RELEASED_SPEECH.values():
-            heard, before = held_ends(heard, config.audio_windows), config.audio_windows // 2
-        path = self.poses if poses is None else poses
-        seen = torch.from_numpy(np.ascontiguousarray(path, dtype=np.float32)).to(device)
+            features, offset = held_ends(features, config.audio_windows), config.audio_windows // 2
+        path = torch.from_numpy(np.ascontiguousarray(self.poses if poses is None else poses, dtype=np.float32)).to(
+            device
+        )
         behind = itertools.repeat(self.plate) if backgrounds is None else backgrounds
         occupied = self.model.occupancy.cells()
         for frame, background in zip(range(len(speech)), behind, strict=False):
-            eye = float(self.eyes[to_and_fro(frame, len(self.eyes))])
-            conditions = self.model.conditions(heard, [frame + before], [eye])
-            at = seen[to_and_fro(frame, len(seen))]
+            eye = float(self.eyes[ping_pong(frame, len(self.eyes))])
+            conditions = self.model.conditions(features, [frame + offset], [eye])
+            pose = path[ping_pong(frame, len(path))]
             if transparent:
-                yield self._alone(at, conditions, occupied)
+                yield self._without_background(pose, conditions, occupied)
             else:
                 flat = torch.from_numpy(background.reshape(-1, 3).astype(np.float32) / 255).to(device)
-                picture = self.model.render(at, self.camera, conditions, flat, occupied)
+                picture = self.model.render(pose, self.camera, conditions, flat, occupied)
                 yield (picture * 255).round().to(torch.uint8).cpu().numpy()
 
     @torch.no_grad()
-    def _alone(self, pose: Tensor, conditions: Conditions, occupied: OccupiedCells) -> UInt8Array:
+    def _without_background(self, pose: Tensor, conditions: Conditions, occupied: OccupiedCells) -> UInt8Array:
         """(H, W, 4) straight colour and alpha of the person."""
         model, height, width = self.model, self.camera.height, self.camera.width
         colour = torch.zeros(height * width, 3, device=pose.device)
@@ -220,17 +222,38 @@ class Avatar:
         head = model.render_head(pose, self.camera, conditions, occupied)
         weight = head.sums.weight[:, None]
         alpha = (weight + (1 - weight) * alpha).clamp(0, 1)
-        seen = alpha > 0.5 / 255
+        visible = alpha > 0.5 / 255
         plate = torch.from_numpy(self.plate.reshape(-1, 3) / np.float32(255)).to(pose.device)
-        straight = torch.where(seen, head.over(colour) / alpha.clamp_min(0.5 / 255), plate).clamp(0, 1)
+        straight = torch.where(visible, head.over(colour) / alpha.clamp_min(0.5 / 255), plate).clamp(0, 1)
         picture = torch.cat([straight, alpha], 1).view(height, width, 4)
         return (picture * 255).round().to(torch.uint8).cpu().numpy()
 
 
-def to_and_fro(index: int, length: int) -> int:
-    """Where a walk along 0 … length - 1 and back again is at a step; the ends are visited twice."""
+def ping_pong(index: int, length: int) -> int:
+    """Frame of a ping-pong loop over 0 … length - 1 at a step; each end is shown twice in a row."""
     turn, place = divmod(index, length)
     return place if turn % 2 == 0 else length - 1 - place
+
+
+def claim_folder(folder: Path) -> None:
+    """Make the folder of a new avatar.
+
+    Raises:
+        AvatarFolderError: it holds something. OutputNotWritableError.
+    """
+    if (folder / FACTS_FILE).is_file():
+        raise AvatarFolderError(
+            folder=folder, found="a finished avatar", cure="give another one, or delete it to train anew"
+        )
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        found = next(folder.iterdir(), None)
+    except OSError as error:
+        raise output_error(error, folder) from error
+    if found is not None:
+        raise AvatarFolderError(
+            folder=folder, found=f"other files, such as '{found.name}'", cure="give the avatar a new or empty one"
+        )
 
 
 def _config(data: dict[str, Any]) -> ErNerfConfig:

@@ -1,6 +1,6 @@
-"""Colours of samples -> colour of a ray (Max 1995), by the two rules of the published kernels.
+"""Volume rendering: samples -> colour of a ray (Max 1995), by the two rules of the published kernels.
 
-Both leave a ray once it is all but opaque. The sums of attention are plain sums over samples, not weighted.
+Both end a ray once it is nearly opaque. The sums of attention are plain sums over samples, not weighted.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ OPAQUE = 1e-4  # transmittance at which a ray ends
 
 
 class RaySums(NamedTuple):
-    """What N rays have gathered."""
+    """Accumulated values of N rays."""
 
     weight: Tensor  # (N,) opacity
     depth: Tensor  # (N,) weighted far ends of the steps

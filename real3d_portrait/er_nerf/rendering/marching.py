@@ -1,4 +1,4 @@
-"""Samples along rays: a fixed lattice of steps, kept where the occupancy grid says that there is something."""
+"""Ray marching: samples on a fixed lattice of steps, kept where the occupancy grid is occupied."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def march(
     inside, times = [], []
     steps = int(((leave - t) / step).max()) + 1
     cells = occupied.cells.flatten()
-    # Added up step by step, since the released kernels' lattice carries the rounding of each sum.
+    # Accumulated step by step, since the released kernels' lattice carries the rounding of each sum.
     for _ in range(steps + 1):
         cell = ((o + t[:, None] * d).clamp(-1, 1) + 1).mul_(0.5 * size).long().clamp_(0, size - 1)
         flat = (cell[:, 0] * size + cell[:, 1]) * size + cell[:, 2]

@@ -1,4 +1,4 @@
-"""The whole avatar network: audio, head, torso and what is known of empty space, rendered to pictures."""
+"""The avatar network: audio encoder, head and torso fields with their occupancy grids, rendered to pictures."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from real3d_portrait.er_nerf.camera import Intrinsics, picture_points, pixel_rays
 from real3d_portrait.er_nerf.config import ErNerfConfig
 from real3d_portrait.er_nerf.fields.audio_encoder import AudioEncoder, AudioSmoothing, audio_windows
 from real3d_portrait.er_nerf.fields.head_field import Conditions, HeadField, HeadSamples
 from real3d_portrait.er_nerf.fields.torso_field import TorsoField, TorsoSamples
+from real3d_portrait.er_nerf.rendering.camera import Intrinsics, picture_points, pixel_rays
 from real3d_portrait.er_nerf.rendering.compositing import RaySums, SampleGrid, add_samples, composite
 from real3d_portrait.er_nerf.rendering.marching import RaySamples, box_hits, march, step_length
 from real3d_portrait.er_nerf.rendering.occupancy import HeadOccupancy, OccupiedCells, TorsoOccupancy
 
 BOX = (-1.0, -0.5, -1.0, 1.0, 0.5, 1.0)
-_LARGEST_STRIDE = 8  # samples of a ray that are shaded at once
+_LARGEST_STRIDE = 8  # samples of a ray that are evaluated at once
 _COUNTED_STEPS = 16
 
 
@@ -39,14 +39,11 @@ class TorsoFrame(NamedTuple):
 
     alpha: Tensor  # (N, 1)
     picture: Tensor  # (N, 3) torso over the background
-    deformation: Tensor  # (M, 2) of the pixels that may show it
+    deformation: Tensor  # (M, 2) of the evaluated pixels
 
 
 class ErNerf(nn.Module):
-    """One person's avatar.
-
-    `head` and `torso` are fields; `occupancy` and `torso_occupancy` say where they need not be asked.
-    """
+    """One person's avatar: the fields `head` and `torso`, evaluated only where their occupancy grids are occupied."""
 
     box: Tensor  # (6,) low and high corner of the scene
     training_box: Tensor
@@ -70,19 +67,23 @@ class ErNerf(nn.Module):
         return step_length(self.config.occupancy)
 
     def audio_code(self, features: Tensor, frames: Sequence[int]) -> Tensor:
-        """features: (T, 16, C), one window a frame -> (F, code); frames beyond the ends hear silence."""
+        """features: (T, 16, C), one window a frame -> (F, code); windows beyond the ends are zero."""
         count = self.config.audio_windows
-        windows = torch.cat([audio_windows(features, frame, count) for frame in frames])
-        return self.audio_smoothing(self.audio(windows).view(len(frames), count, -1))
+        return self.encode_windows(torch.stack([audio_windows(features, frame, count) for frame in frames]))
+
+    def encode_windows(self, windows: Tensor) -> Tensor:
+        """(F, 8, C, 16), the windows about each frame -> (F, code)."""
+        codes = self.audio(windows.flatten(0, 1)).view(*windows.shape[:2], -1)
+        return self.audio_smoothing(codes)
 
     def conditions(
         self, features: Tensor, frames: Sequence[int], eyes: Tensor | Sequence[float], rows: Sequence[int] | None = None
     ) -> Conditions:
-        """What frames of the speech look like.
+        """Conditions of the head field for some frames of the speech.
 
         Args:
             features: (T, 16, C), one window a frame. eyes: (F,) 0 open … 1 closed.
-            rows: (F,) of the individual codes; None for the first, as at test.
+            rows: (F,) of the individual codes; None for the first, as at inference.
         """
         closed = torch.as_tensor(eyes, dtype=torch.float32, device=features.device).view(-1, 1)
         codes = self.head.codes[list(rows) if rows is not None else [0] * len(frames)]
@@ -92,13 +93,13 @@ class ErNerf(nn.Module):
     def render_head(
         self, pose: Tensor, camera: Intrinsics, conditions: Conditions, occupied: OccupiedCells | None = None
     ) -> HeadFrame:
-        """All pixels of one picture, by the published rule of testing.
+        """All pixels of one picture, by the published rule of inference.
 
-        Rays advance together: how many samples a ray may have depends on how many rays of the whole picture still
-        run, so a picture rendered in tiles differs from one rendered at once.
+        Rays advance together: the number of samples of a ray depends on how many rays of the whole picture are still
+        active, so a picture rendered in tiles differs from one rendered at once.
 
         Args:
-            pose: (4, 4). occupied: `occupancy.cells()`, kept by callers who render many frames.
+            pose: (4, 4). occupied: `occupancy.cells()`, computed once by callers that render many frames.
         """
         origin, directions = pixel_rays(pose, camera)
         near, far = box_hits(origin, directions, self.box[:3], self.box[3:])
@@ -133,15 +134,15 @@ class ErNerf(nn.Module):
         noise: Tensor | None,
         frame: Tensor | None = None,
     ) -> tuple[RaySums, RaySamples]:
-        """Some rays by the rule of training, with gradients.
+        """Some rays by the published rule of training, with gradients.
 
         Args:
             origin: (3,) or (N, 3). directions: (N, 3).
-            noise: (N,) in [0, 1), moves each ray's samples by a part of a step.
-            frame: (N,) which of the conditions' frames a ray belongs to; None where there is one.
+            noise: (N,) in [0, 1), shifts each ray's samples by that fraction of a step.
+            frame: (N,) index into the conditions' frames; None where there is one.
 
         Returns:
-            The sums of the rays and the samples that they took.
+            The accumulated values of the rays and their samples.
         """
         near, far = box_hits(origin, directions, self.training_box[:3], self.training_box[3:])
         near = near.clamp_min(self.config.min_near)
@@ -161,7 +162,7 @@ class ErNerf(nn.Module):
         present: Tensor,
         frame: Tensor | None = None,
     ) -> SampleGrid:
-        """Ask the field about the chosen samples and put the answers into the present slots, in order."""
+        """Evaluate the field at the chosen samples and scatter the results to the present slots, in order."""
         ray = samples.ray[chosen]
         if frame is not None:
             conditions = conditions.rows(frame[ray])
@@ -180,17 +181,17 @@ class ErNerf(nn.Module):
 
         Args:
             points: (N, 2) picture points (row, column). pose: (4, 4) of the head. background: (N, 3).
-            row: of the torso's individual codes, 0 at test. everywhere: ask for all pixels.
+            row: of the torso's individual codes, 0 at inference. everywhere: evaluate all pixels.
 
         Raises:
             ValueError: the model has no torso.
         """
         if self.torso is None or self.torso_occupancy is None:
             raise ValueError("the avatar has a head only")
-        may_show = torch.ones_like(points[:, 0], dtype=torch.bool)
+        occupied = torch.ones_like(points[:, 0], dtype=torch.bool)
         if not everywhere:
-            may_show = self.torso_occupancy.occupied(points)
-        where = may_show.nonzero()[:, 0]
+            occupied = self.torso_occupancy.occupied(points)
+        where = occupied.nonzero()[:, 0]
         found: TorsoSamples = self.torso(points[where], pose, self.torso.codes[row])
         alpha = torch.zeros_like(points[:, :1]).index_copy(0, where, found.alpha)
         colour = torch.zeros_like(background).index_copy(0, where, found.colour)

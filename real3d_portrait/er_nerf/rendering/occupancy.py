@@ -1,4 +1,4 @@
-"""Where there is anything: grids that let rays skip empty space and pixels skip the torso (Müller et al. 2022, app. E).
+"""Occupancy grids that let rays skip empty space and pixels skip the torso (Müller et al. 2022, appendix E).
 
 The 3-D grid keeps its cells in Morton order, as the released files do.
 """
@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from real3d_portrait.er_nerf.camera import Intrinsics
+from real3d_portrait.er_nerf.rendering.camera import Intrinsics
 
-DECAY = 0.95  # of a cell's density at each update, so that a cell can become empty again
+DECAY = 0.95  # of a cell's density at each update, so that cells can become empty again
 _CHUNK = 1 << 16
 _BLOCK = 3  # a torso pixel counts for its neighbours up to two cells away
 UNSEEN = -1.0  # density of cells that no camera sees
@@ -59,7 +59,7 @@ def dilate(grid: Tensor) -> Tensor:
 
 
 class OccupiedCells(NamedTuple):
-    """The cells that hold something, and a box round them."""
+    """The occupied cells, and their bounding box."""
 
     cells: Tensor  # (R, R, R) bool, by x, y, z
     low: Tensor  # (3,)
@@ -97,7 +97,7 @@ class HeadOccupancy(nn.Module):
         if size & (size - 1):
             raise ValueError(f"the grid's size is {size}, not a power of two")
         self.size, self.threshold = size, threshold
-        self.carved = False  # to a hull, beside which cells tell nothing of how dense a head is
+        self.carved = False  # to a visual hull; cells outside it do not count in the mean density
         self.register_buffer("density", torch.zeros(1, size**3))
         self.register_buffer("bits", torch.zeros(size**3 // 8, dtype=torch.uint8))
 
@@ -106,24 +106,24 @@ class HeadOccupancy(nn.Module):
         return occupied_cells(unpack_bits(self.bits)[order].view((self.size,) * 3))
 
     def by_position(self) -> Tensor:
-        """(R, R, R) density by x, y, z."""
+        """(R, R, R): the densities, indexed by x, y, z."""
         return self.density[0, _morton_order(self.size).to(self.density.device)].view((self.size,) * 3)
 
     def store(self, grid: Tensor) -> float:
-        """Keep a (R, R, R) density and mark what exceeds its mean or the threshold; returns the mean."""
+        """Store densities (R, R, R) and mark cells above their mean or the threshold; returns the mean."""
         self.density[0, _morton_order(self.size).to(grid.device)] = grid.flatten()
         mean = float((self.density[self.density >= 0] if self.carved else self.density.clamp_min(0)).mean())
         self.bits.copy_(pack_bits(self.density[0] > min(mean, self.threshold)))
         return mean
 
     def mark_unseen(self, poses: Tensor, slope_x: float, slope_y: float) -> int:
-        """Set cells aside that no camera sees, and take others back into use.
+        """Exclude cells that no camera sees, and include all others.
 
         Args:
             poses: (N, 4, 4). slope_x, slope_y: centre over focal length.
 
         Returns:
-            How many cells are set aside.
+            The number of excluded cells.
         """
         points = cell_points(self.size, 3).to(poses)
         seen = torch.zeros(len(points), dtype=torch.bool, device=poses.device)
@@ -138,7 +138,7 @@ class HeadOccupancy(nn.Module):
         return int((~seen).sum())
 
     def carve(self, pose: Tensor, camera: Intrinsics, matte: Tensor) -> None:
-        """Set cells aside that this picture shows beside the head: what is left is its visual hull.
+        """Exclude cells that project outside the head's matte: what remains is the visual hull.
 
         Args:
             pose: (4, 4). matte: (H, W) bool, a little larger than the head.
@@ -156,7 +156,7 @@ class HeadOccupancy(nn.Module):
 
     @torch.no_grad()
     def update(self, density_at: Callable[[Tensor], Tensor], noise: Callable[[int], Tensor] | None = None) -> float:
-        """Look again at what the field holds.
+        """Update the densities from the field.
 
         Args:
             density_at: (N, 3) points -> (N,) density. noise: N -> (N, 3) in [-1, 1], moves the points in their cells.
@@ -166,7 +166,7 @@ class HeadOccupancy(nn.Module):
         """
         old = self.by_position().flatten()
         found = torch.zeros_like(old)
-        # An unseen cell beside a seen one is asked too: the seen one takes the larger density of both.
+        # Excluded cells beside included ones are evaluated too: the dilation below reads them.
         useful = dilate((old >= 0).float().view((self.size,) * 3)).flatten().nonzero()[:, 0]
         for some in useful.split(_CHUNK):
             points = cell_points(self.size, 3, some)

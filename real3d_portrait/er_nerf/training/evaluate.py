@@ -1,4 +1,4 @@
-"""How close rendered frames come to the held-out ones."""
+"""PSNR of rendered frames against the recorded ones."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def psnr(picture: FloatArray, target: FloatArray, mask: BoolArray | None = None)
 
 
 def evaluate(model: ErNerf, data: AvatarData, frames: Sequence[int], true_torso: bool = True) -> Scores:
-    """How close rendered frames of the data come to the recorded ones.
+    """PSNR of rendered frames of the data against the recorded ones.
 
     Args:
         true_torso: head over the recorded torso, as the published head numbers are taken; else the torso field.
@@ -57,9 +57,9 @@ def pictures(model: ErNerf, data: AvatarData, frames: Sequence[int], true_torso:
     try:
         for frame in frames:
             camera = data.camera(frame)
-            conditions = model.conditions(speech, [int(data.heard[frame]) + windows // 2], [float(data.eyes[frame])])
-            backdrop = data.torso_backdrop(frame) if true_torso else data.plate(frame).astype(np.float32) / 255
-            behind = torch.from_numpy(backdrop.reshape(-1, 3)).to(device)
+            conditions = model.conditions(speech, [int(data.window[frame]) + windows // 2], [float(data.eyes[frame])])
+            background = data.torso_background(frame) if true_torso else data.plate(frame).astype(np.float32) / 255
+            behind = torch.from_numpy(background.reshape(-1, 3)).to(device)
             if true_torso:
                 found = model.render_head(poses[frame], camera, conditions, occupied).over(behind)
             else:

@@ -1,4 +1,4 @@
-"""An avatar's folder while it is trained: what was asked for, the prepared data, the state to go on from."""
+"""An avatar's folder during its training: arguments, prepared data and saved state."""
 
 from __future__ import annotations
 
@@ -9,19 +9,12 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from real3d_portrait.er_nerf.rendering.avatar import FACTS_FILE, PLAN_FILE
-from real3d_portrait.er_nerf.training.trainer import STATE_FILE, TrainingStateError
+from real3d_portrait.er_nerf.rendering.avatar import PLAN_FILE, claim_folder
+from real3d_portrait.er_nerf.training.state import STATE_FILE, TrainingStateError
 from real3d_portrait.errors import InputError, output_error
 
 _DATA = "data"
-
-
-class AvatarFolderInUseError(InputError):
-    message = "The folder '{folder}' holds other files, such as '{found}'; give the avatar a new or empty one."
-
-
-class AvatarExistsError(InputError):
-    message = "The folder '{folder}' holds a finished avatar; give another one, or delete it to train anew."
+_FORMAT = 2  # of the plan
 
 
 class TrainingDiffersError(InputError):
@@ -32,33 +25,33 @@ class TrainingDiffersError(InputError):
 
 
 class TrainingFolder:
-    """What belongs to a training, so that one that was interrupted goes on.
+    """The files of a training, from which it is continued after an interruption.
 
     Attributes:
-        plan: `asked` (the arguments), and as soon as they are known `prepared`, `settings`, `pace`.
+        plan: `format`, `arguments`, and as soon as they are known `prepared`, `settings`, `step_seconds`.
     """
 
-    def __init__(self, folder: Path, asked: dict[str, Any]) -> None:
-        """Take a new or empty folder, or one that holds this very training.
+    def __init__(self, folder: Path, arguments: dict[str, Any]) -> None:
+        """Take a new or empty folder, or one with an unfinished training of the same arguments.
 
         Raises:
-            AvatarExistsError, AvatarFolderInUseError, TrainingDiffersError: it cannot be used.
-            TrainingStateError: what was kept of the training is damaged. OutputNotWritableError.
+            AvatarFolderError, TrainingDiffersError: it cannot be used.
+            TrainingStateError: the plan in it is damaged or of another version. OutputNotWritableError.
         """
         self.folder = folder
         self.data = folder / _DATA
         self.state = folder / STATE_FILE
         self._path = folder / PLAN_FILE
-        self.plan: dict[str, Any] = {"asked": asked}
+        self.plan: dict[str, Any] = {"format": _FORMAT, "arguments": arguments}
         if self._path.is_file():
-            self._go_on()
+            self._continue()
             return
         claim_folder(folder)
-        self.keep()
+        self.update()
 
-    def keep(self, **known: Any) -> None:
-        """Write the plan down with what is known now."""
-        self.plan.update(known)
+    def update(self, **facts: Any) -> None:
+        """Add facts to the plan and write it."""
+        self.plan.update(facts)
         new = self._path.with_suffix(".part")
         try:
             new.write_text(json.dumps(self.plan, indent=1))
@@ -67,54 +60,39 @@ class TrainingFolder:
             raise output_error(error, self.folder) from error
 
     def finish(self, keep_data: bool) -> None:
-        """Leave the avatar alone, without what only its training needed; with the data on request."""
+        """Delete the files that only the training needed."""
         if not keep_data:
             shutil.rmtree(self.data, ignore_errors=True)
         self.state.unlink(missing_ok=True)
         self._path.unlink(missing_ok=True)
 
     def give_up(self) -> None:
-        """Leave nothing behind of a training that never began."""
+        """Delete the files of a training whose preparation failed."""
         shutil.rmtree(self.data, ignore_errors=True)
         self._path.unlink(missing_ok=True)
         with contextlib.suppress(OSError):
             self.folder.rmdir()
 
-    def _go_on(self) -> None:
+    def _continue(self) -> None:
         try:
             plan = json.loads(self._path.read_text())
-            begun, prepared = dict(plan["asked"]), plan.get("prepared")
+            if plan["format"] != _FORMAT:
+                raise ValueError("it is of another version")
+            begun, prepared = dict(plan["arguments"]), plan.get("prepared")
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise TrainingStateError(path=self._path, reason=str(error) or "it is cut off") from error
-        if not prepared:  # there is nothing yet to go on with
-            self.keep()
+        if not prepared:  # there is nothing yet to continue
+            self.update()
             return
-        for name, given in self.plan["asked"].items():
+        for name, given in self.plan["arguments"].items():
             if begun.get(name) != given:
-                found = _named(begun.get(name))
-                raise TrainingDiffersError(folder=self.folder, name=name, found=found, given=_named(given))
+                found = _in_words(begun.get(name))
+                raise TrainingDiffersError(folder=self.folder, name=name, found=found, given=_in_words(given))
         self.plan = plan
 
 
-def claim_folder(folder: Path) -> None:
-    """Make the folder of a new avatar.
-
-    Raises:
-        AvatarExistsError, AvatarFolderInUseError: it holds something. OutputNotWritableError.
-    """
-    if (folder / FACTS_FILE).is_file():
-        raise AvatarExistsError(folder=folder)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        found = next(folder.iterdir(), None)
-    except OSError as error:
-        raise output_error(error, folder) from error
-    if found is not None:
-        raise AvatarFolderInUseError(folder=folder, found=found.name)
-
-
-def _named(value: object) -> str:
-    """As in a sentence; None is what was not given."""
+def _in_words(value: object) -> str:
+    """An argument in a message; videos by name."""
     if isinstance(value, list):
         return ", ".join(str(part[0]) if isinstance(part, list) else str(part) for part in value)
     return "none" if value is None else str(value)

@@ -1,4 +1,4 @@
-"""What one can watch while an avatar is trained: a curve and a picture, in its folder."""
+"""Training log of an avatar: a curve and a preview picture, in its folder."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from real3d_portrait.arrays import UInt8Array
 from real3d_portrait.er_nerf.data.dataset import AvatarData
 from real3d_portrait.er_nerf.rendering.model import ErNerf
 from real3d_portrait.er_nerf.training.evaluate import pictures, psnr
-from real3d_portrait.er_nerf.training.trainer import Progress
+from real3d_portrait.er_nerf.training.progress import TrainingProgress
 
 PREVIEW, CURVE, EVENTS = "preview.png", "progress.csv", "events"
 _PREVIEW_EVERY, _ROW_EVERY = 60.0, 10.0  # seconds
@@ -68,7 +68,7 @@ class _TensorBoardCurve:
 def _curve(folder: Path) -> _Curve:
     try:
         return _TensorBoardCurve(folder)
-    except ImportError:  # not there, or of a version that does not get on with other packages
+    except ImportError:  # not installed, or of a version that conflicts with other packages
         return _CsvCurve(folder)
 
 
@@ -76,7 +76,7 @@ class TrainingLog:
     """Writes a row every ten seconds and a preview every minute; use as a context manager.
 
     The rows go to TensorBoard's event files where it is installed, else to `progress.csv`. The preview shows a frame
-    that is not trained on: recorded at the left, rendered at the right, until the torso's turn over the true torso.
+    that is not trained on: recorded on the left, rendered on the right, before the torso's stage over the true torso.
     """
 
     def __init__(self, folder: Path, model: ErNerf, data: AvatarData) -> None:
@@ -84,7 +84,7 @@ class TrainingLog:
         self._frame = (data.testing + len(data)) // 2
         self._curve = _curve(folder)
         self._start = self._row = time.monotonic()
-        self._shown: float | None = None  # when the last preview was made; the first comes at once
+        self._last_preview: float | None = None  # time; the first is made at once
         self._pause = _PREVIEW_EVERY
         self._losses: list[float] = []
 
@@ -94,34 +94,34 @@ class TrainingLog:
     def __exit__(self, *_: object) -> None:
         self._curve.close()
 
-    def step(self, progress: Progress) -> None:
-        """Take note of a step; now and then write."""
+    def step(self, progress: TrainingProgress) -> None:
+        """Record a step; write when a row or a preview is due."""
         now = time.monotonic()
         self._losses.append(progress.loss)
-        ended = progress.step == progress.steps
-        if now - self._row < _ROW_EVERY and self._shown is not None and not ended:
+        ended = progress.done == progress.total
+        if now - self._row < _ROW_EVERY and self._last_preview is not None and not ended:
             return
         row: Row = {
             "seconds": round(now - self._start, 1),
             "stage": progress.stage,
-            "step": progress.step,
+            "step": progress.done,
             "loss": round(float(np.mean(self._losses)), 7),
             "steps_per_second": round(len(self._losses) / max(now - self._row, 1e-6), 3),
         }
         picture = None
-        if self._shown is None or now - self._shown >= self._pause or ended:
+        if self._last_preview is None or now - self._last_preview >= self._pause or ended:
             picture, row["psnr"] = self._preview(progress.stage != "torso")
             spent = time.monotonic() - now
-            self._pause, self._shown = max(_PREVIEW_EVERY, spent / _PREVIEW_SHARE), now
+            self._pause, self._last_preview = max(_PREVIEW_EVERY, spent / _PREVIEW_SHARE), now
         self._curve.write(row, picture)
         self._row, self._losses = now, []
 
     def _preview(self, true_torso: bool) -> tuple[UInt8Array, float]:
-        """(H, 2 W, 3), which is also put in the place of the last one, and its PSNR in dB."""
+        """Replace the preview file; returns the picture (H, 2 W, 3) and its PSNR in dB."""
         truth = self._data.frames[self._frame]
-        shown = next(pictures(self._model, self._data, [self._frame], true_torso))
-        both = np.concatenate([truth, np.rint(255 * shown).astype(np.uint8)], 1)
+        rendered = next(pictures(self._model, self._data, [self._frame], true_torso))
+        both = np.concatenate([truth, np.rint(255 * rendered).astype(np.uint8)], 1)
         new = self._folder / f".{PREVIEW}"
         cv2.imwrite(str(new), cv2.cvtColor(both, cv2.COLOR_RGB2BGR))
         os.replace(new, self._folder / PREVIEW)
-        return both, round(psnr(shown, truth.astype(np.float32) / 255), 2)
+        return both, round(psnr(rendered, truth.astype(np.float32) / 255), 2)

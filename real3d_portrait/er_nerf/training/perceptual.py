@@ -1,6 +1,6 @@
-"""How different two pictures look: LPIPS with AlexNet, version 0.1 (Zhang et al. 2018, section 3, equation 1).
+"""Perceptual distance of two pictures: LPIPS with AlexNet, version 0.1 (Zhang et al. 2018, section 3, equation 1).
 
-Its weights were trained elsewhere and are not part of this package: they are read from a folder of the user's.
+Its weights are not part of this package: they are read from a folder that the user gives.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _EPSILON = 1e-10
 _SMALLEST = 31  # pixels a side; of fewer the second pooling leaves nothing
 _ENLARGED = 64
 
-# The first pattern that fits a file in the folder tells which one is read.
+# The first pattern that matches a file in the folder is used.
 _BACKBONE_FILES = ("alexnet*.safetensors", "alexnet*.pth")
 _HEAD_FILES = ("alex.safetensors", "alex.pth", "lpips*.safetensors", "lpips*.pth")
 
@@ -35,7 +35,7 @@ class PerceptualWeightsError(InputError):
 
 
 class PerceptualDistance(nn.Module):
-    """LPIPS: 0 for equal pictures, more the less alike they look. Its weights are fixed; gradients reach the pictures.
+    """LPIPS: 0 for equal pictures, larger for less similar ones. Its weights are fixed; gradients reach the pictures.
 
     Pictures with a side below 31 pixels, too small for AlexNet, are first enlarged bilinearly until the shorter side
     has 64.
@@ -71,7 +71,7 @@ class PerceptualDistance(nn.Module):
         if not folder.is_dir():
             raise PerceptualWeightsError(path=folder, reason="it is no folder")
         convolutions = {f"features.{name}": tensor.shape for name, tensor in _alexnet().state_dict().items()}
-        linear = {f"lin{tap}.model.1.weight": torch.Size((1, width, 1, 1)) for tap, width in enumerate(_CHANNELS)}
+        linear = {f"lin{layer}.model.1.weight": torch.Size((1, width, 1, 1)) for layer, width in enumerate(_CHANNELS)}
         backbone = _read(_find(folder, _BACKBONE_FILES, "AlexNet"), convolutions)
         heads = _read(_find(folder, _HEAD_FILES, "heads"), linear)
         return cls(backbone, [heads[name] for name in linear])
@@ -79,26 +79,26 @@ class PerceptualDistance(nn.Module):
     def forward(self, picture: Tensor, target: Tensor) -> Tensor:
         """(B,) distances between pictures (B, 3, H, W) of RGB in 0…1."""
         distance = picture.new_zeros(())
-        for head, ours, theirs in zip(self.heads, self._taps(picture), self._taps(target), strict=True):
+        for head, ours, theirs in zip(self.heads, self._features(picture), self._features(target), strict=True):
             # The mean over pixels comes first, as both are linear: weighted maps would take more memory.
             distance = distance + (ours - theirs).square().mean((2, 3)) @ head.flatten()
         return distance
 
-    def _taps(self, picture: Tensor) -> list[Tensor]:
-        """After each ReLU (B, C, H', W'), every pixel's channels of length 1."""
+    def _features(self, picture: Tensor) -> list[Tensor]:
+        """Activations after each ReLU, (B, C, H', W') each, normalised to length 1 over the channels."""
         height, width = picture.shape[-2:]
         shorter = min(height, width)
         if shorter < _SMALLEST:
             size = (round(height * _ENLARGED / shorter), round(width * _ENLARGED / shorter))
             picture = F.interpolate(picture, size=size, mode="bilinear", align_corners=False)
         x = (2 * picture - 1 - self.shift) / self.scale
-        taps = []
+        features = []
         for layer in self.features:
             x = layer(x)
             if isinstance(layer, nn.ReLU):
                 # Of this norm the gradient at 0 is 0; that of a square root of sums would not be a number.
-                taps.append(x / (torch.linalg.vector_norm(x, dim=1, keepdim=True) + _EPSILON))
-        return taps
+                features.append(x / (torch.linalg.vector_norm(x, dim=1, keepdim=True) + _EPSILON))
+        return features
 
 
 def _alexnet() -> nn.Sequential:
@@ -124,7 +124,7 @@ def _find(folder: Path, patterns: Sequence[str], what: str) -> Path:
     for pattern in patterns:
         found = sorted(folder.glob(pattern))
         if len(found) > 1:
-            # Heads of version 0.0 have the same names and shapes, so that a guess could go wrong unseen.
+            # Heads of version 0.0 have the same names and shapes, so a wrong guess would not be noticed.
             raise PerceptualWeightsError(
                 path=folder, reason=f"{found[0].name} and {found[1].name} are both there, keep one"
             )

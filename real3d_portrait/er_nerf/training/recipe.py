@@ -1,11 +1,11 @@
-"""Train an avatar from videos of a person: prepare, decide how long, train, test."""
+"""Train an avatar from videos of a person: prepare, choose the schedule, train, evaluate."""
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,34 +13,42 @@ import numpy as np
 import torch
 
 from real3d_portrait.config import read_config
-from real3d_portrait.er_nerf import compact_parts
+from real3d_portrait.er_nerf import bundled
 from real3d_portrait.er_nerf.config import ErNerfConfig
 from real3d_portrait.er_nerf.data.dataset import AvatarData, AvatarDataError
-from real3d_portrait.er_nerf.data.hearing import HUBERT_KIND, Hearing, ReadyHearing, hearing_of
 from real3d_portrait.er_nerf.data.prepare import prepare_video
-from real3d_portrait.er_nerf.data.speech import KIND
 from real3d_portrait.er_nerf.rendering.avatar import Avatar
 from real3d_portrait.er_nerf.rendering.model import ErNerf
-from real3d_portrait.er_nerf.training.ear import load_ear
+from real3d_portrait.er_nerf.rendering.speech_features import (
+    HIDDEN_LAYER_KIND,
+    HUBERT_KIND,
+    FeatureExtractor,
+    PrecomputedFeatures,
+    feature_extractor,
+)
 from real3d_portrait.er_nerf.training.evaluate import evaluate
 from real3d_portrait.er_nerf.training.folder import TrainingFolder
 from real3d_portrait.er_nerf.training.log import TrainingLog
-from real3d_portrait.er_nerf.training.pace import TimeLeft, steps_in, tried_pace
 from real3d_portrait.er_nerf.training.perceptual import PerceptualDistance
+from real3d_portrait.er_nerf.training.progress import TrainingProgress
 from real3d_portrait.er_nerf.training.settings import TrainingSettings, short_settings
-from real3d_portrait.er_nerf.training.trainer import Progress, Trainer, TrainingStateError
+from real3d_portrait.er_nerf.training.speech_pretraining import load_speech_encoder
+from real3d_portrait.er_nerf.training.state import TrainingStateError
+from real3d_portrait.er_nerf.training.time_estimate import TimeLeft, measure_step_seconds, steps_in
+from real3d_portrait.er_nerf.training.trainer import Trainer
 from real3d_portrait.errors import ConflictingInputsError, ParameterChoiceError, ParameterRangeError, VideoMissingError
 from real3d_portrait.models.compute import Compute
+from real3d_portrait.progress import Progress, ProgressCallback
 from real3d_portrait.resources import resource
 from real3d_portrait.timing import FPS
 
 log = logging.getLogger(__name__)
 
 SIZES = (128, 512)  # smallest and largest side of the training pictures
-CPU_MINUTES = 30.0  # without a GPU, where nothing else was asked for
-_TRIAL = 0.04  # of the minutes
-_SHORT_TRIAL = 4.0  # seconds, where the steps are known
-_TESTED = 25  # frames of the last part that are measured
+CPU_MINUTES = 30.0  # default without a GPU
+_MEASURED_SHARE = 0.04  # of the minutes, for measuring the speed
+_MEASURED_SECONDS = 4.0  # for the same where the number of steps is given
+_TEST_FRAMES = 25  # that are evaluated
 
 
 @dataclass(frozen=True)
@@ -49,13 +57,10 @@ class AvatarConfig:
 
     name: str
     size: int  # side of the training pictures
-    rays: int  # of a training step where no large GPU is at hand
+    rays: int  # of a training step without a large GPU
     occupancy: int
     max_samples: int
     individual_codes: int
-
-
-Told = Callable[[str, int, int, float | None], None]  # stage, done, in all, seconds left of the training
 
 
 def train_avatar(
@@ -70,29 +75,30 @@ def train_avatar(
     device: str = "auto",
     seed: int = 0,
     keep_data: bool = False,
-    on_progress: Told | None = None,
+    on_progress: ProgressCallback | None = None,
 ) -> Avatar:
     """Train an avatar from videos of a person who speaks.
 
-    A training that was interrupted goes on where it stood when it is called again with the same arguments. While it
-    runs, the folder also holds the prepared data, the state (kept every minute), `preview.png` and a curve.
+    An interrupted training is continued when it is called again with the same arguments. While it runs, the folder
+    also holds the prepared data, the state (saved every minute), `preview.png` and a curve.
 
     Args:
         output: the avatar's folder, new or empty.
         size: side of the training pictures, 128…512; None for that of the configuration.
-        steps: in all. minutes: as many steps as fit into this time, which begins after the preparation. With neither:
-            the published number on a GPU, 30 minutes on a CPU.
-        features: what it hears: "hubert", where that is on this machine; ready ones, a .npy file for each video (see
-            `hearing.read_features`); None: the hidden layer of the bundled encoder.
-        lpips: folder with the weights of a perceptual distance (see `perceptual`), which then judges the lips.
+        steps: of all stages. minutes: as many steps as take this long, after the preparation. With neither: the
+            published number on a GPU, 30 minutes on a CPU.
+        features: speech features: "hubert", where that is on this machine; precomputed ones, a .npy file for each
+            video (see `speech_features.read_features`); None: the hidden layer of the bundled encoder.
+        lpips: folder with the weights of a perceptual distance (see `perceptual`), a further loss at the lips.
         device: auto, cpu or cuda.
         keep_data: leave the prepared data in the folder.
-        on_progress: called after each step. What it raises stops the training, with its state kept.
+        on_progress: called with a `TrainingProgress` after each training step, with a `Progress` before and after.
+            An exception that it raises stops the training, with its state saved.
 
     Raises:
-        ParameterRangeError, ConflictingInputsError: size, steps or minutes do not do. VideoMissingError.
-        FeaturesError, HubertMissingError, PerceptualWeightsError, DeviceUnavailableError. What `prepare.prepare_video`
-        and `TrainingFolder` raise. TrainingStateError: the state in the folder is damaged.
+        ParameterRangeError, ConflictingInputsError: size, steps or minutes are out of range. VideoMissingError.
+        FeaturesError, FeaturesUnavailableError, PerceptualWeightsError, DeviceUnavailableError. What
+        `prepare.prepare_video` and `TrainingFolder` raise. TrainingStateError: the state in the folder is damaged.
     """
     paths = [Path(video) for video in ([videos] if isinstance(videos, str | Path) else videos)]
     defaults = _defaults()
@@ -101,12 +107,18 @@ def train_avatar(
     device = Compute.on(device).device.type
     if steps is None and minutes is None and device == "cpu":
         minutes = CPU_MINUTES
-    hearing = _hearing(paths, features, device)
+    extractor = _extractor(paths, features, device)
     perceptual = PerceptualDistance.load(lpips) if lpips is not None else None
-    asked = {"videos": [_identity(path) for path in paths], "size": size, "steps": steps, "minutes": minutes}
-    folder = TrainingFolder(Path(output), {**asked, "seed": seed, "hearing": hearing.kind, "lpips": lpips is not None})
-    tell = on_progress or (lambda stage, done, total, left: None)
-    data = _prepared(paths, folder, size, hearing, tell)
+    videos_and_length = {
+        "videos": [_identity(path) for path in paths],
+        "size": size,
+        "steps": steps,
+        "minutes": minutes,
+    }
+    others = {"seed": seed, "features": extractor.kind, "lpips": lpips is not None}
+    folder = TrainingFolder(Path(output), videos_and_length | others)
+    report = on_progress or (lambda progress: None)
+    data = _prepared(paths, folder, size, extractor, report)
     torch.manual_seed(seed)
     model = ErNerf(
         ErNerfConfig(
@@ -116,10 +128,10 @@ def train_avatar(
             max_samples=defaults.max_samples,
         )
     )
-    if hearing.kind == KIND:
-        load_ear(model, compact_parts.avatar_ear())
+    if extractor.kind == HIDDEN_LAYER_KIND:
+        load_speech_encoder(model, bundled.speech_encoder_weights())
     if "settings" not in folder.plan:
-        _decide(folder, model, data, device, tell)
+        _choose_settings(folder, model, data, device, report)
     try:
         settings = TrainingSettings(**folder.plan["settings"])
     except TypeError as error:
@@ -127,11 +139,18 @@ def train_avatar(
     trainer = Trainer(model, data, settings, device, perceptual)
     if folder.state.is_file():
         trainer.resume(folder.state)
-    _run(trainer, folder, tell)
-    avatar = Avatar.of(model, data, hearing.kind, _notes(trainer, tell))
+    _run(trainer, folder, report)
+    avatar = trained_avatar(model, data, extractor.kind, _notes(trainer, report))
     avatar.save(folder.folder)
     folder.finish(keep_data)
     return avatar
+
+
+def trained_avatar(model: ErNerf, data: AvatarData, speech_kind: str, notes: dict[str, Any] | None = None) -> Avatar:
+    """The avatar of a trained model, with the poses, eyes and plate of the main shot of its data."""
+    frames = slice(data.main.start, data.training)  # the torso field is not trained on later ones
+    poses, eyes, plate = data.poses[frames], data.eyes[frames], np.asarray(data.plates[-1])
+    return Avatar(model.eval(), data.cameras[-1], poses, eyes, plate, speech_kind, dict(notes or {}))
 
 
 def _check(size: int, steps: int | None, minutes: float | None) -> None:
@@ -145,87 +164,88 @@ def _check(size: int, steps: int | None, minutes: float | None) -> None:
 
 
 def _identity(path: Path) -> list[object]:
-    """What tells a video from another one, wherever it lies."""
+    """Name and size in bytes of a video, which identify it independently of its folder."""
     if not path.is_file():
         raise VideoMissingError(path=path)
     return [path.name, path.stat().st_size]
 
 
-def _hearing(videos: list[Path], features: str | Sequence[str | Path] | None, device: str) -> Hearing:
+def _extractor(videos: list[Path], features: str | Sequence[str | Path] | None, device: str) -> FeatureExtractor:
     if features is None or features == "hubert":
-        return hearing_of(KIND if features is None else HUBERT_KIND, device)
+        return feature_extractor(HIDDEN_LAYER_KIND if features is None else HUBERT_KIND, device)
     files = [Path(file) for file in ([features] if isinstance(features, str) else features)]
     if len(files) != len(videos):
         raise ParameterChoiceError(
             name="features", value=f"{len(files)} files", choices=f"hubert, one file for each of {len(videos)} videos"
         )
-    return ReadyHearing(dict(zip(videos, files, strict=True)))
+    return PrecomputedFeatures(dict(zip(videos, files, strict=True)))
 
 
-def _prepared(paths: list[Path], folder: TrainingFolder, size: int, hearing: Hearing, tell: Told) -> AvatarData:
-    """The training's data; made where they are missing, incomplete or damaged."""
+def _prepared(
+    paths: list[Path], folder: TrainingFolder, size: int, extractor: FeatureExtractor, report: ProgressCallback
+) -> AvatarData:
+    """The training set; prepared where it is missing, incomplete or damaged."""
     if folder.plan.get("prepared"):
         try:
             return AvatarData.load(folder.data)
         except AvatarDataError as error:
             log.warning("%s This is done now.", error)
 
-    def told(step: str, done: int, total: int) -> None:
-        tell(step, done, total, None)
-
     try:
-        data = prepare_video(paths, folder.data, size, compact_parts.face_model(), hearing, told)
+        data = prepare_video(paths, folder.data, size, bundled.face_model(), extractor, report)
     except BaseException:
-        if not folder.plan.get("prepared"):  # else there is a state that other data may still serve
+        if not folder.plan.get("prepared"):  # else there is a state that newly prepared data may continue
             folder.give_up()
         raise
-    folder.keep(prepared=True)
+    folder.update(prepared=True)
     return data
 
 
-def _decide(folder: TrainingFolder, model: ErNerf, data: AvatarData, device: str, tell: Told) -> None:
-    """How long to train and how fast that goes; decided once, so that a resumed training agrees."""
-    steps, minutes, seed = (folder.plan["asked"][name] for name in ("steps", "minutes", "seed"))
+def _choose_settings(
+    folder: TrainingFolder, model: ErNerf, data: AvatarData, device: str, report: ProgressCallback
+) -> None:
+    """Measure the speed and write settings into the plan, once, so that a resumed training has the same."""
+    steps, minutes, seed = (folder.plan["arguments"][name] for name in ("steps", "minutes", "seed"))
     rays = _defaults().rays if device == "cpu" else TrainingSettings.rays
-    knowing = folder.plan["asked"]["hearing"] == KIND
-    settings = short_settings(steps or 1, rays, seed, knowing) if steps or minutes else TrainingSettings(seed=seed)
-    trial = 60 * minutes * _TRIAL if minutes else _SHORT_TRIAL
-    tried = settings if not minutes else short_settings(10_000, rays, seed, knowing)
+    pretrained = folder.plan["arguments"]["features"] == HIDDEN_LAYER_KIND
+    settings = short_settings(steps or 1, rays, seed, pretrained) if steps or minutes else TrainingSettings(seed=seed)
+    seconds = 60 * minutes * _MEASURED_SHARE if minutes else _MEASURED_SECONDS
+    measured = settings if not minutes else short_settings(10_000, rays, seed, pretrained)
 
-    def told(share: float) -> None:
-        tell("measuring the pace", round(100 * share), 100, None)
+    def on_share(share: float) -> None:
+        report(Progress("measuring the speed", round(100 * share), 100))
 
     begun = time.monotonic()
-    pace = tried_pace(model, data, tried, device, trial, told)
+    step_seconds = measure_step_seconds(model, data, measured, device, seconds, on_share)
     if minutes:
         left = 60 * minutes - (time.monotonic() - begun)
-        settings = short_settings(steps_in(left, pace), rays, seed, knowing)
-    folder.keep(settings=asdict(settings), pace=pace)
+        settings = short_settings(steps_in(left, step_seconds), rays, seed, pretrained)
+    folder.update(settings=asdict(settings), step_seconds=step_seconds)
 
 
-def _run(trainer: Trainer, folder: TrainingFolder, tell: Told) -> None:
-    left = TimeLeft(trainer.settings, folder.plan["pace"])
+def _run(trainer: Trainer, folder: TrainingFolder, report: ProgressCallback) -> None:
+    time_left = TimeLeft(trainer.settings, folder.plan["step_seconds"])
     with TrainingLog(folder.folder, trainer.model, trainer.data) as curve:
 
-        def told(progress: Progress) -> None:
+        def on_step(progress: TrainingProgress) -> None:
             curve.step(progress)
-            seconds = left(progress.stage, progress.step, time.monotonic())
+            seconds = time_left(progress.stage, progress.done, time.monotonic())
             try:
-                tell(progress.stage, progress.step, progress.steps, seconds)
+                report(replace(progress, seconds_left=seconds))
             except BaseException:
                 trainer.save(folder.state)
                 raise
 
-        trainer.run(told, folder.folder)
+        trainer.run(on_step, folder.folder)
 
 
-def _notes(trainer: Trainer, tell: Told) -> dict[str, Any]:
-    """What is worth knowing of a finished training."""
+def _notes(trainer: Trainer, report: ProgressCallback) -> dict[str, Any]:
+    """Facts about a finished training, and its PSNR on test frames."""
     data = trainer.data
-    held_out = np.unique(np.linspace(data.testing, len(data) - 1, _TESTED).astype(int)).tolist()
+    held_out = np.unique(np.linspace(data.testing, len(data) - 1, _TEST_FRAMES).astype(int)).tolist()
     parts = []
     for done, frame in enumerate(held_out):
-        tell("testing", done, len(held_out), None)
+        report(Progress("testing", done, len(held_out)))
         parts.append(evaluate(trainer.model, data, [frame]))
     return {
         "seconds": round(len(data) / FPS, 2),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -9,7 +11,7 @@ from real3d_portrait.er_nerf.rendering.model import ErNerf
 
 TABLE_RATE = 1e-2
 NETWORK_RATE = 1e-3
-_SMOOTHING_FACTOR = 5.0  # the audio smoothing learns faster than the other networks
+_SMOOTHING_FACTOR = 5.0  # of the audio smoothing's rate over the other networks'
 _SMOOTHING_DECAY = 1e-4
 _TABLE_DECAY = 1e-2
 _BETAS = (0.0, 0.99)
@@ -17,18 +19,22 @@ _EPSILON = 1e-8
 
 
 def optimiser(
-    model: ErNerf, stage: str, table_rate: float = TABLE_RATE, network_rate: float = NETWORK_RATE, ear: bool = True
+    model: ErNerf,
+    stage: str,
+    table_rate: float = TABLE_RATE,
+    network_rate: float = NETWORK_RATE,
+    speech_encoder: bool = True,
 ) -> torch.optim.AdamW:
-    """AdamW over what a stage trains: `head` and `lips` all but the torso, `torso` that alone.
+    """AdamW over the parameters of a stage: all but the torso in `head` and `lips`, the torso alone in `torso`.
 
-    ear: whether the speech encoder learns with the head.
+    speech_encoder: whether it is trained with the head.
     """
     tables: list[Tensor] = []
     smoothing: list[Tensor] = []
     rest: list[Tensor] = []
     for name, parameter in model.named_parameters():
-        learns = name.startswith("torso.") == (stage == "torso")
-        parameter.requires_grad_(learns and (ear or not name.startswith("audio")))
+        trained = name.startswith("torso.") == (stage == "torso")
+        parameter.requires_grad_(trained and (speech_encoder or not name.startswith("audio")))
         if parameter.requires_grad:
             group = tables if name.endswith(".table") else smoothing if name.startswith("audio_smoothing.") else rest
             group.append(parameter)
@@ -41,7 +47,7 @@ def optimiser(
 
 
 def rate_factor(stage: str, progress: float, final: float = 0.5) -> float:
-    """What the rates are multiplied by at progress 0…1 of a stage; `final` of head and torso, at their end."""
+    """Factor of the learning rates at progress 0…1 of a stage; `final` at the end of head and torso."""
     if stage == "lips":
         return 0.09 * (0.05 / 0.09) ** progress
     return final**progress
@@ -70,10 +76,10 @@ class WeightAverage:
         for name, average in self._shadow.items():
             current[name].copy_(average)
 
-    def state_dict(self) -> dict[str, object]:
+    def state_dict(self) -> dict[str, Any]:
         return {"updates": self.updates, "shadow": self._shadow}
 
-    def load_state_dict(self, state: dict[str, object]) -> None:
-        self.updates = int(state["updates"])  # type: ignore[call-overload]
-        for name, value in state["shadow"].items():  # type: ignore[attr-defined]
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.updates = int(state["updates"])
+        for name, value in state["shadow"].items():
             self._shadow[name].copy_(value)

@@ -1,15 +1,12 @@
-"""Training of an avatar: head, lips, torso, one after another (ER-NeRF section 4.1 and the released options)."""
+"""Training of an avatar in three stages, head, lips, torso (ER-NeRF section 4.1 and the released options)."""
 
 from __future__ import annotations
 
 import logging
-import os
-import pickle
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from zipfile import BadZipFile
 
 import cv2
 import numpy as np
@@ -17,52 +14,37 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from real3d_portrait.er_nerf.camera import picture_points
 from real3d_portrait.er_nerf.data.dataset import AvatarData
 from real3d_portrait.er_nerf.fields.audio_encoder import held_ends
 from real3d_portrait.er_nerf.fields.head_field import Conditions
+from real3d_portrait.er_nerf.rendering.camera import picture_points
 from real3d_portrait.er_nerf.rendering.model import ErNerf
 from real3d_portrait.er_nerf.rendering.occupancy import OccupiedCells
-from real3d_portrait.er_nerf.training.batches import Batch, Batches
-from real3d_portrait.er_nerf.training.ear import STRENGTH, EarLesson
-from real3d_portrait.er_nerf.training.losses import LossWeights, edge_loss, head_loss, smoothness, torso_loss
-from real3d_portrait.er_nerf.training.patch_critic import PatchCritic
+from real3d_portrait.er_nerf.training.batches import Batches
+from real3d_portrait.er_nerf.training.losses import LossWeights, head_loss, patch_loss, smoothness, torso_loss
 from real3d_portrait.er_nerf.training.perceptual import PerceptualDistance
+from real3d_portrait.er_nerf.training.progress import TrainingProgress
 from real3d_portrait.er_nerf.training.schedule import WeightAverage, optimiser, rate_factor
 from real3d_portrait.er_nerf.training.settings import STAGES, TrainingSettings
-from real3d_portrait.er_nerf.training.torso_lesson import TorsoLesson
-from real3d_portrait.errors import Real3DError
+from real3d_portrait.er_nerf.training.speech_pretraining import CODE_SCALE, SpeechPretraining
+from real3d_portrait.er_nerf.training.state import STATE_FILE, reading_state, write_state
+from real3d_portrait.er_nerf.training.torso_pretraining import TorsoPretraining
 
 log = logging.getLogger(__name__)
 
-STATE_FILE = "training.pt"
-_DAMAGED = (RuntimeError, LookupError, ValueError, TypeError, OSError, EOFError, pickle.UnpicklingError, BadZipFile)
-_GRID_EVERY = 16
+_GRID_EVERY = 16  # steps between updates of an occupancy grid
 _EYE_NOISE = 0.05
-_SHIFT = 1e-3  # of samples that shall look alike
-_EDGE_WEIGHT = 0.1
-_PERCEPTUAL_WEIGHT = 0.01  # as published
-_BEHIND_HEAD = 0.75  # by which the torso counts less where the head hides it
-_MARGIN = 9  # pixels by which mattes grow before empty space is carved by them
-
-
-class TrainingStateError(Real3DError):
-    message = "The training state '{path}' cannot be continued ({reason}); delete it to begin anew."
-
-
-@dataclass(frozen=True)
-class Progress:
-    """Where the training stands."""
-
-    stage: str
-    step: int  # of the stage
-    steps: int
-    loss: float
+_SHIFT = 1e-3  # of the samples that the smoothness term compares
+_BEHIND_HEAD = 0.75  # by which the torso's loss is reduced where the head hides it
+_MARGIN = 9  # pixels, kernel of the dilation of mattes before carving
 
 
 class Trainer:
-    """Holds the model, what it learns from and how far it is. Draws all random numbers from one generator, so that
-    a training that was interrupted ends as one that was not."""
+    """A training: model, data, optimiser and position in the schedule.
+
+    All random numbers come from one generator, so that a resumed training ends with the weights of an uninterrupted
+    one.
+    """
 
     def __init__(
         self,
@@ -72,7 +54,7 @@ class Trainer:
         device: str = "cpu",
         perceptual: PerceptualDistance | None = None,
     ) -> None:
-        """perceptual: judges the lips' patches too."""
+        """perceptual: additional loss on the patches of the lips' stage."""
         self.model = model.to(device).train()
         self.data, self.settings, self.device = data, settings, torch.device(device)
         self.stages = [s for s in STAGES if settings.steps(s) and (s != "torso" or model.torso is not None)]
@@ -82,21 +64,19 @@ class Trainer:
         self.batches = Batches(data, settings, self.poses, self.generator)
         self.speech = held_ends(torch.from_numpy(np.ascontiguousarray(data.speech)).to(device), self._windows)
         self.perceptual = perceptual.to(device) if perceptual is not None else None
-        self.critic = PatchCritic(settings.seed, self.device) if settings.critic else None
-        self.codes = self._lip_codes()
-        self._torso_lesson: TorsoLesson | None = None
-        if settings.lessons and data.body is not None and "torso" in self.stages:
-            self._torso_lesson = TorsoLesson(data, self.generator, self.device)
+        self.lip_codes = self._scaled_lip_codes()
+        self._torso_pretraining: TorsoPretraining | None = None
+        if settings.pretraining and data.body is not None and "torso" in self.stages:
+            self._torso_pretraining = TorsoPretraining(data, self.generator, self.device)
         self._occupied: OccupiedCells | None = None
         self._begin_stage()
 
-    def _lip_codes(self) -> Tensor | None:
-        """(T, audio code) as `EarLesson` leaves them, of the tracked lips; None where the speech itself teaches the
-        head."""
-        if not self.settings.lessons or self.data.mouth is None:
+    def _scaled_lip_codes(self) -> Tensor | None:
+        """(T, audio code) tracked lip codes in the scale of a pretrained encoder; None without pretraining."""
+        if not self.settings.pretraining or self.data.mouth is None:
             return None
         missing = self.model.config.audio_code - self.data.mouth.shape[1]
-        return F.pad(STRENGTH * torch.from_numpy(self.data.mouth).float(), (0, missing)).to(self.device)
+        return F.pad(CODE_SCALE * torch.from_numpy(self.data.mouth).float(), (0, missing)).to(self.device)
 
     @property
     def _windows(self) -> int:
@@ -104,11 +84,12 @@ class Trainer:
 
     @property
     def done(self) -> bool:
+        """Whether all stages are finished."""
         return self.stage >= len(self.stages)
 
     def _new_optimiser(self, stage: str) -> torch.optim.AdamW:
         rates = self.settings.table_rate, self.settings.network_rate
-        return optimiser(self.model, stage, *rates, ear=self.codes is None)
+        return optimiser(self.model, stage, *rates, speech_encoder=self.lip_codes is None)
 
     def _begin_stage(self) -> None:
         if self.done:
@@ -127,22 +108,25 @@ class Trainer:
             if self.settings.carve and self.data.head is not None:
                 for frame in range(0, self.data.training, every):
                     matte = cv2.dilate(self.data.head[frame], np.ones((_MARGIN, _MARGIN), np.uint8)) > 0
-                    seen = torch.from_numpy(matte).to(self.device)
-                    self.model.occupancy.carve(self.poses[frame], self.data.camera(frame), seen)
+                    visible = torch.from_numpy(matte).to(self.device)
+                    self.model.occupancy.carve(self.poses[frame], self.data.camera(frame), visible)
 
     def train_step(self) -> float:
-        """One step of the current stage; the stage's end puts its averaged weights in place. Returns the loss."""
+        """One step of the current stage, whose last step installs its averaged weights. Returns the loss."""
         name = self.stages[self.stage]
         steps = self.settings.steps(name)
         progress = self.step / steps
         if not self.step:
-            self._teach(name)
+            self._pretrain(name)
         for group in self.optimiser.param_groups:
             group.setdefault("initial_lr", group["lr"])
             group["lr"] = group["initial_lr"] * rate_factor(name, progress, self.settings.final_rate)
         if self.step % _GRID_EVERY == 0:
-            self._refresh(name)
-        loss = self._torso(self.batches.frame(name)) if name == "torso" else self._head(progress, name == "lips")
+            self._update_occupancy(name)
+        if name == "torso":
+            loss = self._torso_loss(self.batches.frame(name))
+        else:
+            loss = self._head_loss(progress, name == "lips")
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
         self.optimiser.step()
@@ -156,88 +140,74 @@ class Trainer:
             self._begin_stage()
         return float(loss.detach())
 
-    def _teach(self, stage: str) -> None:
-        """What comes before a stage's pictures."""
-        if stage == "head" and self.codes is not None and self.data.mouth is not None:
+    def _pretrain(self, stage: str) -> None:
+        """Pretraining of the speech encoder before the head, and of the deformation before the torso."""
+        if stage == "head" and self.lip_codes is not None and self.data.mouth is not None:
             training = self.data.training
             codes = torch.from_numpy(self.data.mouth[:training]).float().to(self.device)
-            first = torch.from_numpy(self.data.heard[:training]).to(self.device)  # of windows with held ends
-            explained = EarLesson(self.model, self.speech, first, codes, self.generator).teach(
-                self.settings.knowing_ear
-            )
-            log.info("The speech explains %.0f%% of the lips' variance in training.", 100 * explained)
-        if stage == "torso" and self._torso_lesson is not None and self.model.torso is not None:
-            left = self._torso_lesson.teach_movement(self.model.torso, self.poses, self._row(0))
-            log.info("The torso's movement is met within %.1f%% of the picture's side.", 100 * left)
+            first = torch.from_numpy(self.data.window[:training]).to(self.device)  # of windows with held ends
+            pretraining = SpeechPretraining(self.model, self.speech, first, codes, self.generator)
+            explained = pretraining.run(self.settings.pretrained_speech_encoder)
+            log.info("Speech explains %.0f%% of the lips' variance in training.", 100 * explained)
+        if stage == "torso" and self._torso_pretraining is not None and self.model.torso is not None:
+            error = self._torso_pretraining.run(self.model.torso, self.poses, self._row(0))
+            log.info("Mean error of the torso's deformation: %.1f%% of the picture's side.", 100 * error)
 
     def _row(self, frame: int) -> int:
+        """Row of the individual codes for a frame."""
         return frame % self.model.config.individual_codes if self.settings.frame_codes else 0
 
     def _conditions(self, frames: list[int]) -> Conditions:
         eyes = torch.from_numpy(self.data.eyes[frames]).to(self.device)
         eyes = eyes + _EYE_NOISE * (2 * self.batches.uniform(len(frames)) - 1)
         rows = [self._row(frame) for frame in frames]
-        if self.codes is not None:
-            return Conditions(self.codes[frames], eyes[:, None], self.model.head.codes[rows])
-        at = [int(self.data.heard[frame]) + self._windows // 2 for frame in frames]
+        if self.lip_codes is not None:
+            return Conditions(self.lip_codes[frames], eyes[:, None], self.model.head.codes[rows])
+        at = [int(self.data.window[frame]) + self._windows // 2 for frame in frames]
         return self.model.conditions(self.speech, at, eyes, rows)
 
-    def _head(self, progress: float, lips: bool) -> Tensor:
+    def _head_loss(self, progress: float, lips: bool) -> Tensor:
         model = self.model
         batch = self.batches.rays("lips" if lips else "head", squares=self.step % 2 == 0)
         conditions = self._conditions(batch.frames)
-        occupied, noise = self._occupied or model.occupancy.cells(), self.batches.uniform(len(batch.place))
-        sums, samples = model.train_rays(batch.origin, batch.directions, conditions, occupied, noise, batch.place)
+        occupied, noise = self._occupied or model.occupancy.cells(), self.batches.uniform(len(batch.frame))
+        sums, samples = model.train_rays(batch.origin, batch.directions, conditions, occupied, noise, batch.frame)
         colour = (sums.colour + (1 - sums.weight[:, None]) * batch.background).clamp(0, 1)
-        # The lips' stage goes on where the head's ended: its terms count fully.
+        # The lips' stage continues where the head's ended, with full weight of its terms.
         loss = head_loss(colour, batch.target, sums, batch.face, 1.0 if lips else progress, lips)
         if lips:
-            loss = loss + self._sharpness(colour, batch)
+            loss = loss + patch_loss(colour, batch.target, batch.patches, self.perceptual)
         if not lips and self.step % _GRID_EVERY == 0 and len(samples.points):
             shift = _SHIFT * (2 * self.batches.uniform(len(samples.points), 3) - 1)
-            audio, eye, _ = conditions.rows(batch.place[samples.ray])
-            alike = smoothness(model.head, samples.points, shift, audio, eye)
-            loss = loss + progress * LossWeights().smoothness * alike
+            audio, eye, _ = conditions.rows(batch.frame[samples.ray])
+            difference = smoothness(model.head, samples.points, shift, audio, eye)
+            loss = loss + progress * LossWeights().smoothness * difference
         return loss
 
-    def _sharpness(self, colour: Tensor, batch: Batch) -> Tensor:
-        """What the lips' stage asks of its patches beyond their colours."""
-        loss = colour.new_zeros(())
-        made, recorded = [], []
-        for kept, found in ((made, colour), (recorded, batch.target)):
-            pieces = found.split([count for count, _ in batch.patches])
-            for piece, (_, side) in zip(pieces, batch.patches, strict=True):
-                kept.append(piece.view(-1, side, side, 3).permute(0, 3, 1, 2))
-        for picture, goal in zip(made, recorded, strict=True):
-            share = picture[:, 0].numel() / len(colour)
-            loss = loss + _EDGE_WEIGHT * share * edge_loss(picture, goal)
-            if self.perceptual is not None:
-                loss = loss + _PERCEPTUAL_WEIGHT * share * self.perceptual(picture, goal).mean()
-        if self.critic is not None:
-            self.critic.learn(recorded, made)
-            loss = loss + self.settings.critic * self.critic.doubt(made)
-        return loss
-
-    def _torso(self, frame: int) -> Tensor:
+    def _torso_loss(self, frame: int) -> Tensor:
         height, width = self.data.frames.shape[1:3]
-        lesson, count = self._torso_lesson, self.settings.rays
-        pixels = self.batches.random(count, height * width) if lesson is None else lesson.pixels(count, height * width)
+        pretraining, count = self._torso_pretraining, self.settings.rays
+        sample = self.batches.random if pretraining is None else pretraining.pixels
+        pixels = sample(count, height * width)
         points = picture_points(height, width, pixels).to(self.device)
-        if lesson is not None:
-            points = lesson.told(points, frame)
+        if pretraining is not None:
+            points = pretraining.to_predicted(points, frame)
         plate = (
-            self.batches.uniform(len(pixels), 3) if self.settings.any_backdrop else self.batches.plate(frame, pixels)
+            self.batches.uniform(len(pixels), 3)
+            if self.settings.random_background
+            else self.batches.plate(frame, pixels)
         )
-        found = self.model.render_torso(points, self.poses[frame], plate, self._row(frame), everywhere=not self.step)
+        rendered = self.model.render_torso(points, self.poses[frame], plate, self._row(frame), everywhere=not self.step)
         weight = None
-        if lesson is not None and self.data.head is not None:
+        if pretraining is not None and self.data.head is not None:
             weight = 1 - _BEHIND_HEAD * self.batches.colours(self.data.head[frame][..., None], pixels)[:, 0]
         assert self.model.torso is not None
-        return torso_loss(found.picture, self.batches.backdrop(frame, pixels, plate), self.model.torso.anchors, weight)
+        target = self.batches.background(frame, pixels, plate)
+        return torso_loss(rendered.picture, target, self.model.torso.anchors, weight)
 
     @torch.no_grad()
-    def _refresh(self, stage: str) -> None:
-        """Look again where there is something, with the speech, eye or pose of a random frame."""
+    def _update_occupancy(self, stage: str) -> None:
+        """Update the stage's occupancy grid under the speech, eyes or pose of a random frame."""
         model, frame = self.model, self.batches.frame(stage)
         if stage == "torso":
             torso, occupancy = model.torso, model.torso_occupancy
@@ -257,7 +227,7 @@ class Trainer:
 
     def run(
         self,
-        on_step: Callable[[Progress], None] | None = None,
+        on_step: Callable[[TrainingProgress], None] | None = None,
         folder: Path | None = None,
         save_every: float = 60.0,
         until: float | None = None,
@@ -265,8 +235,9 @@ class Trainer:
         """Train to the end.
 
         Args:
-            folder: where the state is kept, every `save_every` seconds and at the end. until: `time.monotonic()` at
-                which to stop, with the state kept.
+            on_step: called after each step.
+            folder: where the state is saved, every `save_every` seconds and at the end. until: `time.monotonic()` at
+                which to stop.
 
         Returns:
             Whether the end was reached.
@@ -277,7 +248,7 @@ class Trainer:
             loss = self.train_step()
             now = time.monotonic()
             if on_step is not None:
-                on_step(Progress(stage, step + 1, self.settings.steps(stage), loss))
+                on_step(TrainingProgress(stage, step + 1, self.settings.steps(stage), loss))
             if folder is not None and now - saved > save_every:
                 self.save(folder / STATE_FILE)
                 saved = now
@@ -288,31 +259,28 @@ class Trainer:
         return self.done
 
     def save(self, path: Path) -> None:
-        """Keep everything that a later run needs to go on as if there had been no break."""
-        state = {
-            "settings": asdict(self.settings),
-            "model": self.model.state_dict(),
-            "torso_mean": self.model.torso_occupancy.mean if self.model.torso_occupancy else 0.0,
-            "stage": self.stage,
-            "step": self.step,
-            "generator": self.generator.get_state(),
-            "optimiser": self.optimiser.state_dict(),
-            "average": self.average.state_dict(),
-            "critic": self.critic.state_dict() if self.critic is not None else {},
-        }
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_suffix(".part")
-        torch.save(state, temporary)
-        os.replace(temporary, path)
+        """Save the whole state of the training, for `resume`."""
+        write_state(
+            path,
+            {
+                "settings": asdict(self.settings),
+                "model": self.model.state_dict(),
+                "torso_mean": self.model.torso_occupancy.mean if self.model.torso_occupancy else 0.0,
+                "stage": self.stage,
+                "step": self.step,
+                "generator": self.generator.get_state(),
+                "optimiser": self.optimiser.state_dict(),
+                "average": self.average.state_dict(),
+            },
+        )
 
     def resume(self, path: Path) -> None:
-        """Go on from a kept state.
+        """Continue from a saved state.
 
         Raises:
             TrainingStateError: it is damaged, or of another model or settings.
         """
-        try:
-            state = torch.load(path, map_location=self.device, weights_only=True)
+        with reading_state(path, self.device) as state:
             if state["settings"] != asdict(self.settings):
                 raise ValueError("it was begun with other settings")
             self.model.load_state_dict(state["model"])
@@ -324,9 +292,5 @@ class Trainer:
                 self.average = WeightAverage(self.model, self.settings.average_decay)
                 self.optimiser.load_state_dict(state["optimiser"])
                 self.average.load_state_dict(state["average"])
-            if self.critic is not None:
-                self.critic.load_state_dict(state["critic"])
             self.generator.set_state(state["generator"].cpu())
             self._occupied = self.model.occupancy.cells()
-        except _DAMAGED as error:
-            raise TrainingStateError(path=path, reason=(str(error) or "it is cut off").splitlines()[0]) from error

@@ -14,16 +14,7 @@ import numpy as np
 from scipy.interpolate import CubicSpline
 
 from real3d_portrait.arrays import Float32Array
-
-MOUTH_LOWER = (78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308)
-MOUTH_UPPER = (78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308)
-RIGHT_EYE_LOWER = (33, 7, 163, 144, 145, 153, 154, 155, 133)
-RIGHT_EYE_UPPER = (33, 246, 161, 160, 159, 158, 157, 173, 133)
-LEFT_EYE_LOWER = (362, 382, 381, 380, 374, 373, 390, 249, 263)
-LEFT_EYE_UPPER = (362, 398, 384, 385, 386, 387, 388, 466, 263)
-
-# Points that expressions hardly move: forehead, temples, nose, eye corners.
-RIGID = (6, 197, 195, 5, 168, 8, 9, 151, 10, 33, 133, 362, 263, 127, 356, 234, 454, 227, 447, 143, 372, 2, 94)
+from real3d_portrait.face.landmarks import RIGID_OUTLINE
 
 _SAMPLES = 72  # of an edge's spline
 _TABLE = 384
@@ -63,8 +54,8 @@ class HeadPlacement:
     """
 
     def __init__(self, landmarks: Float32Array) -> None:
-        self.centre = landmarks[list(RIGID)].mean(0)
-        points = landmarks[list(RIGID)] - self.centre
+        self.centre = landmarks[list(RIGID_OUTLINE)].mean(0)
+        points = landmarks[list(RIGID_OUTLINE)] - self.centre
         # Ridge on depth alone: the tracker's depth is the least certain of the three coordinates.
         extent = float(np.abs(points[:, :2]).mean())
         rows = np.concatenate([points, np.ones((len(points), 1), np.float32)], 1).astype(np.float64)
@@ -73,7 +64,7 @@ class HeadPlacement:
 
     def fit(self, mesh: Float32Array) -> tuple[Float32Array, Float32Array]:
         """Linear part (2, 3) and offset (2,) from photo pixels to the mesh's pixels."""
-        affine = (self._solve @ mesh[list(RIGID), :2]).T.astype(np.float32)
+        affine = (self._solve @ mesh[list(RIGID_OUTLINE), :2]).T.astype(np.float32)
         linear = affine[:, :3]
         return linear, affine[:, 3] - linear @ self.centre
 

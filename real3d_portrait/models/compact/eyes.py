@@ -15,16 +15,17 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
 
 from real3d_portrait.arrays import Float32Array, UInt8Array
-from real3d_portrait.models.compact.aperture import (
-    LEFT_EYE_LOWER,
-    LEFT_EYE_UPPER,
-    RIGHT_EYE_LOWER,
-    RIGHT_EYE_UPPER,
-    Aperture,
-    HeadPlacement,
-    look_up,
-    smoothstep,
+from real3d_portrait.face.landmarks import (
+    EYE_LEFT_LOWER,
+    EYE_LEFT_UPPER,
+    EYE_RIGHT_LOWER,
+    EYE_RIGHT_UPPER,
+    IRIS_LEFT_CENTRE,
+    IRIS_RIGHT_CENTRE,
+    LID_CREASE_LEFT,
+    LID_CREASE_RIGHT,
 )
+from real3d_portrait.models.compact.aperture import Aperture, HeadPlacement, look_up, smoothstep
 from real3d_portrait.models.compact.eyeball import STRIP_COLUMNS, STRIP_ROWS, Eyeball, opening_of, take_apart
 from real3d_portrait.models.compact.photo_light import LUMA, cheek_colour
 
@@ -32,8 +33,8 @@ Window = tuple[slice, slice]
 
 _EYES = (
     # Lids, pupil, and the ring above the upper lid; the person's right eye lies on the image's left.
-    (RIGHT_EYE_UPPER, RIGHT_EYE_LOWER, 468, (247, 30, 29, 27, 28, 56, 190)),
-    (LEFT_EYE_UPPER, LEFT_EYE_LOWER, 473, (414, 286, 258, 257, 259, 260, 467)),
+    (EYE_LEFT_UPPER, EYE_LEFT_LOWER, IRIS_LEFT_CENTRE, LID_CREASE_LEFT),
+    (EYE_RIGHT_UPPER, EYE_RIGHT_LOWER, IRIS_RIGHT_CENTRE, LID_CREASE_RIGHT),
 )
 _CLOSED_RATIO = 0.05  # height over width of the tracker's opening on a shut eye
 _GLINT_FOLLOW = 0.35  # how much of the iris's motion a reflection on the cornea shares

@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from real3d_portrait.media.glb import TexturedMesh
+from real3d_portrait.models.compact.avatar import CompactAvatar
 from real3d_portrait.models.compact.head_sheet import sheet_faces
-from real3d_portrait.models.compact.model import Avatar
 
 _MARGIN = 8  # clear pixels round the photo, which the texture repeats for ever outside
 
 
-def head_mesh(avatar: Avatar) -> TexturedMesh:
+def head_mesh(avatar: CompactAvatar) -> TexturedMesh:
     """The face at rest with closed eyes and lips, and the rings that carry hair, ears, neck and shoulders.
 
     The photo's matte and borders cut off what is not the person.

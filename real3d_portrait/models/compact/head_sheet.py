@@ -12,7 +12,8 @@ from functools import cache
 import numpy as np
 
 from real3d_portrait.arrays import Float32Array, Int32Array
-from real3d_portrait.face.topology import OVAL, closed_faces
+from real3d_portrait.face.landmarks import LID_PAIRS, LIP_PAIRS, N_LANDMARKS, OVAL
+from real3d_portrait.face.topology import closed_faces
 
 _DISTANCE = (0.002, 0.008, 0.072, 0.162, 0.282, 0.442, 0.682, 1.102, 2.002)  # from the oval outwards, head units
 _BEND = (0.006, 0.025, 0.225, 0.454, 0.682, 0.861, 0.97, 1.0, 1.0)  # how far z has gone there to that of the back
@@ -21,20 +22,15 @@ _BACK_Z = -0.20  # of hair and ears
 _NECK_Z = -0.15  # of the neck below the chin
 _REACH = 0.14  # distance over which the oval drags what is around it
 
-# Upper and lower vertices that meet when lips and lids close, outer corners left out.
-LIP_PAIRS = [(13, 14), (82, 87), (81, 178), (80, 88), (191, 95), (312, 317), (311, 402), (310, 318), (415, 324)]
-LID_PAIRS = [(159, 145), (158, 153), (157, 154), (173, 155), (160, 144), (161, 163), (246, 7),
-             (386, 374), (385, 380), (384, 381), (398, 382), (387, 373), (388, 390), (466, 249)]  # fmt: skip
-
 
 @cache
 def sheet_faces() -> Int32Array:
     """(F, 3) triangles of the mesh (eyes and mouth closed) and its rings, facing forwards."""
-    rings = [OVAL] + [[478 + 36 * k + i for i in range(36)] for k in range(len(_DISTANCE))]
+    rings = [OVAL] + [[N_LANDMARKS + len(OVAL) * k + i for i in range(len(OVAL))] for k in range(len(_DISTANCE))]
     faces = []
     for inner, outer in zip(rings, rings[1:], strict=False):
-        for i in range(36):
-            j = (i + 1) % 36
+        for i in range(len(OVAL)):
+            j = (i + 1) % len(OVAL)
             # OVAL runs clockwise seen from the front.
             faces += [(inner[i], outer[i], inner[j]), (inner[j], outer[i], outer[j])]
     return np.concatenate([closed_faces(), np.array(faces, np.int32)])

@@ -10,11 +10,11 @@ from real3d_portrait.arrays import Float32Array, FloatArray
 from real3d_portrait.face.camera import DISTANCE, project, rotation_matrix
 from real3d_portrait.face.face_model import FaceModel
 from real3d_portrait.face.fitting import FaceFit
+from real3d_portrait.face.landmarks import LID_PAIRS, OVAL
 from real3d_portrait.face.pncc import coordinate_code
 from real3d_portrait.face.rasterizer import rasterize
-from real3d_portrait.face.topology import OVAL
-from real3d_portrait.models.compact.canonical_plane import PLANE_SIZE, TriPlanes
-from real3d_portrait.models.compact.head_sheet import LID_PAIRS, extend, keep_apart, sheet_faces
+from real3d_portrait.models.compact.canonical_plane import PLANE_SIZE, CanonicalPlane
+from real3d_portrait.models.compact.head_sheet import extend, keep_apart, sheet_faces
 
 UPPER_FACE, LOWER_FACE = 0.0, -0.12  # y above which a photo's expression belongs to the person, and below not
 CAMERA = 2.8  # head units from the camera to the head, for the perspective of a turning head
@@ -82,7 +82,7 @@ def lift(
     fit: FaceFit,
     size: int,
     depth: Float32Array | float = 0.0,  # (N,) learned residual of the sheet's depth, head units
-) -> tuple[LiftedHead, TriPlanes]:
+) -> tuple[LiftedHead, CanonicalPlane]:
     """Photo of `size` pixels with its face fit → the head and its canonical (neutral) tri-planes."""
     neutral = resting_face(model, fit)
     source = model.vertices(fit.identity, fit.expression, fit.offset)
@@ -104,4 +104,4 @@ def lift(
         half_width=float(np.clip(reach, 1.0, 1.6)),
         rotation=rotation_matrix(fit.rotation),
     )
-    return head, TriPlanes(head.raster(), head.half_width)
+    return head, CanonicalPlane(head.raster(), head.half_width)

@@ -8,15 +8,14 @@ import cv2
 import numpy as np
 
 from real3d_portrait.arrays import BoolArray, Float32Array, UInt8Array
-from real3d_portrait.face.camera import rotation_matrix
+from real3d_portrait.face.landmarks import CHIN
 from real3d_portrait.face.pncc import coordinate_code, pncc
 from real3d_portrait.face.rasterizer import FAR
 from real3d_portrait.face.topology import closed_faces
-from real3d_portrait.models.compact.model import CHIN, Avatar, CompactModel, over
-from real3d_portrait.models.compact.motion_adapter import diff_plane
-from real3d_portrait.models.compact.volume_renderer import first_hit
+from real3d_portrait.models.compact.avatar import CompactAvatar
+from real3d_portrait.models.compact.frame import over
+from real3d_portrait.models.compact.model import CompactModel
 from real3d_portrait.motion.motion import Motion
-from real3d_portrait.portrait.portrait import Portrait
 
 _AROUND_FACE = 0.6  # head units to each side
 _NOTHING = 30  # grey of what a stage does not show
@@ -46,40 +45,35 @@ class Stages:
         return list(zip((self.photo, self.pncc, self.depth, self.raw, self.final), titles, strict=True))
 
 
-def inner_stages(
-    model: CompactModel, portrait: Portrait, avatar: Avatar, motion: Motion, frame: int, behind: UInt8Array
-) -> Stages:
+def inner_stages(model: CompactModel, avatar: CompactAvatar, motion: Motion, frame: int, behind: UInt8Array) -> Stages:
     """The stages of one frame.
 
     Args:
-        portrait, avatar: of one photo.
+        avatar: one photo, reconstructed.
         motion: placed on the avatar (`place`).
         frame: its number in the motion.
         behind: (S, S, 3) the background of that frame.
     """
-    size, head = avatar.size, avatar.head
-    expression, rotation, translation = (a[frame] for a in (motion.expression, motion.rotation, motion.translation))
-    turn = rotation_matrix(rotation)
-    residual = 0.0 if avatar.motion is None else avatar.motion(expression)
-    diff, sheet = diff_plane(head, avatar.planes, model.face_model.displacement(expression), turn, residual)
+    size, head, portrait = avatar.size, avatar.head, avatar.portrait
+    driven = model.renderer.head(avatar, motion.expression[frame], motion.rotation[frame], motion.translation[frame])
+    hit = driven.hit
     # Of the whole code the face, over its own range: hair and shoulders would leave it few colours.
-    face = sheet[: len(head.neutral)] - (head.neutral.max(0) + head.neutral.min(0)) / 2
+    face = driven.surface[: len(head.neutral)] - (head.neutral.max(0) + head.neutral.min(0)) / 2
     code, drawn = pncc(face, closed_faces(), coordinate_code(head.neutral), size, _AROUND_FACE)
-    hit = first_hit(avatar.planes + diff, rotation, translation, size)
     looked_up = cv2.remap(
         avatar.photo, hit[..., 1] - 0.5, hit[..., 2] - 0.5, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
     )
-    person = looked_up[..., 3] > 127
+    seen = looked_up[..., 3] > 127
     chin = float(head.neutral[CHIN, 1])
     looked_up[..., 3][hit[..., 3] < chin - 0.03] = 0
-    shoulders = model.shoulders(avatar, motion.rotation, motion.translation)[frame]
+    person = model.renderer.person(avatar, driven, model.shoulders(avatar, motion)[frame])
     plain = np.full_like(behind, _NOTHING)
     return Stages(
         photo=portrait.image if portrait.size == size else cv2.resize(portrait.image, (size, size)),
         pncc=np.where((drawn > FAR)[..., None], 255 * code.clip(0, 1), _NOTHING).astype(np.uint8),
-        depth=np.where(person[..., None], _shaded(hit[..., 0], person), _NOTHING).astype(np.uint8),
+        depth=np.where(seen[..., None], _shaded(hit[..., 0], seen), _NOTHING).astype(np.uint8),
         raw=over(looked_up, plain),
-        final=over(model.render(avatar, expression, rotation, translation, shoulders), behind),
+        final=over(person, behind),
     )
 
 

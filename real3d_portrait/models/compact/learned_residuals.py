@@ -20,9 +20,9 @@ from real3d_portrait.arrays import Float32Array, Float64Array, FloatArray, UInt8
 from real3d_portrait.config import CompactConfig
 from real3d_portrait.face.face_model import FaceModel
 from real3d_portrait.face.fitting import FaceFit
+from real3d_portrait.face.landmarks import CHIN, EYE_LEFT, EYE_RIGHT, IRIS, LIPS_INNER, N_LANDMARKS, OVAL
 from real3d_portrait.face.rasterizer import rasterize
-from real3d_portrait.face.topology import EYE_LEFT, EYE_RIGHT, IRIS, LIPS_INNER, OVAL
-from real3d_portrait.models.compact.canonical_plane import TriPlanes
+from real3d_portrait.models.compact.canonical_plane import CanonicalPlane
 from real3d_portrait.models.compact.head_sheet import sheet_faces
 from real3d_portrait.models.compact.image_to_plane import LiftedHead, lift
 from real3d_portrait.models.compact.image_to_plane_residual import CHANNELS, I2PResidual
@@ -31,7 +31,6 @@ from real3d_portrait.models.compact.motion_adapter_residual import MAResidual
 VIEW = 64  # pixels of the canonical view
 WINDOW = 1.25  # head units: the view shows -WINDOW..WINDOW
 _PHOTO = 80  # the photo is reduced to this before it is looked at
-_CHIN, _MESH_VERTICES, _RING = 152, 478, 36
 _DEPTH_SHARES = (0.1, 0.6, 0.6)  # of the depth residual on the rings next to the mesh; 1 beyond
 _RING_SHARES = (0.8, 0.7, 0.5, 0.2)  # of the motion residual on the rings next to jaw and chin; none beyond
 _JAW = 0.2  # head units below the temples from where on the rings take part
@@ -42,9 +41,9 @@ _EDGE_REACH = 0.10  # head units from these edges over which the motion residual
 def ring_mask(count: int) -> Tensor:
     """(N,) 0 on the face mesh, 1 on the rings round it: where the depth is guessed."""
     mask = torch.ones(count)
-    mask[:_MESH_VERTICES] = 0
+    mask[:N_LANDMARKS] = 0
     for ring, share in enumerate(_DEPTH_SHARES):
-        mask[_MESH_VERTICES + ring * _RING : _MESH_VERTICES + (ring + 1) * _RING] = share
+        mask[N_LANDMARKS + ring * len(OVAL) : N_LANDMARKS + (ring + 1) * len(OVAL)] = share
     return mask
 
 
@@ -59,9 +58,9 @@ def edge_mask(sheet: Float32Array) -> Tensor:
     distance = np.linalg.norm(sheet[:, None, :2] - edges[None], axis=-1).min(1)
     mask = np.clip(distance / _EDGE_REACH, 0, 1) ** 2
     mask[IRIS] = 0
-    rings = mask[_MESH_VERTICES:].reshape(-1, _RING)
+    rings = mask[N_LANDMARKS:].reshape(-1, len(OVAL))
     rings *= np.array([*_RING_SHARES, *[0.0] * (len(rings) - len(_RING_SHARES))])[:, None]
-    rings *= np.clip(-sheet[_MESH_VERTICES:, 1] / _JAW, 0, 1).reshape(-1, _RING)
+    rings *= np.clip(-sheet[N_LANDMARKS:, 1] / _JAW, 0, 1).reshape(-1, len(OVAL))
     return torch.from_numpy(mask.astype(np.float32))
 
 
@@ -70,7 +69,7 @@ def canonical_view(sheet: Float32Array, uv: Float32Array, photo: Tensor) -> Tens
     size = photo.shape[-1]
     small = F.interpolate(photo[None], size=(_PHOTO, _PHOTO), mode="area")
     scale = VIEW / (2 * WINDOW)
-    mesh = (np.arange(len(sheet)) < _MESH_VERTICES).astype(np.float32)
+    mesh = (np.arange(len(sheet)) < N_LANDMARKS).astype(np.float32)
     attributes = np.concatenate([sheet[:, 2:], uv * (2 / size) - 1, mesh[:, None]], 1)
     points = sheet[:, :2] * [scale, -scale] + VIEW / 2
     image, _ = rasterize(points, sheet[:, 2], sheet_faces(), attributes, VIEW, VIEW)
@@ -78,7 +77,7 @@ def canonical_view(sheet: Float32Array, uv: Float32Array, photo: Tensor) -> Tens
     seen = F.grid_sample(small, plane[1:3].permute(1, 2, 0)[None], padding_mode="border", align_corners=False)[0]
     inside = (plane[1:3].abs().amax(0) < 1).float()
     centre = ((torch.arange(VIEW) + 0.5) / VIEW * 2 - 1) * WINDOW
-    y, x = torch.meshgrid(-centre - float(sheet[_CHIN, 1]), centre, indexing="ij")
+    y, x = torch.meshgrid(-centre - float(sheet[CHIN, 1]), centre, indexing="ij")
     view = torch.stack([*((seen[:3] - 0.5) * seen[3:]), seen[3], inside, plane[0], plane[3], x, y])
     assert len(view) == CHANNELS
     return view
@@ -116,15 +115,8 @@ def shown_expression(model: FaceModel, shift: Float32Array) -> Float64Array:
 class LearnedMotion:
     """What MA's residual knows about one photo."""
 
-    network: MAResidual
     basis: Float32Array  # (N, 3, K) of the sheet's vertices, head units
     rest: Tensor  # (K,) coefficients of the photo's expression
-
-    @torch.no_grad()
-    def __call__(self, expression: FloatArray) -> Float32Array:
-        """(E,) → residual (N, 3) for `motion_adapter.motion_code`; zero at the photo's own expression."""
-        now = self.network.coefficients(torch.as_tensor(np.asarray(expression), dtype=torch.float32))
-        return self.basis @ (now - self.rest).numpy()
 
 
 @dataclass(frozen=True)
@@ -132,7 +124,7 @@ class LearnedHead:
     """A photo lifted with what the networks add; `motion` is None without MA's residual."""
 
     head: LiftedHead
-    planes: TriPlanes
+    plane: CanonicalPlane
     share: Float32Array  # (VIEW, VIEW) to add to the head's share in `torso.join`
     motion: LearnedMotion | None
 
@@ -145,34 +137,42 @@ class Residuals:
 
     @classmethod
     def load(cls, folder: Path, config: CompactConfig, learned: frozenset[str]) -> Residuals:
-        """Those named in `learned` ("i2p", "ma") from the weights folder."""
-        i2p = I2PResidual() if "i2p" in learned else None
-        ma = MAResidual() if "ma" in learned else None
-        for network, file in ((i2p, config.i2p), (ma, config.ma)):
+        """Those named in `learned` ("image_to_plane", "motion_adapter") from the weights folder."""
+        i2p = I2PResidual() if "image_to_plane" in learned else None
+        ma = MAResidual() if "motion_adapter" in learned else None
+        for network, file in ((i2p, config.image_to_plane), (ma, config.motion_adapter)):
             if network is not None:
                 network.load_state_dict({k: v.float() for k, v in load_file(folder / file).items()})
                 network.eval().requires_grad_(False)
         return cls(i2p, ma)
 
     @torch.no_grad()
+    def motion(self, motion: LearnedMotion, expression: FloatArray) -> Float32Array | float:
+        """(E,) → residual (N, 3) for `motion_adapter.motion_code`; zero at the photo's own expression."""
+        if self.ma is None:
+            return 0.0
+        now = self.ma.coefficients(torch.as_tensor(np.asarray(expression), dtype=torch.float32))
+        return motion.basis @ (now - motion.rest).numpy()
+
+    @torch.no_grad()
     def lift(self, model: FaceModel, fit: FaceFit, photo: UInt8Array) -> LearnedHead:
         """Photo (S, S, 4) colour and matte with its face fit → the head with its residuals."""
         size = photo.shape[0]
-        head, planes = lift(model, fit, size)
+        head, plane = lift(model, fit, size)
         share = np.zeros((VIEW, VIEW), np.float32)
         motion = None
         if self.i2p is None and self.ma is None:
-            return LearnedHead(head, planes, share, motion)
+            return LearnedHead(head, plane, share, motion)
         picture = torch.from_numpy(photo).permute(2, 0, 1).float() / 255
         view = canonical_view(head.sheet, head.uv, picture)[None]
         sheet = head.sheet
         if self.i2p is not None:
             depth, added = self.i2p(view)[0]
             share = np.ascontiguousarray(added.numpy())
-            head, planes = lift(model, fit, size, depth_at(depth, sheet).numpy())
+            head, plane = lift(model, fit, size, depth_at(depth, sheet).numpy())
         if self.ma is not None:
             fields = motion_basis(self.ma, self.ma.fields(view)[0], sheet).numpy()
             shift = model.vertices(fit.identity, fit.expression, fit.offset) - head.neutral
             rest = torch.from_numpy(shown_expression(model, shift)).float()
-            motion = LearnedMotion(self.ma, fields, self.ma.coefficients(rest))
-        return LearnedHead(head, planes, share, motion)
+            motion = LearnedMotion(fields, self.ma.coefficients(rest))
+        return LearnedHead(head, plane, share, motion)

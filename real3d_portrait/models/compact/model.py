@@ -1,71 +1,47 @@
-"""The compact model: the paper's stages put together for one photo (reconstruct) and one frame (render)."""
+"""The compact model behind the pipeline's interface: its stages put together."""
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
 
-import cv2
 import numpy as np
-from numba import njit
 
-from real3d_portrait.arrays import Float32Array, Float64Array, FloatArray, Frame, UInt8Array
+from real3d_portrait.arrays import Float32Array, Frame, UInt8Array
 from real3d_portrait.config import CompactConfig
-from real3d_portrait.errors import PortraitModelError
+from real3d_portrait.controls import POSES
+from real3d_portrait.errors import ParameterChoiceError, PortraitModelError
 from real3d_portrait.face.camera import project, rotation_angles, rotation_matrix
 from real3d_portrait.face.face_model import FaceModel
 from real3d_portrait.media.audio import Audio
 from real3d_portrait.media.images import Photo
-from real3d_portrait.models.compact.canonical_plane import TriPlanes
+from real3d_portrait.models.compact.avatar import CompactAvatar
+from real3d_portrait.models.compact.expression_space import CompactExpressionSpace
 from real3d_portrait.models.compact.eyes import EyeLayer
-from real3d_portrait.models.compact.image_to_plane import LiftedHead
-from real3d_portrait.models.compact.learned_residuals import WINDOW, LearnedMotion, Residuals
-from real3d_portrait.models.compact.motion_adapter import diff_plane
+from real3d_portrait.models.compact.frame import FrameRenderer, over
+from real3d_portrait.models.compact.learned_residuals import Residuals
 from real3d_portrait.models.compact.mouth_interior import MouthInterior
-from real3d_portrait.models.compact.shading import HtbSr, PhotoFeatures
+from real3d_portrait.models.compact.shading import Shading
 from real3d_portrait.models.compact.speech_motion import AudioToMotion, audio_to_motion, load_a2m
-from real3d_portrait.models.compact.torso import COLLARBONE, cut_borders, hold, join, shoulder_track
-from real3d_portrait.models.compact.volume_renderer import first_hit, soften_steps
-from real3d_portrait.models.interface import Frames, Liveliness, Placement, Tracked
-from real3d_portrait.motion.liveliness import smoothed, with_brows, with_gaze
+from real3d_portrait.models.compact.torso import cut_borders, head_room, shoulder_track
+from real3d_portrait.models.compute import device_of
+from real3d_portrait.models.interface import Frames, FramesDone, Placement
 from real3d_portrait.motion.motion import Motion
-from real3d_portrait.motion.placement import limited_turn
-from real3d_portrait.motion.pose_presets import hold_viewer
+from real3d_portrait.motion.placement import PLACE_LIMITED, TURN_LIMITED, limited_place, limited_turn
 from real3d_portrait.motion.video_to_motion import video_to_motion
 from real3d_portrait.parallel import in_parallel
 from real3d_portrait.portrait.compact import CompactPortrait, prepare_compact_portrait
 from real3d_portrait.portrait.portrait import Portrait
 
-CHIN = 152
-LEARNED = frozenset({"i2p", "ma", "htb_sr"})
-
-
-@dataclass(frozen=True)
-class Avatar:
-    """What one photo gives and every frame reuses."""
-
-    size: int  # pixels of a rendered frame
-    photo: UInt8Array  # (S, S, 4) foreground colour and matte
-    plate: UInt8Array  # (S, S, 3) the background without the person
-    head: LiftedHead
-    planes: TriPlanes  # canonical: the face at rest
-    cut: Float32Array  # (4,) borders of the photo that cut the person
-    share: Float32Array  # (N, N) learned share of the head in the join, on top of the ramp
-    motion: LearnedMotion | None
-    mouth: MouthInterior
-    eyes: EyeLayer
-    features: PhotoFeatures | None  # for HTB-SR's learned part
-    rotation: Float64Array  # (3,) the photo's pose
-    translation: Float64Array  # (3,)
-    expression: Float64Array  # (E,) the photo's expression
+LEARNED = frozenset({"image_to_plane", "motion_adapter", "shading"})
 
 
 class CompactModel:
-    """I2P, motion adapter, volume renderer and HTB-SR on arrays; immutable after construction."""
+    """`models.interface.TalkingModel` by the bundled networks; frames are drawn on all cores of the CPU."""
 
     def __init__(
         self, config: CompactConfig, folder: Path, learned: frozenset[str] = LEARNED, device: str = "cpu"
@@ -73,17 +49,58 @@ class CompactModel:
         """
         Args:
             learned: the learned parts to use, of `LEARNED`; one without weights in `folder` is left out.
-            device: of the audio-to-motion network; frames are always made on the CPU.
+            device: of the audio-to-motion network; frames are always drawn on the CPU.
         """
         self.config = config
-        self._folder, self._device = folder, device
         self.face_model = FaceModel.load(folder / config.face_model)
         present = frozenset(part for part in learned if (folder / getattr(config, part)).is_file())
+        self._folder, self._device = folder, device_of(device)
         self._residuals = Residuals.load(folder, config, present)
-        self._htb_sr = HtbSr.load(folder / config.htb_sr) if "htb_sr" in present else None
+        self._shading = Shading.load(folder / config.shading) if "shading" in present else None
+        self.renderer = FrameRenderer(self.face_model, self._residuals, self._shading)
 
-    def reconstruct(self, portrait: Portrait) -> Avatar:
-        """Everything that depends on the photo alone. Raises PortraitModelError: prepared by another model."""
+    @property
+    def name(self) -> str:
+        return self.config.name
+
+    @property
+    def temperature(self) -> float:
+        return self.config.temperature
+
+    poses = POSES
+
+    @property
+    def unsupported_controls(self) -> tuple[str, ...]:
+        return ()
+
+    @cached_property
+    def a2m(self) -> AudioToMotion:
+        return load_a2m(self._folder / self.config.audio_to_motion, self._device)
+
+    @cached_property
+    def expression_space(self) -> CompactExpressionSpace:
+        return self.a2m.expression_space(self.face_model)
+
+    def to(self, device: str, dtype: str | None = None) -> None:
+        """Move the audio-to-motion network; frames stay on the CPU and everything stays in float32."""
+        if dtype not in (None, "float32"):
+            raise ParameterChoiceError(name="dtype of the compact model", value=dtype, choices="float32")
+        self._device = device_of(device)
+        if "a2m" in self.__dict__:
+            self.a2m.network.to(self._device)
+
+    def save(self, folder: Path) -> None:
+        for file in sorted(self._folder.iterdir()):
+            if file.is_file():
+                shutil.copyfile(file, folder / file.name)
+
+    def own_avatar(self, size: int | None) -> None:
+        return None
+
+    def prepare(self, photo: Photo, size: int | None, face: int | None) -> CompactPortrait:
+        return prepare_compact_portrait(photo, self.face_model, size=size, face=face)
+
+    def reconstruct(self, portrait: Portrait) -> CompactAvatar:
         if not isinstance(portrait, CompactPortrait):
             raise PortraitModelError(model=self.name)
         size = portrait.image.shape[0]
@@ -92,14 +109,17 @@ class CompactModel:
         photo = np.dstack([portrait.foreground, matte])
         lifted = self._residuals.lift(self.face_model, fit, photo)
         rest = project(lifted.head.neutral, fit.rotation, fit.translation, size)
-        features = None if self._htb_sr is None else self._htb_sr.features(portrait.image, portrait.landmarks, rest)
-        return Avatar(
+        features = None if self._shading is None else self._shading.features(portrait.image, portrait.landmarks, rest)
+        return CompactAvatar(
+            model=self.name,
             size=size,
-            photo=photo,
             plate=portrait.background,
+            portrait=portrait,
+            photo=photo,
             head=lifted.head,
-            planes=lifted.planes,
+            plane=lifted.plane,
             cut=cut_borders(matte),
+            room=head_room(matte, portrait.landmarks, fit.translation),
             share=lifted.share,
             motion=lifted.motion,
             mouth=MouthInterior(portrait.image, portrait.landmarks, rest),
@@ -110,149 +130,39 @@ class CompactModel:
             expression=fit.expression,
         )
 
-    def shoulders(self, avatar: Avatar, rotation: FloatArray, translation: FloatArray) -> Float32Array:
-        """Pose track (T, 3), (T, 3) → shift of the shoulders in pixels, (T, 2)."""
-        source = np.stack([avatar.rotation, avatar.translation])
-        return shoulder_track(rotation, translation, source, avatar.size)
+    def motion_from_audio(self, audio: Audio, *, temperature: float, seed: int) -> Motion:
+        return audio_to_motion(audio, self.a2m, face_model=self.face_model, temperature=temperature, seed=seed)
 
-    def render(
-        self,
-        avatar: Avatar,
-        expression: FloatArray,  # (E,)
-        rotation: FloatArray,  # (3,)
-        translation: FloatArray,  # (3,)
-        shoulders: FloatArray,  # (2,) pixels
-    ) -> UInt8Array:
-        """One frame of the person alone: (S, S, 4) straight colour and alpha."""
-        size = avatar.size
-        turn = rotation_matrix(rotation)
-        residual = 0.0 if avatar.motion is None else avatar.motion(expression)
-        displacement = self.face_model.displacement(expression)
-        diff, sheet = diff_plane(avatar.head, avatar.planes, displacement, turn, residual)
-        hit = first_hit(avatar.planes + diff, rotation, translation, size)
-        map_x, map_y = np.empty((size, size), np.float32), np.empty((size, size), np.float32)
-        chin = np.float32(avatar.head.neutral[CHIN, 1] - 0.03)
-        join(
-            hit,
-            np.float32(shoulders[0]),
-            np.float32(shoulders[1]),
-            chin,
-            np.float32(chin - COLLARBONE),
-            np.float32(0.75 * size),
-            avatar.share,
-            np.float32(WINDOW),
-            map_x,
-            map_y,
-        )
-        hold(map_x, map_y, avatar.cut)
-        person = cv2.remap(avatar.photo, map_x, map_y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
-        person = soften_steps(person, map_x, map_y)
-        driven = project(sheet[:478], rotation, translation, size)
-        still = avatar.head.deform(np.zeros_like(avatar.head.neutral), turn)[:478]
-        skull = project(still, rotation, translation, size)
-        colour = avatar.eyes.draw(np.ascontiguousarray(person[..., :3]), driven)
-        colour = avatar.mouth.draw(colour, driven, skull)
-        if self._htb_sr is not None and avatar.features is not None:
-            colour = self._htb_sr.refine(colour, driven, skull, avatar.features)
-        person[..., :3] = colour
-        return person
-
-    @property
-    def name(self) -> str:
-        return self.config.name
-
-    @property
-    def temperature(self) -> float:
-        return self.config.temperature
-
-    @property
-    def motion_name(self) -> str:
-        return self.face_model.name
-
-    @property
-    def lacks(self) -> tuple[str, ...]:
-        return ()
-
-    @cached_property
-    def a2m(self) -> AudioToMotion:
-        return load_a2m(self._folder, self._device)
-
-    def prepare(self, photo: Photo, size: int | None, face: int | None) -> CompactPortrait:
-        return prepare_compact_portrait(photo, self.face_model, size=size, face=face)
-
-    def motion_from_audio(
-        self,
-        audio: Audio,
-        *,
-        pose: Literal["natural", "static"] | Motion,
-        mouth_amplitude: float,
-        blink: str,
-        temperature: float,
-        seed: int,
-    ) -> Motion:
-        return audio_to_motion(
-            audio,
-            self.a2m,
-            face_model=self.face_model,
-            pose=pose,
-            mouth_amplitude=mouth_amplitude,
-            blink="none" if blink == "none" else "natural",
-            temperature=temperature,
-            seed=seed,
-        )
-
-    def motion_from_video(self, path: str | Path, progress: Tracked | None = None) -> Motion:
+    def motion_from_video(self, path: str | Path, progress: FramesDone | None = None) -> Motion:
         return video_to_motion(path, self.face_model, progress=progress)
 
-    def adjust(self, motion: Motion, mouth_amplitude: float, blink: str) -> Motion:
-        return self.a2m.adjust(motion, mouth_amplitude, blink)
-
-    def livelier(self, motion: Motion, liveliness: Liveliness) -> Motion:
-        preset, face = liveliness.preset, self.face_model
-        moved = hold_viewer(preset.moved(motion), motion, face)
-        raised = with_brows(moved, liveliness.brow * preset.brow, face)
-        return smoothed(with_gaze(raised, liveliness.gaze * preset.gaze, face), liveliness.smoothing, face)
-
-    def place(self, avatar: Avatar, motion: Motion, placement: Placement) -> tuple[Motion, bool]:
-        motion = self.a2m.scale(motion, placement.expression_scale)
-        motion = self.a2m.suit(motion, avatar.head.neutral, self.face_model)
+    def place(self, avatar: CompactAvatar, motion: Motion, placement: Placement) -> tuple[Motion, tuple[str, ...]]:
+        motion = self.expression_space.retargeted(motion, avatar.head.neutral)
         relative = motion.relative() if placement.mode != "static" else motion
         rotation = rotation_angles(rotation_matrix(relative.rotation) @ rotation_matrix(avatar.rotation))
         if placement.mode == "absolute":
             rotation = motion.rotation
-        turn, limited = limited_turn(rotation + np.array(placement.turn) - avatar.rotation, self.config.limits)
-        return (
-            replace(
-                motion,
-                rotation=(avatar.rotation + turn).astype(np.float32),
-                translation=(avatar.translation + relative.translation).astype(np.float32),
-            ),
-            limited,
+        turn, turn_limited = limited_turn(rotation + np.array(placement.turn) - avatar.rotation, self.config.limits)
+        moved, place_limited = limited_place(relative.translation, avatar.room)
+        placed = replace(
+            motion,
+            rotation=(avatar.rotation + turn).astype(np.float32),
+            translation=(avatar.translation + moved).astype(np.float32),
         )
+        return placed, (TURN_LIMITED,) * turn_limited + (PLACE_LIMITED,) * place_limited
 
-    def render_frames(self, avatar: Avatar, motion: Motion, backgrounds: Iterator[Frame] | None) -> Frames:
-        shoulders = self.shoulders(avatar, motion.rotation, motion.translation)
+    def render_frames(self, avatar: CompactAvatar, motion: Motion, backgrounds: Iterator[Frame] | None) -> Frames:
+        shoulders = self.shoulders(avatar, motion)
 
-        def person(t: int) -> Frame:
-            return self.render(avatar, motion.expression[t], motion.rotation[t], motion.translation[t], shoulders[t])
+        def person(t: int) -> UInt8Array:
+            pose = motion.rotation[t], motion.translation[t]
+            return self.renderer.frame(avatar, motion.expression[t], *pose, shoulders[t])
 
-        with closing(in_parallel(person, len(motion))) as people:  # type: ignore[type-var]
+        with closing(in_parallel(person, len(motion))) as people:
             for frame in people:
                 yield frame if backgrounds is None else over(frame, next(backgrounds))
 
-
-@njit(cache=True, nogil=True)
-def _over(person, background, output):  # type: ignore[no-untyped-def]
-    for i in range(output.shape[0]):
-        for j in range(output.shape[1]):
-            alpha = np.int32(person[i, j, 3])
-            for c in range(3):
-                mixed = np.int32(person[i, j, c]) * alpha + np.int32(background[i, j, c]) * (255 - alpha)
-                output[i, j, c] = (mixed + 127) // 255
-
-
-def over(person: UInt8Array, background: UInt8Array) -> UInt8Array:
-    """Alpha-blend a person (S, S, 4) over a background (S, S, 3); exact where alpha is 0 or 255."""
-    output = np.empty_like(background)
-    _over(person, background, output)
-    return output
+    def shoulders(self, avatar: CompactAvatar, motion: Motion) -> Float32Array:
+        """(T, 2) shift of the shoulders in pixels, for a placed motion."""
+        source = np.stack([avatar.rotation, avatar.translation])
+        return shoulder_track(motion.rotation, motion.translation, source, avatar.size)

@@ -13,7 +13,7 @@ from numba import njit
 
 from real3d_portrait.arrays import Float32Array, FloatArray
 from real3d_portrait.face.pncc import pncc
-from real3d_portrait.models.compact.canonical_plane import TriPlanes
+from real3d_portrait.models.compact.canonical_plane import CanonicalPlane
 from real3d_portrait.models.compact.head_sheet import sheet_faces
 from real3d_portrait.models.compact.image_to_plane import LiftedHead
 
@@ -53,7 +53,7 @@ def motion_code(
 
 def diff_plane(
     head: LiftedHead,
-    canonical: TriPlanes,
+    canonical: CanonicalPlane,
     displacement: FloatArray,  # (478, 3) of the expression, head units
     rotation: FloatArray | None = None,  # (3, 3) the frame's head pose, for its perspective
     residual: Float32Array | float = 0.0,  # (N, 3) learned, of `motion_code`

@@ -15,14 +15,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from real3d_portrait.arrays import BoolArray, Float32Array, UInt8Array
-from real3d_portrait.models.compact.aperture import (
-    MOUTH_LOWER,
-    MOUTH_UPPER,
-    Aperture,
-    HeadPlacement,
-    look_up,
-    smoothstep,
+from real3d_portrait.face.landmarks import (
+    EAR_FRONTS,
+    EYE_INNER_CORNERS,
+    EYE_OUTER_CORNERS,
+    GLABELLA,
+    IRIS_LEFT_CENTRE,
+    IRIS_RIGHT_CENTRE,
+    JAW_FRONT,
+    LIP_LOWER,
+    LIP_UPPER,
+    LIPS_INNER_LOWER,
+    LIPS_INNER_UPPER,
+    MOUTH_INNER_CORNERS,
+    SUBNASALE,
+    TEMPLES,
 )
+from real3d_portrait.models.compact.aperture import Aperture, HeadPlacement, look_up, smoothstep
 from real3d_portrait.models.compact.lip_seam import LipSeam
 from real3d_portrait.models.compact.photo_light import LUMA, cheek_colour, photo_blur, teeth_colour
 from real3d_portrait.models.compact.teeth import (
@@ -36,8 +45,7 @@ from real3d_portrait.models.compact.teeth import (
     draw_teeth,
 )
 
-_LIPS = MOUTH_LOWER + MOUTH_UPPER[-2:0:-1]
-_JAW = (152, 148, 377, 176, 400, 149, 378)
+_LIPS = LIPS_INNER_LOWER + LIPS_INNER_UPPER[-2:0:-1]
 _UPPER_EDGE, _LOWER_EDGE = 0.9, -0.8  # mm below the lips' line at rest: upper teeth bite over the lower ones
 _FLESH_LIGHT = np.array([0.94, 1.06, 1.12], np.float32)  # what comes past lips and gums is reddish
 
@@ -66,9 +74,9 @@ class MouthInterior:
         rest = self._landmarks if neutral is None else np.asarray(neutral, np.float32)
         self._placement = HeadPlacement(rest)
         self._axes = _head_axes(rest)
-        eyes = float(np.linalg.norm(rest[473] - rest[468]))
-        lips = float(np.linalg.norm(rest[308] - rest[78]))
-        opening = float(np.linalg.norm(rest[13] - rest[14])) / lips
+        eyes = float(np.linalg.norm(rest[IRIS_RIGHT_CENTRE] - rest[IRIS_LEFT_CENTRE]))
+        lips = float(np.linalg.norm(rest[MOUTH_INNER_CORNERS[1]] - rest[MOUTH_INNER_CORNERS[0]]))
+        opening = float(np.linalg.norm(rest[LIP_UPPER] - rest[LIP_LOWER])) / lips
         closed = neutral is not None or opening < 0.05
         self._mm = 0.6 * eyes / 63 + 0.4 * lips / 48 if closed else eyes / 63
         self._lips_mm = lips / self._mm if closed else 46.0
@@ -132,7 +140,7 @@ class MouthInterior:
         down = linear @ self._axes[1]
         down = down / np.linalg.norm(down)
         axes = np.array([[down[1], -down[0]], down], np.float32)
-        return Aperture.from_points(mesh[list(MOUTH_UPPER), :2], mesh[list(MOUTH_LOWER), :2], axes)
+        return Aperture.from_points(mesh[list(LIPS_INNER_UPPER), :2], mesh[list(LIPS_INNER_LOWER), :2], axes)
 
     def _novelty(self, opening: Aperture, mesh: Float32Array, linear: Float32Array, offset: Float32Array) -> float:
         """How far the lips stand from where the photo has them: 0 (keep the photo) to 1."""
@@ -176,7 +184,7 @@ class MouthInterior:
         tongue, cover = self._tongue_at(opening, u, v, linear, offset + jaw, mm, drop)
         colour = colour + cover[..., None] * (tongue - colour)
         light = self._occlusion(below, above, opening, u, mm)
-        lip = float(opening.axes[1] @ (linear @ self._upper_edge + offset - mesh[13, :2])) / mm
+        lip = float(opening.axes[1] @ (linear @ self._upper_edge + offset - mesh[LIP_UPPER, :2])) / mm
         # Even a wide laugh bares little more than the crowns.
         limit = max(min(self._bared + 3.5, 9.0), self._bared + 1.0)
         sunk = (_soft_limit(lip, self._bared, limit) - lip) * mm * opening.axes[1]
@@ -200,7 +208,7 @@ class MouthInterior:
         The chin's skin shows the jaw's motion; lips that part further than it would bare whole crowns, which
         people's do not, so the row sinks with the lip, softly.
         """
-        jaw = (mesh[list(_JAW), :2] - skull[list(_JAW), :2]).mean(0) * 0.92
+        jaw = (mesh[JAW_FRONT, :2] - skull[JAW_FRONT, :2]).mean(0) * 0.92
         edge = linear @ (self._line + self._lower_edge * self._mm * self._axes[1]) + offset + jaw
         bared = float(opening.axes[1] @ (mesh[14, :2] - edge)) / mm
         return jaw + (bared - _soft_limit(bared, 0.0, 4.2)) * mm * opening.axes[1]
@@ -328,10 +336,10 @@ def _soft_limit(value: float, knee: float, limit: float) -> float:
 
 def _head_axes(landmarks: Float32Array) -> Float32Array:
     """Unit vectors (3, 3) of the head in pixels: to the image's right, down, away from the viewer."""
-    pairs = ((33, 263), (133, 362), (127, 356), (234, 454))
+    pairs = (EYE_OUTER_CORNERS, EYE_INNER_CORNERS, TEMPLES, EAR_FRONTS)
     across = sum(landmarks[b] - landmarks[a] for a, b in pairs)
     across = across / np.linalg.norm(across)
-    down = landmarks[2] - landmarks[9]
+    down = landmarks[SUBNASALE] - landmarks[GLABELLA]
     down = down - across * (down @ across)
     down = down / np.linalg.norm(down)
     return np.stack([across, down, np.cross(across, down)]).astype(np.float32)

@@ -6,9 +6,9 @@ import cv2
 import numpy as np
 
 from real3d_portrait.arrays import Float32Array
+from real3d_portrait.face.landmarks import CHEEK_LEFT, CHEEK_RIGHT
 
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)
-_CHEEKS = ((50, 101, 36, 205), (280, 330, 266, 425))
 
 # log teeth RGB = W log cheek RGB + b: ridge regression over 411 smiling portraits (residual 0.15 to 0.20).
 _TEETH_WEIGHT = np.array([[0.561, 0.289, -0.194], [0.303, 0.522, -0.149], [0.200, 0.333, 0.126]], np.float32)
@@ -18,7 +18,7 @@ _TEETH_BIAS = np.array([1.818, 1.677, 1.741], np.float32)
 def cheek_colour(image: Float32Array, landmarks: Float32Array) -> Float32Array:
     """Mean colour of both cheeks, (3,)."""
     colours = []
-    for corners in _CHEEKS:
+    for corners in (CHEEK_LEFT, CHEEK_RIGHT):
         mask = np.zeros(image.shape[:2], np.uint8)
         cv2.fillConvexPoly(mask, np.rint(landmarks[list(corners), :2]).astype(np.int32), 1)
         pixels = image[mask > 0]

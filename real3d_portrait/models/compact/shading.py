@@ -98,14 +98,14 @@ class PhotoFeatures:
     references: tuple[Tensor, ...]  # (1, 3, N, N) in 0..1 of each of REGIONS
 
 
-class HtbSr:
+class Shading:
     """The learned part of HTB-SR on numpy frames; immutable after construction."""
 
     def __init__(self, nets: dict[str, ShadingNet]) -> None:
         self._nets = {name: net.eval().to(memory_format=torch.channels_last) for name, net in nets.items()}
 
     @classmethod
-    def load(cls, path: Path) -> HtbSr:
+    def load(cls, path: Path) -> Shading:
         """Weights of a safetensors file, any floating type.
 
         Raises: FileNotFoundError; KeyError or RuntimeError where the tensors are not these networks'.

@@ -11,18 +11,23 @@ import cv2
 import numpy as np
 
 from real3d_portrait.arrays import Float32Array, Float64Array, UInt8Array
-from real3d_portrait.face.topology import LIPS_OUTER, OVAL
-from real3d_portrait.models.compact.aperture import (
-    LEFT_EYE_LOWER,
-    LEFT_EYE_UPPER,
-    MOUTH_LOWER,
-    MOUTH_UPPER,
-    RIGHT_EYE_LOWER,
-    RIGHT_EYE_UPPER,
-    Aperture,
-    HeadPlacement,
-    smoothstep,
+from real3d_portrait.face.landmarks import (
+    CHIN,
+    EAR_FRONTS,
+    EYE_LEFT_LOWER,
+    EYE_LEFT_UPPER,
+    EYE_OUTER_CORNERS,
+    EYE_RIGHT_LOWER,
+    EYE_RIGHT_UPPER,
+    FOREHEAD,
+    IRIS_LEFT_CENTRE,
+    IRIS_RIGHT_CENTRE,
+    LIPS_INNER_LOWER,
+    LIPS_INNER_UPPER,
+    LIPS_OUTER,
+    OVAL,
 )
+from real3d_portrait.models.compact.aperture import Aperture, HeadPlacement, smoothstep
 
 MOUTH, EYE, HEAD = "mouth", "eye", "head"
 
@@ -42,9 +47,9 @@ class Region:
 
 REGIONS = (
     Region(HEAD, 128, 2.5),
-    Region(MOUTH, 96, 0.9, MOUTH_UPPER, MOUTH_LOWER),
-    Region(EYE, 48, 0.55, RIGHT_EYE_UPPER, RIGHT_EYE_LOWER, (468,)),
-    Region(EYE, 48, 0.55, LEFT_EYE_UPPER, LEFT_EYE_LOWER, (473,), mirrored=True),
+    Region(MOUTH, 96, 0.9, LIPS_INNER_UPPER, LIPS_INNER_LOWER),
+    Region(EYE, 48, 0.55, EYE_LEFT_UPPER, EYE_LEFT_LOWER, (IRIS_LEFT_CENTRE,)),
+    Region(EYE, 48, 0.55, EYE_RIGHT_UPPER, EYE_RIGHT_LOWER, (IRIS_RIGHT_CENTRE,), mirrored=True),
 )
 _EYES = REGIONS[2:]
 
@@ -153,7 +158,7 @@ def place(region: Region, driven: Float32Array, skull: Float32Array) -> Crop:
 
     driven: (478, 3) landmarks in pixels; skull: the neutral face under the same pose.
     """
-    down = (skull[152] - skull[10])[:2]
+    down = (skull[CHIN] - skull[FOREHEAD])[:2]
     down = down / np.linalg.norm(down)
     across = np.array([down[1], -down[0]], np.float32)
     if region.net == MOUTH:
@@ -161,7 +166,7 @@ def place(region: Region, driven: Float32Array, skull: Float32Array) -> Crop:
     else:
         centre = skull[list(region.upper[::8]) or OVAL, :2].mean(0)
     axes = np.stack([-across if region.mirrored else across, down]).astype(np.float32)
-    side = region.side * float(np.linalg.norm(skull[263] - skull[33]))
+    side = region.side * float(np.linalg.norm(skull[EYE_OUTER_CORNERS[1]] - skull[EYE_OUTER_CORNERS[0]]))
     return Crop(centre.astype(np.float32), axes, side)
 
 
@@ -243,5 +248,5 @@ def _eye_oval(opening: Aperture, along: Float32Array, across: Float32Array) -> F
 
 def _forwards(skull: Float32Array) -> Float32Array:
     """Where the face points: x and y of a unit vector in the picture."""
-    normal = np.cross(skull[454] - skull[234], skull[152] - skull[10])
+    normal = np.cross(skull[EAR_FRONTS[1]] - skull[EAR_FRONTS[0]], skull[CHIN] - skull[FOREHEAD])
     return (normal[:2] / np.linalg.norm(normal)).astype(np.float32)

@@ -3,28 +3,26 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 
-from real3d_portrait.arrays import Float32Array, FloatArray
+from real3d_portrait.arrays import Float32Array
 from real3d_portrait.errors import ModelMissingError, MotionFaceModelError, WeightsCorruptError
 from real3d_portrait.face.face_model import FaceModel
 from real3d_portrait.media.audio import Audio
 from real3d_portrait.models.compact.audio_to_motion import A2M, AUDIO_RATE, LATENT_STRIDE, A2MConfig
+from real3d_portrait.models.compact.expression_space import CompactExpressionSpace
 from real3d_portrait.motion.audio_features import N_MELS, SAMPLE_RATE, audio_features
 from real3d_portrait.motion.gaze import viewer_gaze
-from real3d_portrait.motion.lids import blink_series, lid_gap, without_blinks
+from real3d_portrait.motion.lids import blink_series
 from real3d_portrait.motion.motion import Motion
-from real3d_portrait.motion.neutral import closed_mouth, mouth_direction
 from real3d_portrait.motion.pose_tracks import BROW, ROLL, YAW, TrackBank, X, Z, play_tracks, speech_presence
 
 WEIGHTS_FILE = "a2m.safetensors"
-_PRESSED = 0.003  # of the face height, by which lips are pressed in a p or m
 _WINDOW = 752  # motion frames computed at once, a multiple of the latent's stride
 
 
@@ -54,50 +52,24 @@ class AudioToMotion:
     lids: Float32Array
     bank: TrackBank
 
-    def adjust(self, motion: Motion, mouth_amplitude: float = 1.0, blink: str = "natural") -> Motion:
-        """A driver's motion with lips and jaw scaled by 0…2 and, for blink "none", the blinks taken out."""
-        expression: FloatArray = motion.expression
-        if blink == "none":
-            expression = without_blinks(expression, self.blink, self.lids)
-        if mouth_amplitude != 1:
-            expression = expression + (mouth_amplitude - 1) * (expression - self.rest) @ self.mouth.T
-        return replace(motion, expression=expression.astype(np.float32))
-
-    def scale(self, motion: Motion, factor: float) -> Motion:
-        """Expression times 0…2, but for what is no matter of degree: closed lips, lids and gaze stay as they are."""
-        if factor == 1:
-            return motion
-        lids = (motion.expression @ self.lids / (self.blink @ self.lids))[:, None] * self.blink
-        expression = self.rest + factor * (motion.expression - lids - self.rest) + lids
-        expression[:, -2:] = motion.expression[:, -2:]
-        return replace(motion, expression=expression.astype(np.float32))
-
-    def suit(self, motion: Motion, shape: FloatArray, face_model: FaceModel) -> Motion:
-        """The motion for one person's face: lips that meet on the mean face meet here, and so do the lids.
-
-        Args:
-            motion: of any driver.
-            shape: (478, 3) the portrait's neutral vertices, `face_model.shape(identity, offset)`.
-            face_model: the model of the coefficients.
-        """
-        nothing = np.zeros(face_model.n_expression)
-        mean_gap, own_gap = lid_gap(face_model, nothing), lid_gap(face_model, nothing, shape)
-        expression = motion.expression + closed_mouth(face_model, shape) - closed_mouth(face_model)
-        shut = np.clip(-motion.expression @ self.lids / mean_gap, 0, 1)
-        expression += (shut * (own_gap / mean_gap - 1))[:, None] * self.blink
-        return replace(motion, expression=expression.astype(np.float32))
+    def expression_space(self, face_model: FaceModel) -> CompactExpressionSpace:
+        """Edits of motions for this face model. Raises MotionFaceModelError: the coefficients are of another one."""
+        if self.face_model != face_model.name:
+            raise MotionFaceModelError(path=WEIGHTS_FILE, found=self.face_model, expected=face_model.name)
+        return CompactExpressionSpace(face_model, self.rest, self.mouth, self.blink, self.lids)
 
 
-def load_a2m(folder: Path, device: str | torch.device = "cpu") -> AudioToMotion:
-    """Read `a2m.safetensors` of a model's folder.
+def load_a2m(path: Path, device: str | torch.device = "cpu") -> AudioToMotion:
+    """Read the network and what goes beside it from a file, or from `a2m.safetensors` of a folder.
 
     Raises:
         ModelMissingError: there is no such file.
         WeightsCorruptError: it is damaged or belongs to another version.
     """
-    path = Path(folder) / WEIGHTS_FILE
+    if path.is_dir():
+        path = path / WEIGHTS_FILE
     if not path.is_file():
-        raise ModelMissingError(model=WEIGHTS_FILE, where=folder)
+        raise ModelMissingError(model=path.name, where=path.parent)
     try:
         with safe_open(path, "pt") as file:
             facts = file.metadata() or {}
@@ -141,36 +113,16 @@ def predict_expression(network: A2M, features: Float32Array, temperature: float,
     return np.concatenate(pieces)[:frames]
 
 
-def lips_in_contact(expression: FloatArray, rest: Float32Array, model: FaceModel) -> FloatArray:
-    """(T, E) -> what to add to it so that lips which meet stop there: closed a little tighter than at
-    rest."""
-    towards = mouth_direction(model)
-    tightest = rest @ towards - _PRESSED
-    beyond = np.maximum(tightest - expression @ towards, 0)
-    return beyond[:, None] * towards / (towards @ towards)
-
-
 def audio_to_motion(
-    audio: Audio,
-    model: AudioToMotion,
-    *,
-    face_model: FaceModel,
-    pose: Literal["natural", "static"] | Motion = "natural",
-    mouth_amplitude: float = 1.0,
-    blink: Literal["natural", "none"] = "natural",
-    temperature: float | None = None,
-    seed: int = 0,
+    audio: Audio, model: AudioToMotion, *, face_model: FaceModel, temperature: float | None = None, seed: int = 0
 ) -> Motion:
-    """Motion of somebody who speaks this.
+    """Motion of somebody who speaks this: lips, head, brows, blinks and gaze.
 
     Args:
         audio: speech at 16 kHz.
         model: from `load_a2m`.
         face_model: the model whose coefficients come out; gaze is computed from its eyes.
-        pose: head motion from real tracks paced by the speech, none, or that of a driver, repeated to and
-        fro. mouth_amplitude: 0…2, factor on lips and jaw; 1 as learned.
-        blink: natural, or none.
-        temperature: spread of the A2M's prior, 0 for the most likely motion; None for the model's own.
+        temperature: spread of the network's prior, 0 for the most likely motion; None for the model's own.
         seed: the same seed and input give the same motion.
 
     Returns:
@@ -179,10 +131,9 @@ def audio_to_motion(
     Raises:
         MotionFaceModelError: weights and face model do not belong together.
     """
-    if model.face_model != face_model.name:
-        raise MotionFaceModelError(path=WEIGHTS_FILE, found=model.face_model, expected=face_model.name)
     if audio.rate != SAMPLE_RATE:
         raise ValueError(f"the audio has {audio.rate} samples a second, not {SAMPLE_RATE}")
+    space = model.expression_space(face_model)
     streams = np.random.SeedSequence(seed).spawn(3)
     features = audio_features(audio.samples)
     energy = features[:, N_MELS].reshape(-1, AUDIO_RATE).mean(1)
@@ -190,20 +141,16 @@ def audio_to_motion(
     presence = speech_presence(energy, voicing)
     temperature = model.temperature if temperature is None else temperature
 
-    speech = predict_expression(model.network, features, temperature, seed) - model.rest
-    # Louder lips, calm in silence: the network alone would murmur on at a hum or a slammed door.
-    speech = (speech + (mouth_amplitude - 1) * speech @ model.mouth.T) * presence[:, None]
+    # Calm in silence: the network alone would murmur on at a hum or a slammed door.
+    speech = (predict_expression(model.network, features, temperature, seed) - model.rest) * presence[:, None]
     expression = model.rest + speech
-    expression += lips_in_contact(expression, model.rest, face_model)
+    expression += space.lip_contact(expression)
     tracks = play_tracks(model.bank, energy, presence, int(streams[0].generate_state(1)[0]))
     expression += tracks[:, BROW, None] * model.brow
-    if blink == "natural":
-        expression += blink_series(len(energy), np.random.default_rng(streams[1]))[:, None] * model.blink
+    blinks = blink_series(len(energy), np.random.default_rng(streams[1]))
+    expression += blinks[:, None] * model.blink
     rotation, translation = tracks[:, YAW : ROLL + 1], tracks[:, X : Z + 1]
-    if isinstance(pose, Motion):
-        donor = pose.relative().to_and_fro(len(energy))
-        rotation, translation = donor.rotation, donor.translation
-    elif pose == "static":
-        rotation, translation = np.zeros_like(rotation), np.zeros_like(translation)
     expression[:, -2:] += viewer_gaze(face_model, rotation, np.random.default_rng(streams[2]))
-    return Motion(expression.astype(np.float32), rotation, translation, face_model.name)
+    return Motion(
+        expression.astype(np.float32), rotation, translation, face_model.name, blinks=blinks.astype(np.float32)
+    )

@@ -15,7 +15,7 @@ from torch.nn.functional import grid_sample
 
 from real3d_portrait.arrays import Float32Array, FloatArray, UInt8Array
 from real3d_portrait.face.camera import rotation_matrix, scale_of
-from real3d_portrait.models.compact.canonical_plane import TriPlanes
+from real3d_portrait.models.compact.canonical_plane import CanonicalPlane
 
 _REFINE = 6  # secant steps at a crossing: the side of a turned head needs them, a smooth surface the first alone
 _ROUGH = 4  # pixels of a frame to one of the rough picture, each way
@@ -91,7 +91,7 @@ def _first_hit(front, half_width, inverse, tx, ty, scale, near, rough, output): 
             output[i, j, 0] = t
 
 
-def first_hit(planes: TriPlanes, rotation: FloatArray, translation: FloatArray, size: int) -> Float32Array:
+def first_hit(planes: CanonicalPlane, rotation: FloatArray, translation: FloatArray, size: int) -> Float32Array:
     """(size, size, 5): depth towards the viewer, photo u and v, and canonical y and x of what each pixel sees."""
     near = np.float32(planes.depth_range[1])
     half_width = np.float32(planes.half_width)

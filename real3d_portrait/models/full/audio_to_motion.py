@@ -1,4 +1,4 @@
-"""A2M as released: HuBERT and pitch to expression, a VAE whose prior is a normalising flow.
+"""Audio-to-motion (A2M) as released: HuBERT and pitch to expression, a VAE whose prior is a normalising flow.
 
 Real3D-Portrait, section 4.3 (Ye et al., ICLR 2024), after GeneFace, section 3.1 (Ye et al., ICLR 2023). Only what
 synthesis needs: the posterior encoder, which training alone uses, is left out.
@@ -128,7 +128,7 @@ class AudioToMotion(nn.Module):
     def conditions(self, features: Tensor, f0: Tensor, mouth_amplitude: Tensor) -> Tensor:
         """features: (B, T, F), f0: (B, T) Hz, mouth_amplitude: (B,) -> (B, T / 2, hidden).
 
-        Blinks are edited into the driving image later, so that the network always hears "no blink".
+        Blinks are edited into the driving image later, so that the network is always conditioned on "no blink".
         """
         multiple = AUDIO_STRIDE * LATENT_STRIDE
         if features.shape[1] % multiple or f0.shape != features.shape[:2]:

@@ -2,7 +2,7 @@
 
 PyTorch ships such an implementation (NNPACK: Winograd's transform for 3x3 kernels, Fourier's for larger ones) but
 never chooses it where oneDNN is present. It takes fp32 on a CPU, without gradients; everything else, and shapes too
-small to gain, go PyTorch's usual way. Results differ from that by less than 1e-4 standard deviations.
+small to gain, take PyTorch's usual path. Results differ from it by less than 1e-4 standard deviations.
 `torch.backends.nnpack.flags(enabled=False)` switches it off.
 """
 
@@ -27,7 +27,7 @@ def conv3d(volume: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor
     """Convolution that keeps the size: (B, I, D, H, W), weight (O, I, K, K, K) with K odd -> (B, O, D, H, W).
 
     All slices, one below the other with a gap, make one tall picture. It is convolved with the K layers of the
-    kernel at once, and each layer's answer is added where that layer lies.
+    kernel at once, and each layer's result is added where that layer lies.
     """
     depth, height, gap = volume.shape[2], volume.shape[3], weight.shape[-1] // 2
     if not _gains(volume, weight) or gap >= depth:
@@ -78,7 +78,7 @@ def _gains(image: Tensor, weight: Tensor) -> bool:
         and (kernel > 3 or min(weight.shape[:2]) >= _MIN_CHANNELS)
         and not (torch.is_grad_enabled() and (image.requires_grad or weight.requires_grad))
         and not torch.is_autocast_enabled("cpu")
-        # Asking also starts NNPACK, without which its convolution fails.
+        # This call also starts NNPACK, without which its convolution fails.
         and torch.backends.nnpack.is_available()
         and torch._C._get_nnpack_enabled()
     )

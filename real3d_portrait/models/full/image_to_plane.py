@@ -1,4 +1,4 @@
-"""I2P: one head picture -> the person's canonical tri-planes (Real3D-Portrait, section 3.1).
+"""Image-to-plane (I2P): one head image -> the person's canonical tri-planes (Real3D-Portrait, section 3.1).
 
 Two branches, after Live 3D Portrait (Trevithick et al. 2023, section 3.2): a transformer on deep features of low
 resolution lifts to 3-D and frontalises, convolutions at half the picture's resolution keep detail; a second
@@ -91,7 +91,7 @@ class HighBranch(nn.Module):
 
 
 class PlanePredictor(nn.Module):
-    """Both branches, each (B, 3 C, h, w) -> the drawn planes (B, 3 C, h, w)."""
+    """Both branches, each (B, 3 C, h, w) -> planes side by side as one image (B, 3 C, h, w)."""
 
     def __init__(self, config: ImageToPlaneConfig):
         super().__init__()

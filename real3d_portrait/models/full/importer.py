@@ -27,11 +27,10 @@ from real3d_portrait.errors import (
     CheckpointMismatchError,
     CheckpointMissingError,
     CheckpointUnsafeError,
-    OutputFolderInUseError,
-    output_error,
 )
 from real3d_portrait.face.bfm import BaselFaceModel
 from real3d_portrait.hub import CONFIG, Manifest
+from real3d_portrait.media.folders import new_folder
 from real3d_portrait.models.full.audio_to_motion import AudioToMotion, AudioToMotionConfig
 from real3d_portrait.models.full.image_model import ImageModelConfig, Real3DImageModel
 from real3d_portrait.models.full.released_names import AUDIO_TO_MOTION, IMAGE_MODEL, NameTable
@@ -92,7 +91,7 @@ def import_released(
     found = _find(checkpoints)
     if segmenter is not None and not segmenter.is_file():
         raise CheckpointMissingError(what="segmenter", folder=segmenter.parent, expected=segmenter.name)
-    with _new_folder(output) as folder:
+    with new_folder(output) as folder:
         face_model.save(folder / config.face_model)
         path, state = found[_AUDIO.what]
         with _fitting(_AUDIO, path):
@@ -217,22 +216,3 @@ def _fitting(released: _Released, path: Path) -> Iterator[None]:
         raise CheckpointMismatchError(path=path, network=released.what, reason=f"it lacks {error}") from error
     except (ValueError, RuntimeError) as error:
         raise CheckpointMismatchError(path=path, network=released.what, reason=str(error)) from error
-
-
-@contextmanager
-def _new_folder(folder: Path) -> Iterator[Path]:
-    """The folder, emptied again when the block fails."""
-    if folder.is_dir() and any(folder.iterdir()):
-        raise OutputFolderInUseError(path=folder, found=min(path.name for path in folder.iterdir()))
-    existed = folder.is_dir()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        yield folder
-    except BaseException as error:
-        for path in folder.glob("*"):
-            path.unlink()
-        if not existed and folder.is_dir():
-            folder.rmdir()
-        if isinstance(error, OSError):
-            raise output_error(error, folder) from error
-        raise

@@ -7,12 +7,13 @@ driving video, the image network for frames, HuBERT and A2M for speech.
 from __future__ import annotations
 
 import gc
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import repeat
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import TypeVar
 
 import cv2
 import numpy as np
@@ -23,6 +24,7 @@ from torch.nn import functional as F
 
 from real3d_portrait.arrays import Float32Array, FloatArray, Frame, UInt8Array
 from real3d_portrait.config import FullConfig
+from real3d_portrait.controls import POSES
 from real3d_portrait.errors import PortraitModelError
 from real3d_portrait.face.bfm import N_EXPRESSION, BaselFaceModel, torso_keypoints
 from real3d_portrait.face.bfm_fit import BaselFit
@@ -31,34 +33,33 @@ from real3d_portrait.face.eg3d_camera import eg3d_cameras, smooth_cameras
 from real3d_portrait.face.face_model import FaceModel
 from real3d_portrait.face.pose_path import smooth_keypoints
 from real3d_portrait.face.secc import SeccRenderer
-from real3d_portrait.hub import Weights
+from real3d_portrait.hub import CONFIG, Weights
 from real3d_portrait.media.audio import Audio
 from real3d_portrait.media.images import Photo
+from real3d_portrait.models.avatar import Avatar
 from real3d_portrait.models.batches import in_batches
 from real3d_portrait.models.compact.speech_motion import load_a2m
 from real3d_portrait.models.compute import Compute
 from real3d_portrait.models.full.audio_to_motion import AudioToMotion, AudioToMotionConfig
+from real3d_portrait.models.full.expression_space import BaselExpressionSpace
 from real3d_portrait.models.full.folding import fold
 from real3d_portrait.models.full.image_model import ImageModelConfig, Real3DImageModel
 from real3d_portrait.models.full.speech_motion import predict_expression
 from real3d_portrait.models.full.super_resolution import BackgroundSource
 from real3d_portrait.models.full.torso_warp import TorsoSource
-from real3d_portrait.models.interface import Frames, Liveliness, Placement, Tracked
+from real3d_portrait.models.interface import Frames, FramesDone, Placement
 from real3d_portrait.models.network_file import load_config, load_network
 from real3d_portrait.motion.basel_motion import (
     MOTION_NAME,
-    adjusted,
     from_basel,
     head_unit,
-    scaled,
     speaking_motion,
     to_basel,
     tracked_motion,
 )
 from real3d_portrait.motion.hubert import Hubert
-from real3d_portrait.motion.liveliness import smoothed
 from real3d_portrait.motion.motion import Motion
-from real3d_portrait.motion.placement import limited_turn
+from real3d_portrait.motion.placement import TURN_LIMITED, limited_turn
 from real3d_portrait.motion.speech_conditions import speech_conditions
 from real3d_portrait.motion.video_to_motion import follow_face
 from real3d_portrait.portrait.full import FullPortrait, prepare_full_portrait
@@ -71,16 +72,13 @@ N = TypeVar("N", bound=nn.Module)
 _CLASSES = 6
 
 
-@dataclass(frozen=True)
-class FullAvatar:
-    """What one photo gives and every frame reuses; tensors have batch 1 and lie on the model's device."""
+@dataclass(frozen=True, kw_only=True)
+class FullAvatar(Avatar):
+    """One photo, reconstructed by the full model; tensors have batch 1. The plate has the network's size."""
 
-    size: int  # pixels of a frame
-    plate: UInt8Array  # (S, S, 3) the background without the person, S of the network
     fit: BaselFit
     planes: Tensor  # (1, 3, C, S / 2, S / 2) canonical
     torso: TorsoSource
-    codes: SeccRenderer
     canonical_code: Tensor  # (1, 3, S, S)
     key_points: Tensor  # (1, 68, 3)
 
@@ -88,10 +86,10 @@ class FullAvatar:
 class FullModel:
     """`models.talking.TalkingModel` by the released networks."""
 
-    def __init__(self, config: FullConfig, weights: Weights, device: str = "auto") -> None:
+    def __init__(self, config: FullConfig, weights: Weights, device: str = "auto", dtype: str | None = None) -> None:
         """
         Args:
-            device: auto, cpu or cuda.
+            device, dtype: as of `Compute.on`.
 
         Raises:
             WeightsFileMissingError: a file that cannot be fetched is not here. DeviceUnavailableError.
@@ -100,7 +98,7 @@ class FullModel:
             weights.require(file)
         self.config = config
         self.weights = weights
-        self.compute = Compute.on(device)
+        self.compute = Compute.on(device, dtype)
 
     @property
     def name(self) -> str:
@@ -114,9 +112,28 @@ class FullModel:
     def motion_name(self) -> str:
         return MOTION_NAME
 
+    poses = POSES
+
     @property
-    def lacks(self) -> tuple[str, ...]:
+    def unsupported_controls(self) -> tuple[str, ...]:
         return ("brow", "gaze")  # its coefficients tell neither apart
+
+    @cached_property
+    def expression_space(self) -> BaselExpressionSpace:
+        return BaselExpressionSpace(self.face_model)
+
+    def to(self, device: str, dtype: str | None = None) -> None:
+        self.compute = Compute.on(device, dtype)
+        for name in ("image_network", "audio_network"):
+            if name in self.__dict__:
+                self.__dict__[name].to(self.compute.device)
+
+    def save(self, folder: Path) -> None:
+        """Every file of the manifest, the face model among them: share the folder with `weights push` alone."""
+        for file in self.weights.manifest.files:
+            shutil.copyfile(self.weights.path(file), folder / file)
+        shutil.copyfile(self.weights.config(), folder / CONFIG)
+        self.weights.manifest.write(folder)
 
     @cached_property
     def face_model(self) -> BaselFaceModel:
@@ -144,6 +161,9 @@ class FullModel:
         held = self.config.segmenter in self.weights.manifest.files
         return person_segmenter(self.weights.path(self.config.segmenter).parent if held else None)
 
+    def own_avatar(self, size: int | None) -> None:
+        return None
+
     def prepare(self, photo: Photo, size: int | None, face: int | None) -> FullPortrait:
         return prepare_full_portrait(photo, self.face_model, self.side, self.segmenter, size, face)
 
@@ -161,55 +181,34 @@ class FullModel:
             self.face_model.landmark_shape, fit.identity, fit.expression, fit.euler, fit.translation
         )
         return FullAvatar(
-            size=portrait.output or side,
+            model=self.name,
+            size=portrait.frame_size,
             plate=portrait.background,
+            portrait=portrait,
             fit=fit,
             planes=planes.float(),
             torso=torso,
-            codes=codes,
             canonical_code=self._tensor(codes())[None],
             key_points=self._tensor(key_points),
         )
 
-    def motion_from_audio(
-        self,
-        audio: Audio,
-        *,
-        pose: Literal["natural", "static"] | Motion,
-        mouth_amplitude: float,
-        blink: str,
-        temperature: float,
-        seed: int,
-    ) -> Motion:
+    def motion_from_audio(self, audio: Audio, *, temperature: float, seed: int) -> Motion:
         conditions = speech_conditions(audio.samples, self._hubert())
         gc.collect()  # the network refers to itself in circles and would stay for long: 1.3 GB
-        expression = predict_expression(
-            self.audio_network, conditions, mouth_amplitude=mouth_amplitude, temperature=temperature, seed=seed
-        )
+        expression = predict_expression(self.audio_network, conditions, temperature=temperature, seed=seed)
         bundled = resource("assets", "weights", "compact")
         return speaking_motion(
             expression,
             audio.samples,
             bank=load_a2m(bundled).bank,
             head_unit=head_unit(self.face_model, FaceModel.load(bundled / "face_model.safetensors")),
-            pose=pose,
-            blink=blink,
             seed=seed,
         )
 
-    def motion_from_video(self, path: str | Path, progress: Tracked | None = None) -> Motion:
+    def motion_from_video(self, path: str | Path, progress: FramesDone | None = None) -> Motion:
         return tracked_motion(follow_face(path, progress), self.face_model)
 
-    def adjust(self, motion: Motion, mouth_amplitude: float, blink: str) -> Motion:
-        return adjusted(motion, self.face_model, mouth_amplitude, blink)
-
-    def livelier(self, motion: Motion, liveliness: Liveliness) -> Motion:
-        smooth = smoothed(liveliness.preset.moved(motion), liveliness.smoothing, None)
-        # A blink is a few frames long, and its share never leaves 0..1.
-        expression = np.hstack([smooth.expression[:, :N_EXPRESSION], motion.expression[:, N_EXPRESSION:]])
-        return replace(smooth, expression=expression)
-
-    def place(self, avatar: FullAvatar, motion: Motion, placement: Placement) -> tuple[Motion, bool]:
+    def place(self, avatar: FullAvatar, motion: Motion, placement: Placement) -> tuple[Motion, tuple[str, ...]]:
         """The release's way: what the driver's angles and position differ by from his first frame is added to the
         source's, and the distance is held, because a fit tells it badly."""
         source = from_basel(avatar.fit.euler[0])
@@ -220,14 +219,15 @@ class FullModel:
             moved = (motion.translation - motion.translation[0]) * [1, 1, 0]
         turn, limited = limited_turn(turn + np.array(placement.turn), self.config.limits)
         placed = replace(
-            scaled(motion, placement.expression_scale),
+            motion,
             rotation=(source + turn).astype(np.float32),
             translation=(avatar.fit.translation[0] + moved).astype(np.float32),
         )
-        return placed, limited
+        return placed, (TURN_LIMITED,) if limited else ()
 
     def render_frames(self, avatar: FullAvatar, motion: Motion, backgrounds: Iterator[Frame] | None) -> Frames:
-        network = self.image_network
+        network, avatar = self.image_network, self._here(avatar)
+        codes = SeccRenderer(self.face_model, avatar.fit.identity, self.side)
         euler, expression = to_basel(motion.rotation), motion.expression[:, :N_EXPRESSION]
         cameras = smooth_cameras(eg3d_cameras(euler, motion.translation))
         shape = self.face_model.landmark_shape
@@ -236,14 +236,14 @@ class FullModel:
         fixed = _Remembered()
         with self.compute.running():
             # The release takes the first driven frame, not the photo, as the source of all the others.
-            first = self._tensor(avatar.codes(expression[0]))[None]
+            first = self._tensor(codes(expression[0]))[None]
             source = network.motion_adapter.source(avatar.canonical_code, first)
 
         def make(frames: range, behind: list[Frame]) -> list[Frame]:
             part = slice(frames.start, frames.stop)
-            codes = np.stack([self._code(avatar, motion.expression[t]) for t in frames])
+            drawn = np.stack([_code(codes, motion.expression[t]) for t in frames])
             with self.compute.running():
-                planes = avatar.planes + network.motion_adapter(source, self._tensor(codes)).float()
+                planes = avatar.planes + network.motion_adapter(source, self._tensor(drawn)).float()
                 background = fixed.source(behind, self._background)
             with self.compute.running(exact=True):
                 rendered = network.render(planes, self._tensor(cameras[part]))
@@ -258,9 +258,12 @@ class FullModel:
 
         yield from in_batches(make, plates, len(motion), self.compute.batch)
 
-    def _code(self, avatar: FullAvatar, expression: FloatArray) -> Float32Array:
-        code, share = avatar.codes(expression[:N_EXPRESSION]), float(expression[N_EXPRESSION])
-        return close_eyes(code, share) if share > 0 else code
+    def _here(self, avatar: FullAvatar) -> FullAvatar:
+        """The avatar with its tensors on the device that computes now."""
+        device = self.compute.device
+        torso = TorsoSource(*(tensor.to(device) for tensor in (avatar.torso.appearance, avatar.torso.summary)))
+        moved = {name: getattr(avatar, name).to(device) for name in ("planes", "canonical_code", "key_points")}
+        return replace(avatar, torso=torso, **moved)
 
     def _background(self, plates: list[Frame]) -> BackgroundSource:
         return self.image_network.background_source(torch.cat([self._picture(plate) for plate in plates]))
@@ -285,6 +288,11 @@ class FullModel:
 
     def _tensor(self, array: NDArray) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(array)).to(self.compute.device, non_blocking=True)
+
+
+def _code(codes: SeccRenderer, expression: FloatArray) -> Float32Array:
+    code, share = codes(expression[:N_EXPRESSION]), float(expression[N_EXPRESSION])
+    return close_eyes(code, share) if share > 0 else code
 
 
 class _Remembered:

@@ -1,4 +1,4 @@
-"""MA: three face codes -> the residual tri-planes of one expression (Real3D-Portrait, section 3.2)."""
+"""Motion adapter (MA): three PNCC images -> residual tri-planes of one expression (Real3D-Portrait, section 3.2)."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Tri-plane features at points of the unit box (EG3D, Chan et al. 2022, section 3).
 
 The planes are spanned by (x, y), (x, z) and (z, x), column first. The last repeats the second's axes where (z, y) was
-meant: a known slip of EG3D's first release, which the weights have learned with.
+meant: a known bug of EG3D's first release, with which the weights were trained.
 """
 
 from __future__ import annotations

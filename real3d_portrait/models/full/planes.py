@@ -9,9 +9,9 @@ PLANES = 3
 
 
 def planes_from_image(image: Tensor) -> Tensor:
-    """What a backbone draws (B, 3 C, H, W) -> planes (B, 3, C, H, W) as the renderer samples them.
+    """Output image of a backbone (B, 3 C, H, W) -> planes (B, 3, C, H, W) as the renderer samples them.
 
-    The networks draw with y down and, on the third plane, with z reversed: rows are flipped on all planes, columns
+    The networks put out y down and, on the third plane, z reversed: rows are flipped on all planes, columns
     on the third.
     """
     first, third = image.unflatten(1, (PLANES, -1)).split((2, 1), dim=1)

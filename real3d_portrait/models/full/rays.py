@@ -33,8 +33,8 @@ def box_interval(origins: Tensor, directions: Tensor) -> tuple[Tensor, Tensor, T
     """Where rays enter and leave the box, by slabs.
 
     A ray that misses gets an interval all the same, as the released model does: from the nearest entry of all
-    valid rays of its picture to the farthest **entry** (a known slip of EG3D; it draws the few rays beside the box
-    and the weights have learned with it). A picture without any valid ray gets empty intervals.
+    valid rays of its picture to the farthest **entry** (a known bug of EG3D: the few rays beside the box are
+    rendered, and the weights were trained that way). A picture without any valid ray gets empty intervals.
 
     Returns:
         near, far, valid: (B, R)
@@ -56,7 +56,7 @@ def coarse_depths(near: Tensor, far: Tensor, jitter: Tensor | float, count: int)
 
 
 def fine_depths(depths: Tensor, weights: Tensor, uniform: Tensor) -> Tensor:
-    """Depths drawn where the coarse pass saw something: inverse transform sampling of its smoothed weights.
+    """Importance samples of the coarse pass: inverse transform sampling of its smoothed weights (NeRF, section 5.2).
 
     Args:
         depths: (B, R, S) coarse depths. weights: (B, R, S - 1) of the intervals between them.

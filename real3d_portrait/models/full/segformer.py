@@ -95,7 +95,7 @@ class ReducedAttention(nn.Module):
 
 
 class MixMlp(nn.Module):
-    """A perceptron that sees position through a depth-wise 3x3 convolution."""
+    """Feed-forward layer whose depth-wise 3x3 convolution encodes position (Mix-FFN, section 3.1)."""
 
     def __init__(self, width: int, hidden: int):
         super().__init__()

@@ -1,4 +1,4 @@
-"""What the audio-to-motion network answers to one recording, as expression coefficients at 25 fps."""
+"""Expression coefficients at 25 fps that the audio-to-motion network predicts for one recording."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from real3d_portrait.arrays import Float32Array
 from real3d_portrait.models.full.audio_to_motion import NEUTRAL_MOUTH_AMPLITUDE, AudioToMotion
 from real3d_portrait.motion.speech_conditions import MULTIPLE, SpeechConditions
 
-TEMPERATURE = 0.2  # spread of the prior that the release plays with
+TEMPERATURE = 0.2  # standard deviation of the prior in the release
 
 
 def predict_expression(
@@ -24,7 +24,7 @@ def predict_expression(
     Args:
         network: in evaluation mode, on the device where it shall run.
         mouth_amplitude: 1 as released.
-        temperature: spread of the prior, 0 for the most likely motion.
+        temperature: standard deviation of the prior, 0 for the most likely motion.
         seed: the same seed and input give the same motion.
     """
     parameter = next(network.parameters())

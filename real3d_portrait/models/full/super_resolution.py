@@ -1,4 +1,4 @@
-"""HTB-SR: head, torso and background to the picture (Real3D-Portrait, section 3.3)."""
+"""Head-torso-background super-resolution (HTB-SR): the frame from its three parts (Real3D-Portrait, section 3.3)."""
 
 from __future__ import annotations
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from real3d_portrait.face.landmarks import IBUG_CHIN, IBUG_JAW_ENDS, IBUG_NOSE_BRIDGE
 from real3d_portrait.models.full.conv_blocks import ConvNormAct, PreActResidual
 
 BODY_CLASSES = (2, 4)  # of the segmentation: body skin, clothes
@@ -23,8 +24,8 @@ class TorsoConfig:
     channels: int = 32  # of the volume
     width: int = 64  # of the first convolution; doubled at each halving
     residuals: int = 6
-    key_points: tuple[int, ...] = (0, 8, 16, 27)  # of the 68: jaw ends, chin, top of the nose bridge
-    summary: int = 4  # channels of the volume that the motion field looks at
+    key_points: tuple[int, ...] = (IBUG_JAW_ENDS[0], IBUG_CHIN, IBUG_JAW_ENDS[1], IBUG_NOSE_BRIDGE)
+    summary: int = 4  # channels of the volume that the motion field reads
     motion_widths: tuple[int, ...] = (64, 128, 256, 512, 1024)  # a halving each
     head_residuals: int = 3
     motion_kernel: int = 7

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from real3d_portrait.models.full.conv_blocks import ConvNormAct, PreActResidual, UpConvNormAct, convolution
-from real3d_portrait.models.full.sheet_conv import SheetConv3d
 from real3d_portrait.models.full.torso_appearance import BODY_CLASSES, TorsoConfig
+from real3d_portrait.models.full.volume_image_conv import VolumeImageConv3d
 
 _HEAT_VARIANCE = 0.01  # of a key point's Gaussian, in units of half the volume
 
@@ -30,7 +30,7 @@ def gaussians(points: Tensor, grid: Tensor) -> Tensor:
 
 
 class HeadEncoder(nn.Module):
-    """What the torso must meet: the rendered head and its coverage, at twice the volume's size."""
+    """Features of the rendered head and its coverage, which the torso has to join, at twice the volume's size."""
 
     def __init__(self, config: TorsoConfig):
         super().__init__()
@@ -62,7 +62,7 @@ class MotionField(nn.Module):
         )
         self.head_encoder = HeadEncoder(config)
         kernel = config.motion_kernel
-        self.fuse = SheetConv3d(self.inputs + narrowing[-1], config.channels, config.channels, kernel)
+        self.fuse = VolumeImageConv3d(self.inputs + narrowing[-1], config.channels, config.channels, kernel)
         self.choice = convolution(config.channels, motions, kernel, dims=3)
         self.coverage = convolution(config.channels * config.depth, 1, kernel)
 

@@ -19,7 +19,7 @@ class TorsoSource:
     """What the torso branch keeps of a photo."""
 
     appearance: Tensor  # (B, C, D, H, W) feature volume, zero away from the body
-    summary: Tensor  # (B, S, D, H, W) what the motion field looks at
+    summary: Tensor  # (B, S, D, H, W) what the motion field reads
 
     def expand(self, batch: int) -> TorsoSource:
         """The same photo for a batch of frames, without a copy."""

@@ -25,7 +25,7 @@ class RenderConfig:
 
 
 class Rendered(NamedTuple):
-    """What the camera sees of the planes; R is the rendering resolution."""
+    """Volume rendering of the planes from one camera; R is the rendering resolution."""
 
     features: Tensor  # (B, F, R, R) in about [-1, 1], empty is -1; channels 0..2 are the raw colours
     weights: Tensor  # (B, 1, R, R) opacity
@@ -48,7 +48,7 @@ def ray_weights(depths: Tensor, densities: Tensor) -> Tensor:
 
 
 class VolumeRenderer:
-    """Two passes a ray: evenly spaced samples, then as many where those saw something."""
+    """Two passes a ray: stratified samples, then importance samples by their weights."""
 
     def __init__(self, decoder: PointDecoder, config: RenderConfig | None = None):
         self.decoder = decoder

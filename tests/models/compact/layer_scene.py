@@ -7,14 +7,21 @@ import numpy as np
 
 from real3d_portrait.face.camera import project
 from real3d_portrait.face.face_model import FaceModel
-from real3d_portrait.models.compact import aperture
+from real3d_portrait.face.landmarks import (
+    EYE_LEFT_LOWER,
+    EYE_LEFT_UPPER,
+    EYE_RIGHT_LOWER,
+    EYE_RIGHT_UPPER,
+    LIPS_INNER_LOWER,
+    LIPS_INNER_UPPER,
+)
 from real3d_portrait.resources import resource
 
 SIZE = 512
 SKIN, LIP, WHITE, IRIS, LASH = (205, 155, 135), (170, 85, 85), (215, 210, 205), (70, 95, 120), (45, 30, 28)
 EYES = (
-    (aperture.RIGHT_EYE_UPPER, aperture.RIGHT_EYE_LOWER, 468),
-    (aperture.LEFT_EYE_UPPER, aperture.LEFT_EYE_LOWER, 473),
+    (EYE_LEFT_UPPER, EYE_LEFT_LOWER, 468),
+    (EYE_RIGHT_UPPER, EYE_RIGHT_LOWER, 473),
 )
 OUTER_LIPS = (61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291, 409, 270, 269, 267, 0, 37, 39, 40, 185)
 
@@ -37,7 +44,7 @@ def paint(points: np.ndarray) -> np.ndarray:
         cv2.fillPoly(image, [np.rint(polygon * 16).astype(np.int32)], colour, cv2.LINE_AA, 4)
 
     fill(points[list(OUTER_LIPS), :2], LIP)
-    fill(outline(points, aperture.MOUTH_UPPER, aperture.MOUTH_LOWER), (60, 25, 25))
+    fill(outline(points, LIPS_INNER_UPPER, LIPS_INNER_LOWER), (60, 25, 25))
     for upper, lower, iris in EYES:
         mask = np.zeros((SIZE, SIZE), np.uint8)
         cv2.fillPoly(mask, [np.rint(outline(points, upper, lower)).astype(np.int32)], 1)
@@ -53,7 +60,7 @@ def paint(points: np.ndarray) -> np.ndarray:
 def open_mouth(points: np.ndarray, pixels: float) -> np.ndarray:
     """The mesh with its jaw and lower lip lowered by about `pixels`."""
     driven = points.copy()
-    lower = list(aperture.MOUTH_LOWER[1:-1])
+    lower = list(LIPS_INNER_LOWER[1:-1])
     share = np.sin(np.linspace(0, np.pi, len(lower) + 2))[1:-1]
     driven[lower, 1] += pixels * share
     driven[[152, 148, 377, 176, 400, 149, 378], 1] += pixels
@@ -69,7 +76,7 @@ def close_eyes(points: np.ndarray, share: float) -> np.ndarray:
 
 
 def mouth_mask(points: np.ndarray, grow: int) -> np.ndarray:
-    return _grown(outline(points, aperture.MOUTH_UPPER, aperture.MOUTH_LOWER), grow)
+    return _grown(outline(points, LIPS_INNER_UPPER, LIPS_INNER_LOWER), grow)
 
 
 def eyes_mask(points: np.ndarray, grow: int) -> np.ndarray:

@@ -11,9 +11,10 @@ from real3d_portrait import Motion, Real3DPortrait
 from real3d_portrait.face.camera import project
 from real3d_portrait.media.glb import glb
 from real3d_portrait.media.images import read_photo
+from real3d_portrait.models.compact.avatar import CompactAvatar
 from real3d_portrait.models.compact.head_mesh import head_mesh
 from real3d_portrait.models.compact.inner_stages import Stages, inner_stages
-from real3d_portrait.models.compact.model import Avatar, CompactModel
+from real3d_portrait.models.compact.model import CompactModel
 from real3d_portrait.motion.neutral import mouth_direction
 from real3d_portrait.portrait.compact import CompactPortrait
 from tests.example_inputs import PORTRAIT
@@ -33,23 +34,23 @@ def person(model: CompactModel) -> CompactPortrait:
 
 
 @pytest.fixture(scope="module")
-def avatar(model: CompactModel, person: CompactPortrait) -> Avatar:
+def avatar(model: CompactModel, person: CompactPortrait) -> CompactAvatar:
     return model.reconstruct(person)
 
 
 @pytest.fixture(scope="module")
-def motion(model: CompactModel, avatar: Avatar) -> Motion:
+def motion(model: CompactModel, avatar: CompactAvatar) -> Motion:
     """Rest, then an open mouth on a head turned to the right."""
     towards = mouth_direction(model.face_model)
     opened = 0.08 * towards / (towards @ towards)
     turn = np.array([[0, 0, 0], [0.3, 0, 0]])
     pose = avatar.rotation + turn, np.tile(avatar.translation, (2, 1))
-    return Motion(np.stack([0 * opened, opened]).astype("f4"), *(a.astype("f4") for a in pose), model.motion_name)
+    return Motion(np.stack([0 * opened, opened]).astype("f4"), *(a.astype("f4") for a in pose), model.face_model.name)
 
 
 @pytest.fixture(scope="module")
-def stages(model: CompactModel, person: CompactPortrait, avatar: Avatar, motion: Motion) -> Stages:
-    return inner_stages(model, person, avatar, motion, 1, avatar.plate)
+def stages(model: CompactModel, avatar: CompactAvatar, motion: Motion) -> Stages:
+    return inner_stages(model, avatar, motion, 1, avatar.plate)
 
 
 def test_each_stage_is_a_picture_of_the_frames_size(stages: Stages) -> None:
@@ -60,7 +61,7 @@ def test_each_stage_is_a_picture_of_the_frames_size(stages: Stages) -> None:
 
 
 def test_first_and_last_are_the_photo_and_the_frame(
-    stages: Stages, model: CompactModel, person: CompactPortrait, avatar: Avatar, motion: Motion
+    stages: Stages, model: CompactModel, person: CompactPortrait, avatar: CompactAvatar, motion: Motion
 ) -> None:
     assert (stages.photo == person.image).all()
     frames = list(model.render_frames(avatar, motion, iter([avatar.plate] * 2)))
@@ -68,7 +69,7 @@ def test_first_and_last_are_the_photo_and_the_frame(
 
 
 def test_the_motion_code_says_which_point_came_where(
-    stages: Stages, model: CompactModel, person: CompactPortrait, avatar: Avatar, motion: Motion
+    stages: Stages, model: CompactModel, person: CompactPortrait, avatar: CompactAvatar, motion: Motion
 ) -> None:
     rest = inner_stages(model, person, avatar, replace(motion, expression=0 * motion.expression), 1, avatar.plate).pncc
     shown = rest.max(-1) > 30
@@ -81,7 +82,7 @@ def test_the_motion_code_says_which_point_came_where(
 
 
 def test_depth_is_brightest_at_the_nose_and_the_raw_head_has_no_shoulders(
-    stages: Stages, avatar: Avatar, motion: Motion
+    stages: Stages, avatar: CompactAvatar, motion: Motion
 ) -> None:
     points = project(avatar.head.neutral, motion.rotation[1], motion.translation[1], SIZE).astype(int)
     nose, temple, chin = (points[i, :2] for i in (4, 127, 152))
@@ -91,7 +92,9 @@ def test_depth_is_brightest_at_the_nose_and_the_raw_head_has_no_shoulders(
     assert np.abs(stages.raw[nose[1], nose[0]].astype(int) - stages.final[nose[1], nose[0]]).max() < 40
 
 
-def test_the_head_as_a_mesh_shows_the_photo_where_the_camera_saw_it(avatar: Avatar, person: CompactPortrait) -> None:
+def test_the_head_as_a_mesh_shows_the_photo_where_the_camera_saw_it(
+    avatar: CompactAvatar, person: CompactPortrait
+) -> None:
     document, body = parsed(glb(head_mesh(avatar)))
     vertices, uv, faces = (values(document, body, index) for index in range(3))
     assert faces.max() == len(vertices) - 1

@@ -11,7 +11,7 @@ from real3d_portrait.config import CompactConfig, read_config
 from real3d_portrait.face.camera import rotation_matrix
 from real3d_portrait.face.face_model import FaceModel
 from real3d_portrait.face.fitting import FaceFit
-from real3d_portrait.face.topology import EYE_LEFT, EYE_RIGHT, IRIS, LIPS_INNER, OVAL
+from real3d_portrait.face.landmarks import EYE_LEFT, EYE_RIGHT, IRIS, LIPS_INNER, OVAL
 from real3d_portrait.models.compact.image_to_plane import lift
 from real3d_portrait.models.compact.image_to_plane_residual import (
     CHANNELS,

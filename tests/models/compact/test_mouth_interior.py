@@ -3,7 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from real3d_portrait.models.compact.aperture import MOUTH_LOWER, MOUTH_UPPER, Aperture, HeadPlacement
+from real3d_portrait.face.landmarks import LIPS_INNER_LOWER, LIPS_INNER_UPPER
+from real3d_portrait.models.compact.aperture import Aperture, HeadPlacement
 from real3d_portrait.models.compact.mouth_interior import MouthInterior
 from real3d_portrait.models.compact.teeth import LOWER_ARCH, UPPER_ARCH, UPPER_TEETH, biting_edge, draw_teeth
 
@@ -15,7 +16,7 @@ LUMA = np.array([0.299, 0.587, 0.114])
 @pytest.fixture(scope="module")
 def scene():
     points = mesh()
-    points[list(MOUTH_LOWER[1:-1])] = points[list(MOUTH_UPPER[1:-1])]
+    points[list(LIPS_INNER_LOWER[1:-1])] = points[list(LIPS_INNER_UPPER[1:-1])]
     photo = paint(points)
     return points, photo, MouthInterior(photo, points, points)
 
@@ -30,7 +31,7 @@ def test_closed_lips_that_moved_get_the_photos_seam(scene):
     points, photo, mouth = scene
     # A seam that the warp has torn into dots: every other column is lip.
     moved = points.copy()
-    moved[list(MOUTH_LOWER + MOUTH_UPPER[1:-1]), 1] -= 6
+    moved[list(LIPS_INNER_LOWER + LIPS_INNER_UPPER[1:-1]), 1] -= 6
     torn = np.roll(photo, -6, axis=0)
     x0, x1 = int(moved[81, 0]), int(moved[311, 0])
     y = round(float(moved[13, 1]))
@@ -137,7 +138,7 @@ def test_a_turned_head_shows_its_mouth_inside_the_picture(scene, yaw):
     _points, photo, mouth = scene
     pose = (np.deg2rad(yaw), 0.1, 0.1)
     turned = mesh(pose)
-    turned[list(MOUTH_LOWER[1:-1])] = turned[list(MOUTH_UPPER[1:-1])]
+    turned[list(LIPS_INNER_LOWER[1:-1])] = turned[list(LIPS_INNER_UPPER[1:-1])]
     drawn = mouth.draw(photo, open_mouth(turned, 25), turned)
     assert np.any(drawn != photo)
     assert drawn.shape == (SIZE, SIZE, 3)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from real3d_portrait.models.compact.shading import HtbSr, ShadingNet, make_nets
+from real3d_portrait.models.compact.shading import Shading, ShadingNet, make_nets
 from real3d_portrait.models.compact.shading_crops import REGIONS, Crop, PhotoPlacement, cut, place, shade
 from real3d_portrait.resources import resource
 
@@ -16,12 +16,12 @@ from .layer_scene import SIZE, close_eyes, mesh, open_mouth, paint
 BUNDLED = resource("assets", "weights", "compact") / "htb_sr.safetensors"
 
 
-def loud() -> HtbSr:
+def loud() -> Shading:
     """Networks that change whatever their gates allow."""
     nets = make_nets()
     for net in nets.values():
         torch.nn.init.constant_(net.tail.bias, 0.7)
-    return HtbSr(nets)
+    return Shading(nets)
 
 
 def allowed(placement: PhotoPlacement, driven: np.ndarray, skull: np.ndarray) -> np.ndarray:
@@ -174,7 +174,7 @@ def test_an_untrained_network_changes_nothing() -> None:
 
 def test_bundled_weights_are_small_and_change_an_opened_mouth() -> None:
     assert BUNDLED.stat().st_size < 6e6
-    htb = HtbSr.load(BUNDLED)
+    htb = Shading.load(BUNDLED)
     points = mesh()
     frame = paint(points)
     driven = open_mouth(points, 24)
@@ -187,4 +187,4 @@ def test_bundled_weights_are_small_and_change_an_opened_mouth() -> None:
 def test_weights_of_another_shape_are_refused(tmp_path) -> None:
     save_file({"mouth.stem.weight": torch.zeros(3)}, tmp_path / "other.safetensors")
     with pytest.raises(RuntimeError):
-        HtbSr.load(tmp_path / "other.safetensors")
+        Shading.load(tmp_path / "other.safetensors")

@@ -13,6 +13,7 @@ from real3d_portrait.media.audio import Audio
 from real3d_portrait.models.compact import speech_motion as module
 from real3d_portrait.models.compact.audio_to_motion import A2M, A2MConfig
 from real3d_portrait.models.compact.speech_motion import AudioToMotion, audio_to_motion, load_a2m, predict_expression
+from real3d_portrait.motion.editing import MotionEdits, edited
 from real3d_portrait.motion.motion import Motion
 from real3d_portrait.motion.neutral import mouth_direction
 from tests.motion.voice import voice
@@ -65,8 +66,9 @@ def test_the_mouth_closes_after_the_last_word(a2m, face_model) -> None:
 
 
 def test_mouth_amplitude_scales_the_mouth_and_nothing_else(a2m, face_model, speech) -> None:
+    space = a2m.expression_space(face_model)
     motions = {
-        amplitude: audio_to_motion(speech, a2m, face_model=face_model, mouth_amplitude=amplitude)
+        amplitude: space.with_mouth(audio_to_motion(speech, a2m, face_model=face_model), amplitude)
         for amplitude in (0.0, 1.0, 2.0)
     }
     spread = {amplitude: opening(motion, face_model).std() for amplitude, motion in motions.items()}
@@ -77,29 +79,31 @@ def test_mouth_amplitude_scales_the_mouth_and_nothing_else(a2m, face_model, spee
 
 
 def test_lips_that_meet_do_not_pass_through_each_other(a2m, face_model, speech) -> None:
-    motion = audio_to_motion(speech, a2m, face_model=face_model, mouth_amplitude=2.0, temperature=1.0)
+    spoken = audio_to_motion(speech, a2m, face_model=face_model, temperature=1.0)
+    motion = a2m.expression_space(face_model).with_mouth(spoken, 2.0)
     closed = a2m.rest @ mouth_direction(face_model)
     brows = 0.002  # raising the brows moves the lips by no more
     assert opening(motion, face_model).min() >= closed - 0.003 - brows
 
 
 def test_static_holds_the_head_and_a_drivers_pose_can_be_borrowed(a2m, face_model, speech) -> None:
-    static = audio_to_motion(speech, a2m, face_model=face_model, pose="static")
+    space, spoken = a2m.expression_space(face_model), audio_to_motion(speech, a2m, face_model=face_model)
+    static = edited(spoken, MotionEdits(pose="static"), space)
     assert not static.rotation.any()
     assert not static.translation.any()
     nod = np.zeros((40, 3), np.float32)
     nod[:, 1] = np.linspace(0.2, 0.4, 40)
     donor = Motion(np.zeros((40, 2), np.float32), nod, 0 * nod, face_model.name)
-    borrowed = audio_to_motion(speech, a2m, face_model=face_model, pose=donor)
-    np.testing.assert_allclose(borrowed.rotation[:40, 1], nod[:, 1] - nod[2, 1], atol=1e-6)
+    borrowed = edited(spoken, MotionEdits(pose=donor), space)
+    np.testing.assert_allclose(borrowed.relative().rotation[:40, 1], nod[:, 1] - nod[2, 1], atol=1e-6)
     assert len(borrowed) == len(static)
 
 
 def test_blinks_can_be_left_out(a2m, face_model, speech) -> None:
     sound = Audio(np.tile(speech.samples, 3))
-    with_blinks, without = (
-        audio_to_motion(sound, a2m, face_model=face_model, blink=b).expression @ a2m.lids for b in ("natural", "none")
-    )
+    blinking = audio_to_motion(sound, a2m, face_model=face_model)
+    open_eyes = a2m.expression_space(face_model).without_blinks(blinking)
+    with_blinks, without = (motion.expression @ a2m.lids for motion in (blinking, open_eyes))
     closed = a2m.blink @ a2m.lids
     assert with_blinks.min() < 0.75 * closed
     assert without.min() > 0.6 * closed
@@ -109,12 +113,13 @@ def test_a_drivers_motion_is_adjusted(a2m, face_model) -> None:
     wave = np.sin(np.arange(100) / 4)[:, None]
     still = np.zeros((100, 3), np.float32)
     talking = Motion((0.5 * wave * mouth_direction(face_model)).astype(np.float32), still, still, face_model.name)
-    louder = a2m.adjust(talking, mouth_amplitude=2.0)
+    space = a2m.expression_space(face_model)
+    louder = space.with_mouth(talking, 2.0)
     assert opening(louder, face_model).std() > 1.5 * opening(talking, face_model).std()
-    np.testing.assert_array_equal(a2m.adjust(talking).expression, talking.expression)
+    np.testing.assert_array_equal(space.with_mouth(talking, 1.0).expression, talking.expression)
     blinking = replace(talking, expression=np.zeros((100, 1), np.float32) + 0 * a2m.blink)
     blinking.expression[40:45] = a2m.blink
-    open_eyes = a2m.adjust(blinking, blink="none")
+    open_eyes = space.without_blinks(blinking)
     assert np.abs(open_eyes.expression @ a2m.lids).max() < 0.1 * np.abs(a2m.blink @ a2m.lids)
 
 
@@ -125,7 +130,7 @@ def test_lips_and_lids_of_anybody_close(a2m, face_model) -> None:
     lips, lids, unsuited = [], [], []
     for _ in range(10):
         shape = face_model.shape(rng.normal(0, 1, face_model.n_identity))
-        vertices = shape + face_model.displacement(a2m.suit(shut, shape, face_model).expression)
+        vertices = shape + face_model.displacement(a2m.expression_space(face_model).retargeted(shut, shape).expression)
         lips.append(vertices[0, 13, 1] - vertices[0, 14, 1])
         lids.append(vertices[1, 159, 1] - vertices[1, 145, 1])
         unsuited.append((shape + face_model.displacement(shut.expression[1]))[[159, 145], 1] @ [1, -1])
@@ -160,11 +165,12 @@ def test_missing_and_damaged_weights_are_named(tmp_path: Path) -> None:
         load_a2m(tmp_path)
 
 
-def test_scaling_the_expression_leaves_lids_and_gaze(a2m: module.AudioToMotion) -> None:
+def test_scaling_the_expression_leaves_lids_and_gaze(a2m: module.AudioToMotion, face_model: FaceModel) -> None:
+    space = a2m.expression_space(face_model)
     expression = np.random.default_rng(0).normal(size=(8, len(a2m.rest))).astype(np.float32)
     motion = Motion(expression, np.zeros((8, 3)), np.zeros((8, 3)), a2m.face_model)
-    none = a2m.scale(motion, 0).expression
+    none = space.scaled(motion, 0).expression
     assert np.array_equal(none[:, -2:], expression[:, -2:])
     assert np.allclose((none - a2m.rest) @ a2m.lids, expression @ a2m.lids, atol=1e-4)
     assert np.ptp((none - a2m.rest)[:, :-2] / a2m.blink[:-2], axis=1).max() < 1e-3  # nothing else is left
-    assert np.array_equal(a2m.scale(motion, 1).expression, expression)
+    assert np.array_equal(space.scaled(motion, 1).expression, expression)

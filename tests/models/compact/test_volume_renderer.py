@@ -9,9 +9,9 @@ import torch
 from real3d_portrait.face.camera import project, rotation_matrix, scale_of
 from real3d_portrait.face.face_model import FaceModel
 from real3d_portrait.face.fitting import FaceFit
-from real3d_portrait.face.topology import OVAL
-from real3d_portrait.models.compact.canonical_plane import TriPlanes
-from real3d_portrait.models.compact.head_sheet import LIP_PAIRS, extend, keep_apart, sheet_faces
+from real3d_portrait.face.landmarks import LIP_PAIRS, OVAL
+from real3d_portrait.models.compact.canonical_plane import CanonicalPlane
+from real3d_portrait.models.compact.head_sheet import extend, keep_apart, sheet_faces
 from real3d_portrait.models.compact.image_to_plane import LiftedHead, lift
 from real3d_portrait.models.compact.motion_adapter import diff_plane, motion_code
 from real3d_portrait.models.compact.volume_renderer import first_hit, soften_steps, volume_render
@@ -38,11 +38,11 @@ def fit(model: FaceModel) -> FaceFit:
 
 
 @pytest.fixture(scope="module")
-def lifted(model: FaceModel, fit: FaceFit) -> tuple[LiftedHead, TriPlanes]:
+def lifted(model: FaceModel, fit: FaceFit) -> tuple[LiftedHead, CanonicalPlane]:
     return lift(model, fit, SIZE)
 
 
-def test_the_sheet_covers_the_whole_front_plane(lifted: tuple[LiftedHead, TriPlanes]) -> None:
+def test_the_sheet_covers_the_whole_front_plane(lifted: tuple[LiftedHead, CanonicalPlane]) -> None:
     head, planes = lifted
     covered = planes.front[..., 1:].any(-1)
     assert covered.all()
@@ -50,7 +50,7 @@ def test_the_sheet_covers_the_whole_front_plane(lifted: tuple[LiftedHead, TriPla
 
 
 def test_at_its_own_pose_and_expression_the_photo_returns(
-    model: FaceModel, fit: FaceFit, lifted: tuple[LiftedHead, TriPlanes]
+    model: FaceModel, fit: FaceFit, lifted: tuple[LiftedHead, CanonicalPlane]
 ) -> None:
     head, planes = lifted
     # The photo's upper face is part of the neutral, so only what lift took out is to be put back.
@@ -66,14 +66,14 @@ def test_at_its_own_pose_and_expression_the_photo_returns(
     assert np.quantile(error, 0.97) < 1.5  # the lips' edge is one pixel of the plane wide
 
 
-def test_diff_plane_of_rest_is_zero(lifted: tuple[LiftedHead, TriPlanes]) -> None:
+def test_diff_plane_of_rest_is_zero(lifted: tuple[LiftedHead, CanonicalPlane]) -> None:
     head, planes = lifted
     diff, sheet = diff_plane(head, planes, np.zeros_like(head.neutral))
     assert np.abs(diff).max() < 1e-3  # head units and pixels
     assert np.abs(sheet - head.sheet).max() < 1e-6
 
 
-def test_the_motion_code_names_the_point_that_has_come_there(lifted: tuple[LiftedHead, TriPlanes]) -> None:
+def test_the_motion_code_names_the_point_that_has_come_there(lifted: tuple[LiftedHead, CanonicalPlane]) -> None:
     head, planes = lifted
     moved = np.zeros_like(head.neutral)
     moved[:, 0], moved[:, 2] = 0.05, 0.02  # the whole face to the right and forward
@@ -90,7 +90,7 @@ def test_the_motion_code_names_the_point_that_has_come_there(lifted: tuple[Lifte
 
 
 def test_first_hit_agrees_with_volume_rendering_of_the_tri_planes(
-    fit: FaceFit, lifted: tuple[LiftedHead, TriPlanes]
+    fit: FaceFit, lifted: tuple[LiftedHead, CanonicalPlane]
 ) -> None:
     _, planes = lifted
     rotation = fit.rotation + [0.15, 0.05, 0.0]
@@ -113,7 +113,7 @@ def test_first_hit_agrees_with_volume_rendering_of_the_tri_planes(
     assert (error > 1.5).mean() < 0.05  # depth steps, where the expected coordinate lies on neither surface
 
 
-def test_a_turn_moves_near_points_against_far_ones(lifted: tuple[LiftedHead, TriPlanes], fit: FaceFit) -> None:
+def test_a_turn_moves_near_points_against_far_ones(lifted: tuple[LiftedHead, CanonicalPlane], fit: FaceFit) -> None:
     _, planes = lifted
     before = first_hit(planes, fit.rotation, fit.translation, SIZE)
     after = first_hit(planes, fit.rotation + [0.2, 0, 0], fit.translation, SIZE)

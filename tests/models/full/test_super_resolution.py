@@ -8,11 +8,11 @@ from torch.nn import functional as F
 from real3d_portrait.models.full.conv_blocks import ConvNormAct, PreActResidual, UpConvNormAct
 from real3d_portrait.models.full.folding import fold
 from real3d_portrait.models.full.fusion import BackgroundFusion, HeadTorsoFusion
-from real3d_portrait.models.full.sheet_conv import SheetConv3d
 from real3d_portrait.models.full.styled_conv import StyledBlock, StyledConv, low_pass, upsample
 from real3d_portrait.models.full.super_resolution import SuperResolution, SuperResolutionConfig
 from real3d_portrait.models.full.torso_appearance import TorsoConfig, body_masks, grown
 from real3d_portrait.models.full.torso_motion import gaussians, identity_grid
+from real3d_portrait.models.full.volume_image_conv import VolumeImageConv3d
 
 TINY = SuperResolutionConfig(
     features=6,
@@ -61,8 +61,8 @@ def randomised(network: nn.Module) -> nn.Module:
         (StyledBlock(3, 5, 8, up=False), [(3, 7, 6), (3, 7, 6)]),
         (HeadTorsoFusion(6, 3), [(6, 7, 6), (3, 7, 6), (1, 7, 6)]),
         (BackgroundFusion(6, 3), [(6, 7, 6), (3, 7, 6), (1, 7, 6)]),
-        (SheetConv3d(3, 2, 4, 7), [(3, 6, 5, 9), (2, 5, 9)]),
-        (SheetConv3d(3, 2, 4, 7), [(3, 9, 5, 9), (2, 5, 9)]),
+        (VolumeImageConv3d(3, 2, 4, 7), [(3, 6, 5, 9), (2, 5, 9)]),
+        (VolumeImageConv3d(3, 2, 4, 7), [(3, 9, 5, 9), (2, 5, 9)]),
     ],
     ids=lambda value: type(value).__name__,
 )
