@@ -146,7 +146,11 @@ class Real3DPortrait:
             face: which face, from 1 by falling size; None: the largest, with a warning where there are more.
 
         Raises:
-            NoFaceError, FaceIndexError, FaceTooSmallError, FaceInProfileError; what `media.images.read_photo` raises.
+            NoFaceError: the photo shows no face.
+            FaceIndexError: it shows fewer faces than `face`.
+            FaceTooSmallError: the face is less than 64 pixels high.
+            FaceInProfileError: the face is turned too far.
+            InputError: the photo cannot be read, one exception a cause, see `media.images.read_photo`.
 
         Example:
             portrait = portraits.prepare("me.jpg", size=256)
@@ -169,7 +173,7 @@ class Real3DPortrait:
             seed: the same sound and seed give the same motion. generator: draws the seed instead.
 
         Raises:
-            AudioMissingError and others of `media.audio.read_audio`.
+            InputError: the sound cannot be read, one exception a cause, see `media.audio.read_audio`.
 
         Example:
             motion = portraits.motion_from_audio("speech.wav", seed=7)
@@ -185,7 +189,10 @@ class Real3DPortrait:
         """What the person in a video does, as its camera sees it; or a saved motion, read.
 
         Raises:
-            VideoWithoutFaceError, FaceLostError, MotionFaceModelError, and what `media.video.read_frames` raises.
+            VideoWithoutFaceError: no frame shows a face.
+            FaceLostError: the face is out of sight for too long.
+            MotionFaceModelError: the saved motion belongs to another face model.
+            InputError: the video cannot be read, one exception a cause, see `media.video.read_frames`.
 
         Example:
             portraits.motion_from_video("driver.mp4").save("driver.npz")
@@ -253,9 +260,9 @@ class Real3DPortrait:
             on_frame: called with the number of each frame and the frame; False ends the clip there.
 
         Raises:
-            PortraitModelError: the avatar belongs to another model. What `apply_controls` and `Background.parse`
-            raise. ConflictingInputsError: size source with another
-            background.
+            PortraitModelError: the avatar belongs to another model.
+            ConflictingInputsError: size source with another background.
+            InputError: a control or the background does not do, see `apply_controls` and `Background.parse`.
 
         Example:
             for frame in portraits.render(avatar, motion).frames:  # (512, 512, 3) uint8

@@ -63,6 +63,7 @@ def test_the_weights_fit_in_25_megabytes() -> None:
     assert sum(path.stat().st_size for path in weights) <= 25_000_000
 
 
+@pytest.mark.slow
 def test_the_installed_wheel_works_outside_the_checkout(wheel: Path, tmp_path: Path) -> None:
     home = tmp_path / "home"
     venv.create(home, with_pip=False)

@@ -56,6 +56,7 @@ def test_the_environment_names_the_model(tiny: Path, monkeypatch: pytest.MonkeyP
     assert PromptPainter(device="cpu").paint("a beach", 64, 64, steps=1).shape == (64, 64, 3)
 
 
+@pytest.mark.slow
 def test_a_spec_names_the_words_and_a_clip_is_painted_once(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(MODEL_VARIABLE, str(tiny))
     background = Background.parse("Prompt: a Beach  at dusk", "contain", seed=3)
@@ -70,6 +71,7 @@ def test_a_spec_names_the_words_and_a_clip_is_painted_once(tiny: Path, monkeypat
     assert painted.painted(20, 20) is painted
 
 
+@pytest.mark.slow
 def test_words_stand_behind_a_portrait(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from tests.example_inputs import PORTRAIT
 

@@ -45,6 +45,7 @@ def test_occluders_change_the_face_and_leave_the_corners(portrait: np.ndarray, p
     assert not changed[:10, :10].any()
 
 
+@pytest.mark.slow
 def test_the_upscaler_trains_and_begins_as_bicubic_enlargement(made_data: Path, tmp_path: Path) -> None:
     ramp = np.tile(np.arange(32, dtype=np.uint8)[None, :, None] * 4, (32, 1, 3))
     enlarged = Upscaler().eval().enlarge(ramp)
@@ -57,6 +58,7 @@ def test_the_upscaler_trains_and_begins_as_bicubic_enlargement(made_data: Path, 
     assert all(tensor.isfinite().all() for tensor in state.values())
 
 
+@pytest.mark.slow
 def test_faces_are_read_with_landmarks_matte_and_padding(made_data: Path, tmp_path: Path) -> None:
     faces = compose_portraits.Faces(made_data / "faces", Upscaler().eval(), tmp_path)
     group = next(iter(faces.rows))

@@ -96,9 +96,15 @@ def train_avatar(
             An exception that it raises stops the training, with its state saved.
 
     Raises:
-        ParameterRangeError, ConflictingInputsError: size, steps or minutes are out of range. VideoMissingError.
-        FeaturesError, FeaturesUnavailableError, PerceptualWeightsError, DeviceUnavailableError. What
-        `prepare.prepare_video` and `TrainingFolder` raise. TrainingStateError: the state in the folder is damaged.
+        ParameterRangeError: size, steps or minutes are out of range.
+        ConflictingInputsError: both steps and minutes.
+        VideoMissingError: a video does not exist.
+        FeaturesError: ready features do not go with the videos.
+        FeaturesUnavailableError: HuBERT is not on this machine.
+        PerceptualWeightsError: the folder of `lpips` does not hold its weights.
+        DeviceUnavailableError: no such device here.
+        TrainingStateError: the state in the folder is damaged.
+        InputError: a video or the folder does not do, see `prepare.prepare_video` and `TrainingFolder`.
     """
     paths = [Path(video) for video in ([videos] if isinstance(videos, str | Path) else videos)]
     defaults = _defaults()

@@ -19,6 +19,8 @@ from real3d_portrait.progress import Progress
 from real3d_portrait.resources import resource
 from tests.er_nerf.data.talking_clips import RATE, example, film, moved
 
+pytestmark = pytest.mark.slow  # trains or prepares avatars
+
 WEIGHTS = resource("assets", "weights", "compact")
 SIZE = 128
 

@@ -91,6 +91,7 @@ def test_the_pose_predicts_its_part_of_the_motion() -> None:
     np.testing.assert_allclose(-50 * body.to_predicted[:, 1, 2], other - other.mean(), atol=0.4)
 
 
+@pytest.mark.slow
 def test_a_speech_encoder_fits_one_persons_lips(data: AvatarData) -> None:
     torch.manual_seed(0)
     model = ErNerf(small_config())
@@ -124,6 +125,7 @@ def test_the_bundled_speech_encoder_predicts_the_lips_of_the_audio_to_motion_net
         assert np.corrcoef(predicted[:, code], target[:, code])[0, 1] > 0.9
 
 
+@pytest.mark.slow
 def test_a_torso_follows_the_pose(data: AvatarData) -> None:
     torch.manual_seed(0)
     torso = ErNerf(small_config()).torso
@@ -159,6 +161,7 @@ def test_lips_follow_held_out_speech() -> None:
     assert np.corrcoef(found, true)[0, 1] > 0.9
 
 
+@pytest.mark.slow
 def test_without_tracked_lips_the_speech_encoder_is_trained_on_pictures(data: AvatarData, tmp_path: Path) -> None:
     plain = replace(data, mouth=None, body=None)
     plain.save(tmp_path)

@@ -31,6 +31,8 @@ from real3d_portrait.provenance.verify import Marking, verify
 from tests.er_nerf.synthetic_head import small_config, synthetic_data
 from tests.example_inputs import speech
 
+pytestmark = pytest.mark.slow  # trains or prepares avatars
+
 STEPS, SIZE = 20, 128
 
 

@@ -30,6 +30,8 @@ from real3d_portrait.er_nerf.training.state import STATE_FILE, TrainingStateErro
 from real3d_portrait.er_nerf.training.trainer import Trainer
 from tests.er_nerf.synthetic_head import CHANNELS, SIZE, small_config, synthetic_data
 
+pytestmark = pytest.mark.slow  # trains or prepares avatars
+
 
 @pytest.fixture(scope="module")
 def data() -> AvatarData:
