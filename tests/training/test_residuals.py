@@ -10,7 +10,7 @@ import pytest
 from safetensors.torch import load_file
 
 from real3d_portrait.face.face_model import FaceModel
-from real3d_portrait.models.compact.shading import HtbSr
+from real3d_portrait.models.compact.shading import Shading
 from real3d_portrait.models.compact.shading_crops import REGIONS
 from real3d_portrait.resources import resource
 from tests.running import run_module
@@ -81,6 +81,6 @@ def test_pairs_of_htb_sr_are_cut_and_its_networks_trained(made_data: Path, made_
         assert crops[f"{index}_render"].shape[1:] == (region.pixels, region.pixels, 3)
 
     run_module("training.htb_sr", "--work", work, "--minutes", MOMENT, "--output", tmp_path / "htb_sr.safetensors")
-    assert HtbSr.load(tmp_path / "htb_sr.safetensors") is not None
+    assert Shading.load(tmp_path / "htb_sr.safetensors") is not None
     made, bundled = (load_file(f / "htb_sr.safetensors") for f in (tmp_path, WEIGHTS))
     assert {key: tensor.shape for key, tensor in made.items()} == {key: tensor.shape for key, tensor in bundled.items()}
