@@ -42,6 +42,7 @@ def line_of(text: str, start: str) -> str:
     return next(line for line in text.splitlines() if line.startswith(start))
 
 
+@pytest.mark.slow
 def test_angles(monkeypatch: pytest.MonkeyPatch, printed) -> None:
     monkeypatch.setattr(angles, "TURNS", [(10, 0)])
     monkeypatch.setattr(angles, "SIZE", 256)
