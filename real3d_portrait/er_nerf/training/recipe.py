@@ -29,7 +29,7 @@ from real3d_portrait.er_nerf.training.pace import TimeLeft, steps_in, tried_pace
 from real3d_portrait.er_nerf.training.perceptual import PerceptualDistance
 from real3d_portrait.er_nerf.training.settings import TrainingSettings, short_settings
 from real3d_portrait.er_nerf.training.trainer import Progress, Trainer, TrainingStateError
-from real3d_portrait.errors import ConflictingInputsError, ParameterChoiceError, ParameterRangeError, VideoMissingError
+from real3d_portrait.errors import ConflictingInputsError, FileMissingError, ParameterChoiceError, ParameterRangeError
 from real3d_portrait.models.compute import Compute
 from real3d_portrait.resources import resource
 from real3d_portrait.timing import FPS
@@ -90,7 +90,7 @@ def train_avatar(
         on_progress: called after each step. What it raises stops the training, with its state kept.
 
     Raises:
-        ParameterRangeError, ConflictingInputsError: size, steps or minutes do not do. VideoMissingError.
+        ParameterRangeError, ConflictingInputsError: size, steps or minutes do not do. FileMissingError.
         FeaturesError, HubertMissingError, PerceptualWeightsError, DeviceUnavailableError. What `prepare.prepare_video`
         and `TrainingFolder` raise. TrainingStateError: the state in the folder is damaged.
     """
@@ -147,7 +147,7 @@ def _check(size: int, steps: int | None, minutes: float | None) -> None:
 def _identity(path: Path) -> list[object]:
     """What tells a video from another one, wherever it lies."""
     if not path.is_file():
-        raise VideoMissingError(path=path)
+        raise FileMissingError(what="video", path=path)
     return [path.name, path.stat().st_size]
 
 
