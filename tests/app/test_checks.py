@@ -98,10 +98,10 @@ def test_what_is_no_picture_and_no_video_is_refused(tmp_path: Path, name: str, c
     path.write_text(content)
     kinds = found(portrait=str(path), background_file=str(path), video=str(path), audio=str(path))
     assert kinds == {
-        "portrait": "NotAnImageError",
-        "background_file": "BackgroundUnreadableError",
-        "video": "VideoCorruptError",
-        "audio": "AudioCorruptError",
+        "portrait": "FileFormatError",
+        "background_file": "FileFormatError",
+        "video": "FileFormatError",
+        "audio": "FileFormatError",
     }
 
 
