@@ -78,7 +78,7 @@ class Rendering:
             path: .mp4, .webm, .gif, or a folder for single pictures.
 
         Raises:
-            InputError: the target does not work, one exception a cause, see `media.writer`; nothing is left behind then.
+            InputError: the target does not work, one exception a cause, see `media.writer`; nothing is left behind.
         """
         from real3d_portrait.provenance.manifest import marker
 
