@@ -25,7 +25,7 @@ from real3d_portrait.arrays import UInt8Array
 from real3d_portrait.errors import InputError
 from real3d_portrait.face.tracking import FaceFinder
 from real3d_portrait.media.images import Photo, read_photo
-from real3d_portrait.models.compact.model import over
+from real3d_portrait.models.compact.frame import over
 from real3d_portrait.motion.neutral import closed_mouth, mouth_direction
 from real3d_portrait.portrait.inspection import face_warnings
 from training.split import is_heldout_portrait

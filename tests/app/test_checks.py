@@ -17,9 +17,9 @@ from real3d_portrait.app.checks import problems
 from real3d_portrait.app.limits import Limits
 from real3d_portrait.app.watch import Watch
 from real3d_portrait.background.prompt import MODEL_VARIABLE
-from real3d_portrait.controls import Progress
 from real3d_portrait.errors import ParameterTypeError
 from real3d_portrait.media.writer import VideoWriter
+from real3d_portrait.progress import Progress
 from tests.example_inputs import PORTRAIT
 
 LIMITS = Limits(seconds=2, megabytes=1)

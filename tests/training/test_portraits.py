@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from real3d_portrait.face.tracking import FaceFinder
-from real3d_portrait.portrait.occlusion import OcclusionJudge
+from real3d_portrait.portrait.occlusion import OcclusionClassifier
 from tests.running import run_module
 from training import compose_portraits, composite_align, composite_blend
 from training.occluders import OBJECTS, Painter
@@ -32,7 +32,7 @@ def points(portrait: np.ndarray) -> np.ndarray:
 def test_occlusion_is_learned_from_drawn_occluders(made_data: Path, tmp_path: Path) -> None:
     output = tmp_path / "occlusion.safetensors"
     run_module("training.occlusion", "--faces", made_data / "faces", "--output", output, "--pictures", 8)
-    judge = OcclusionJudge.load(output)
+    judge = OcclusionClassifier.load(output)
     assert all(np.isfinite(weights).all() and weights.any() for weights in vars(judge).values())
 
 
