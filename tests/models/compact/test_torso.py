@@ -150,7 +150,7 @@ def driven(model: CompactModel, way: np.ndarray) -> Motion:
     t = np.clip(np.arange(FRAMES) / 75, 0, 1)[:, None]
     still = np.zeros((FRAMES, 3), np.float32)
     expression = np.zeros((FRAMES, model.face_model.n_expression), np.float32)
-    return Motion(expression, still, (t * t * (3 - 2 * t) * way).astype(np.float32), model.motion_name)
+    return Motion(expression, still, (t * t * (3 - 2 * t) * way).astype(np.float32), model.face_model.name)
 
 
 def last_frame(model: CompactModel, avatar: CompactAvatar, placed: Motion) -> np.ndarray:
