@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from real3d_portrait.compute import Compute
 from real3d_portrait.config import read_config
 from real3d_portrait.er_nerf import bundled
 from real3d_portrait.er_nerf.config import ErNerfConfig
@@ -37,7 +38,6 @@ from real3d_portrait.er_nerf.training.state import TrainingStateError
 from real3d_portrait.er_nerf.training.time_estimate import TimeLeft, measure_step_seconds, steps_in
 from real3d_portrait.er_nerf.training.trainer import Trainer
 from real3d_portrait.errors import ConflictingInputsError, FileMissingError, ParameterChoiceError, ParameterRangeError
-from real3d_portrait.models.compute import Compute
 from real3d_portrait.progress import Progress, ProgressCallback
 from real3d_portrait.resources import resource
 from real3d_portrait.timing import FPS

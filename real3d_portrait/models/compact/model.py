@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from real3d_portrait.arrays import Float32Array, Frame, UInt8Array
+from real3d_portrait.compute import device_of
 from real3d_portrait.config import CompactConfig
 from real3d_portrait.controls import POSES
 from real3d_portrait.errors import ParameterChoiceError, PortraitModelError
@@ -28,7 +29,6 @@ from real3d_portrait.models.compact.mouth_interior import MouthInterior
 from real3d_portrait.models.compact.shading import Shading
 from real3d_portrait.models.compact.speech_motion import AudioToMotion, audio_to_motion, load_a2m
 from real3d_portrait.models.compact.torso import cut_borders, head_room, shoulder_track
-from real3d_portrait.models.compute import device_of
 from real3d_portrait.models.interface import Frames, FramesDone, Placement
 from real3d_portrait.motion.motion import Motion
 from real3d_portrait.motion.placement import PLACE_LIMITED, TURN_LIMITED, limited_place, limited_turn
