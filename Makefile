@@ -51,8 +51,8 @@ weights: packages $(READY)
 	$(VENV)/bin/python -m training.avatar_speech_encoder --data $(DATA) --output $(WEIGHTS)/avatar_speech_encoder.safetensors
 	$(VENV)/bin/python -m training.residual_data --data $(DATA) --work $(WORK)
 	$(VENV)/bin/python -m training.residuals --work $(WORK) --minutes 40 --output $(WEIGHTS)
-	$(VENV)/bin/python -m training.htb_sr_pairs --data $(DATA) --work $(WORK)
-	$(VENV)/bin/python -m training.htb_sr --work $(WORK) --minutes 40 --output $(WEIGHTS)/htb_sr.safetensors
+	$(VENV)/bin/python -m training.shading_pairs --data $(DATA) --work $(WORK)
+	$(VENV)/bin/python -m training.shading --work $(WORK) --minutes 40 --output $(WEIGHTS)/shading.safetensors
 	$(VENV)/bin/python -m training.occlusion --faces $(DATA)/faces --output $(WEIGHTS)/occlusion.safetensors
 
 wheel: $(READY)

@@ -21,8 +21,8 @@ import numpy as np
 from real3d_portrait import Real3DPortrait
 from real3d_portrait.errors import InputError
 from real3d_portrait.media.images import read_photo
+from real3d_portrait.models.compact.frame import over
 from real3d_portrait.models.compact.learned_residuals import shown_expression
-from real3d_portrait.models.compact.model import over
 from real3d_portrait.portrait.compact import prepare_compact_portrait
 from training.split import is_heldout_portrait
 
@@ -53,7 +53,7 @@ def main() -> None:
         own = shown_expression(model.face_model, photo_shape - avatar.head.neutral)
         views = [
             over(
-                model.render(avatar, expression, avatar.rotation, avatar.translation, np.zeros(2)),
+                model.renderer.frame(avatar, expression, avatar.rotation, avatar.translation, np.zeros(2)),
                 avatar.plate,
             )
             for expression in (own, np.zeros_like(own))

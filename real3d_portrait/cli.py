@@ -18,11 +18,11 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from real3d_portrait.commands.avatar import add_avatar_command
+from real3d_portrait.commands.verify import add_verify_command
 from real3d_portrait.console import ProgressBar, own_log, without_native_chatter
 from real3d_portrait.controls import Control, defaults, option, table
-from real3d_portrait.er_nerf.command import add_avatar_command
 from real3d_portrait.errors import Real3DError
-from real3d_portrait.provenance.command import add_verify_command
 from real3d_portrait.resources import resource
 
 if TYPE_CHECKING:

@@ -30,6 +30,7 @@ class CompactConfig:
     motion_adapter: str
     audio_to_motion: str
     shading: str
+    occlusion: str
     temperature: float
     limits: PoseLimits
 

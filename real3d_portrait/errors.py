@@ -1,4 +1,4 @@
-"""What a caller can do wrong: one exception a cause, each with the cure in its message.
+"""What a caller can do wrong: one exception for each thing that a caller can do about it, the cure in its message.
 
 An error is raised with the facts that its message names: `raise FaceTooSmallError(pixels=41, minimum=64)`.
 `str(error)` is always one line. `exit_code` is what the command line returns.
@@ -43,31 +43,31 @@ class InputError(Real3DError):
     exit_code = 2
 
 
-# Pictures: the portrait photo and background images. `what` names the role, such as "photo".
+# Files that are given. `what` names the role: "photo", "background image", "audio file", "video", "motion file".
 
 
-class ImageMissingError(InputError):
+class FileMissingError(InputError):
     message = "The {what} '{path}' does not exist; check the name and the folder."
 
 
-class ImageIsFolderError(InputError):
-    message = "The {what} '{path}' is a folder; name one picture in it."
+class FileUnreadableError(InputError):
+    message = "The {what} '{path}' cannot be opened ({reason}); name a file that you may read."
 
 
-class ImageUnreadableError(InputError):
-    message = "The {what} '{path}' cannot be opened ({reason}); check its permissions."
+class FileDamagedError(InputError):
+    message = "The {what} '{path}' is damaged ({reason}); record, export or download it again."
 
 
-class ImageEmptyError(InputError):
-    message = "The {what} '{path}' is empty; export or download it again."
+class FileFormatError(InputError):
+    message = "The {what} '{path}' is damaged or in an unknown format; save it as {formats}."
 
 
-class NotAnImageError(InputError):
-    message = "The {what} '{path}' is not a picture that can be read; save it as JPEG, PNG or WebP."
+class NoAudioStreamError(InputError):
+    message = "The file '{path}' has no sound; choose one with speech in it."
 
 
-class ImageTruncatedError(InputError):
-    message = "The {what} '{path}' is cut off or damaged; export or download it again."
+class NoVideoStreamError(InputError):
+    message = "The file '{path}' has no video stream; choose a video."
 
 
 class ImageTooLargeError(InputError):
@@ -96,55 +96,11 @@ class FaceInProfileError(InputError):
 # Sound
 
 
-class AudioMissingError(InputError):
-    message = "The audio file '{path}' does not exist; check the name and the folder."
-
-
-class AudioUnreadableError(InputError):
-    message = "The audio file '{path}' cannot be opened ({reason}); name a file that you may read."
-
-
-class AudioEmptyError(InputError):
-    message = "The audio file '{path}' is empty; record or download it again."
-
-
-class AudioCorruptError(InputError):
-    message = "The audio file '{path}' is damaged or in an unknown format; convert it to WAV, MP3 or M4A."
-
-
-class NoAudioStreamError(InputError):
-    message = "The file '{path}' has no sound; choose one with speech in it."
-
-
 class AudioTooShortError(InputError):
     message = "The audio is {seconds} s long, at least {minimum} s are needed; use a longer recording."
 
 
 # Video
-
-
-class VideoMissingError(InputError):
-    message = "The video '{path}' does not exist; check the name and the folder."
-
-
-class VideoUnreadableError(InputError):
-    message = "The video '{path}' cannot be opened ({reason}); name a file that you may read."
-
-
-class VideoEmptyError(InputError):
-    message = "The video '{path}' is empty; record or download it again."
-
-
-class VideoCorruptError(InputError):
-    message = "The video '{path}' is damaged or in an unknown format; convert it to MP4 (H.264) or WebM."
-
-
-class NoVideoStreamError(InputError):
-    message = "The file '{path}' has no picture track; choose a video."
-
-
-class VideoWithoutFramesError(InputError):
-    message = "The video '{path}' holds no frames; record or export it again."
 
 
 class VideoWithoutFaceError(InputError):
@@ -159,10 +115,6 @@ class FaceLostError(InputError):
 
 
 # Motion files
-
-
-class MotionMissingError(InputError):
-    message = "The motion file '{path}' does not exist; check the name and the folder."
 
 
 class NotAMotionFileError(InputError):
@@ -184,14 +136,6 @@ class UnknownBackgroundError(InputError):
         "The background '{spec}' is not known; use keep, blur, transparent, a colour such as teal or "
         "#2a6f97, 'prompt:' with words, or an image or video file."
     )
-
-
-class BackgroundMissingError(InputError):
-    message = "The background file '{path}' does not exist; check the name and the folder."
-
-
-class BackgroundUnreadableError(InputError):
-    message = "The background file '{path}' is no picture or video that can be read; use JPEG, PNG or MP4."
 
 
 class PromptExtraMissingError(InputError):

@@ -23,6 +23,7 @@ from PIL import Image
 from real3d_portrait.arrays import Frame
 from real3d_portrait.background.background import Background, BackgroundSource
 from real3d_portrait.background.swap import swapped_frames
+from real3d_portrait.compute import check_device
 from real3d_portrait.controls import POSES, ControlKeywords, Controls, RenderKeywords
 from real3d_portrait.errors import (
     ConflictingInputsError,
@@ -40,7 +41,6 @@ from real3d_portrait.media.images import read_photo
 from real3d_portrait.media.video import probe
 from real3d_portrait.media.writer import check_output
 from real3d_portrait.models.avatar import SUFFIX, Avatar
-from real3d_portrait.models.compute import check_device
 from real3d_portrait.models.interface import AnyModel, Frames, Placement
 from real3d_portrait.motion.editing import MotionEdits, edited
 from real3d_portrait.motion.motion import Motion

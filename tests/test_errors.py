@@ -40,7 +40,7 @@ def test_messages_differ_and_user_errors_exit_with_2() -> None:
 
 @given(st.text(max_size=600))
 def test_any_file_name_stays_on_one_line(name: str) -> None:
-    text = str(errors.ImageMissingError(what="photo", path=name))
+    text = str(errors.FileMissingError(what="photo", path=name))
     assert len(text.splitlines()) == 1
     assert text.isprintable()
     assert len(text) < 300

@@ -11,6 +11,7 @@ import torch
 from torch.nn import functional as F
 
 from real3d_portrait import Motion, Real3DPortrait, cli
+from real3d_portrait.compute import Compute
 from real3d_portrait.config import FullConfig, read_config
 from real3d_portrait.controls import Controls
 from real3d_portrait.errors import (
@@ -26,7 +27,6 @@ from real3d_portrait.hub import Weights
 from real3d_portrait.media.images import read_photo
 from real3d_portrait.media.video import probe, read_frames
 from real3d_portrait.media.writer import VideoWriter
-from real3d_portrait.models.compute import Compute
 from real3d_portrait.models.full.model import FullModel
 from real3d_portrait.models.interface import Placement
 from real3d_portrait.motion.basel_motion import MOTION_NAME

@@ -24,13 +24,13 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from PIL import Image
 
 from real3d_portrait import errors
+from real3d_portrait.commands.verify import add_verify_command
 from real3d_portrait.media.audio import Audio
 from real3d_portrait.media.clip import STATEMENT
 from real3d_portrait.media.video import read_frames
 from real3d_portrait.media.writer import VideoWriter
 from real3d_portrait.provenance import keys
 from real3d_portrait.provenance.badge import add_badge
-from real3d_portrait.provenance.command import add_verify_command
 from real3d_portrait.provenance.keys import known_key, new_key, parse_key, signing_key
 from real3d_portrait.provenance.manifest import Marker, marker, sidecar
 from real3d_portrait.provenance.verify import Marking, Verdict, verify
@@ -504,7 +504,7 @@ def test_the_command_answers_in_one_line_a_file(tmp_path: Path, capsys: pytest.C
 
 def test_the_command_line_starts_without_cryptography() -> None:
     script = (
-        "import sys\nfrom real3d_portrait.provenance.command import add_verify_command\n"
+        "import sys\nfrom real3d_portrait.commands.verify import add_verify_command\n"
         "assert not {'c2pa', 'cryptography'} & set(sys.modules)"
     )
     subprocess.run(

@@ -14,15 +14,13 @@ from typing import Any
 from real3d_portrait.app.limits import Limits
 from real3d_portrait.background.prompt import paintable
 from real3d_portrait.errors import (
-    AudioCorruptError,
-    BackgroundUnreadableError,
     ConsentMissingError,
+    FileFormatError,
     FileTooLargeError,
     InputError,
     MissingInputError,
     NoAudioStreamError,
     NotAMotionFileError,
-    NotAnImageError,
     TooLongError,
     VideoTooLargeError,
 )
@@ -94,13 +92,13 @@ def _check_background(path: Path, limits: Limits) -> None:
 
     try:
         read_photo(path, "background image")
-    except NotAnImageError:
+    except FileFormatError:
         try:
             _check_pixels(path, limits)
         except VideoTooLargeError:
             raise
         except InputError:
-            raise BackgroundUnreadableError(path=path.name) from None
+            raise FileFormatError(what="background file", path=path.name, formats="JPEG, PNG or MP4") from None
 
 
 def _check_pixels(path: Path, limits: Limits) -> None:
@@ -132,7 +130,7 @@ def _check_length(path: Path, limits: Limits, kind: str) -> None:
                     stated = max(total, in_seconds(stream.duration, stream.time_base))
                     raise TooLongError(kind=kind, seconds=round(stated), limit=limits.seconds)
     except av.error.FFmpegError:
-        raise AudioCorruptError(path=path.name) from None
+        raise FileFormatError(what=f"{kind} file", path=path.name, formats="MP4, WAV, MP3 or M4A") from None
 
 
 _CHECKS: dict[str, Callable[[Path, Limits], None]] = {

@@ -17,10 +17,9 @@ from PIL import Image, ImageColor
 from real3d_portrait.background.fit import BLUR, FITS, Fit
 from real3d_portrait.background.prompt import PREFIX, paintable
 from real3d_portrait.errors import (
-    BackgroundMissingError,
-    BackgroundUnreadableError,
+    FileFormatError,
+    FileMissingError,
     InputError,
-    NotAnImageError,
     ParameterChoiceError,
     UnknownBackgroundError,
 )
@@ -74,11 +73,11 @@ class Background:
         Raises:
             ParameterChoiceError: another fit.
             UnknownBackgroundError: none of these.
-            BackgroundMissingError: it looks like a file name but there is no such file.
-            BackgroundUnreadableError: the file is neither picture nor video.
+            FileMissingError: it looks like a file name but there is no such file.
+            FileFormatError: the file is neither picture nor video.
             MissingInputError, ParameterRangeError, PromptExtraMissingError, PromptModelUnsetError: words that nothing
                 can be painted from, or nothing to paint with.
-            ImageTruncatedError, ImageTooLargeError and others of `read_photo`: the picture is faulty.
+            FileDamagedError, ImageTooLargeError and others of `read_photo`: the picture is faulty.
         """
         if fit not in FITS:
             raise ParameterChoiceError(name="background fit", value=fit, choices=", ".join(FITS))
@@ -101,7 +100,7 @@ class Background:
         if spec == "" or not path.exists():
             if isinstance(spec, str) and not re.fullmatch(r".*(/.*|\.\w+)", spec):
                 raise UnknownBackgroundError(spec=spec)
-            raise BackgroundMissingError(path=path)
+            raise FileMissingError(what="background file", path=path)
         return cls._from_file(path)
 
     @classmethod
@@ -109,14 +108,14 @@ class Background:
         if not is_animated(path):
             try:
                 return cls._from_picture(path)
-            except NotAnImageError:
+            except FileFormatError:
                 pass
         try:
             probe(path)
         except InputError:
             if is_animated(path):  # an animation that FFmpeg does not play
                 return cls._from_picture(path)
-            raise BackgroundUnreadableError(path=path) from None
+            raise FileFormatError(what="background file", path=path, formats="JPEG, PNG or MP4") from None
         return cls("video", video=path)
 
     @classmethod

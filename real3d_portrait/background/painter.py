@@ -99,7 +99,7 @@ class PromptPainter:
             raise PromptExtraMissingError(package=error.name or "diffusers") from error
         import torch
 
-        from real3d_portrait.models.compute import check_device
+        from real3d_portrait.compute import check_device
 
         check_device(self._device)
         cuda = self._device == "cuda" or (self._device == "auto" and torch.cuda.is_available())

@@ -11,6 +11,7 @@ from typing import ClassVar
 import numpy as np
 
 from real3d_portrait.arrays import Float32Array, Frame
+from real3d_portrait.compute import device_of
 from real3d_portrait.er_nerf import bundled
 from real3d_portrait.er_nerf.rendering.avatar import Avatar as TrainedAvatar
 from real3d_portrait.er_nerf.rendering.avatar import AvatarSpeechError, ping_pong
@@ -21,7 +22,6 @@ from real3d_portrait.face.camera import rotation_angles, rotation_matrix
 from real3d_portrait.media.audio import Audio
 from real3d_portrait.media.images import Photo
 from real3d_portrait.models.avatar import Avatar
-from real3d_portrait.models.compute import device_of
 from real3d_portrait.models.interface import Frames, FramesDone, Placement
 from real3d_portrait.motion.motion import Motion
 from real3d_portrait.motion.video_to_motion import video_to_motion

@@ -22,21 +22,19 @@ from av.container import InputContainer
 
 from real3d_portrait.arrays import Float32Array
 from real3d_portrait.errors import (
-    AudioCorruptError,
-    AudioEmptyError,
-    AudioMissingError,
     AudioTooShortError,
-    AudioUnreadableError,
+    FileFormatError,
     NoAudioStreamError,
     output_error,
 )
-from real3d_portrait.media.demux import in_seconds, open_media, packets, start_seconds
+from real3d_portrait.media.demux import in_seconds, open_input, packets, start_seconds
 
 logger = logging.getLogger(__name__)
 
 SHORTEST_SECONDS = 0.2
 SPEECH_RATE = 16000  # Hz, what the networks take
 HIGHEST_RATE = 48000  # Hz, of a recording that is kept for a sound track
+_WHAT, _FORMATS = "audio file", "WAV, MP3 or M4A"  # in messages
 _SMALLEST_GAP = 0.05  # seconds; smaller steps between time stamps are rounding, not silence
 _LONGEST_GAP = 60.0  # seconds; longer steps are broken time stamps, not silence
 
@@ -105,7 +103,7 @@ def read_audio(path: str | os.PathLike[str], rate: int = SPEECH_RATE) -> Audio:
         rate: samples a second of the result.
 
     Raises:
-        AudioMissingError, AudioUnreadableError, AudioEmptyError, AudioCorruptError, NoAudioStreamError:
+        FileMissingError, FileUnreadableError, FileDamagedError, FileFormatError, NoAudioStreamError:
             the file is absent, locked, of 0 bytes, not decodable, or without sound.
         AudioTooShortError: it is shorter than 0.2 s.
     """
@@ -122,7 +120,7 @@ def read_recording(path: str | os.PathLike[str]) -> Recording:
     """
     path = Path(path)
     speech: list[Float32Array] = []
-    with _open(path) as container, tempfile.TemporaryFile() as spool:
+    with open_input(path, _WHAT, _FORMATS) as container, tempfile.TemporaryFile() as spool:
         stream = _stream(container, path)
         context = stream.codec_context
         own = AudioFormat(min(context.sample_rate, HIGHEST_RATE), min(context.channels, 2))
@@ -155,7 +153,7 @@ def _audio(blocks: list[Float32Array], rate: int) -> Audio:
 
 def audio_format(path: str | os.PathLike[str]) -> AudioFormat:
     """Rate and channels of a file's sound; raises as `read_audio` does."""
-    with _open(Path(path)) as container:
+    with open_input(Path(path), _WHAT, _FORMATS) as container:
         context = _stream(container, Path(path)).codec_context
         return AudioFormat(context.sample_rate, context.channels)
 
@@ -168,7 +166,7 @@ def stream_audio(path: str | os.PathLike[str], rate: int, channels: int) -> Iter
         channels: 1 or 2.
     """
     path = Path(path)
-    with _open(path) as container:
+    with open_input(path, _WHAT, _FORMATS) as container:
         for _, block in _decoded(container, _stream(container, path), path, (AudioFormat(rate, channels),)):
             yield block
 
@@ -270,22 +268,9 @@ def _decode(container: InputContainer, stream: av.AudioStream, path: Path) -> It
         good += len(frames)
         yield from frames
     if bad >= max(good, 1):  # noise that only looks like packets, or a badly damaged file
-        raise AudioCorruptError(path=path)
+        raise FileFormatError(what=_WHAT, path=path, formats=_FORMATS)
     if bad:
         logger.warning("%d damaged parts of the sound of '%s' were skipped.", bad, path)
-
-
-def _open(path: Path) -> InputContainer:
-    try:
-        if path.stat().st_size == 0 and path.is_file():
-            raise AudioEmptyError(path=path)
-        return open_media(path)
-    except FileNotFoundError:
-        raise AudioMissingError(path=path) from None
-    except av.error.FFmpegError:
-        raise AudioCorruptError(path=path) from None
-    except OSError as error:
-        raise AudioUnreadableError(path=path, reason=error.strerror) from None
 
 
 def _stream(container: InputContainer, path: Path) -> av.AudioStream:
@@ -294,5 +279,5 @@ def _stream(container: InputContainer, path: Path) -> av.AudioStream:
     best = container.streams.best("audio")
     stream = best if isinstance(best, av.AudioStream) else container.streams.audio[0]
     if not stream.codec_context.sample_rate or not stream.codec_context.channels:
-        raise AudioCorruptError(path=path)
+        raise FileFormatError(what=_WHAT, path=path, formats=_FORMATS)
     return stream

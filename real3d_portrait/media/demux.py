@@ -10,6 +10,8 @@ from pathlib import Path
 import av
 from av.container import InputContainer
 
+from real3d_portrait.errors import FileDamagedError, FileFormatError, FileMissingError, FileUnreadableError
+
 # A playlist (HLS, concat, SDP) given as an upload could make FFmpeg read other files or the network,
 # and a text file opens as ANSI art; so only formats that hold their own samples are admitted.
 _FORMATS = (
@@ -29,6 +31,25 @@ def open_media(path: Path) -> InputContainer:
         pass
     options = {"format_whitelist": _FORMATS, "protocol_whitelist": "file"}
     return av.open(f"file:{os.fspath(path)}", metadata_errors="ignore", options=options)
+
+
+def open_input(path: Path, what: str, formats: str) -> InputContainer:
+    """`open_media` for a file that a caller has given; `what` and `formats` are those of the messages.
+
+    Raises:
+        FileMissingError, FileUnreadableError, FileDamagedError, FileFormatError: the file is absent, locked or a
+            folder, of 0 bytes, or no known media format.
+    """
+    try:
+        if path.is_file() and path.stat().st_size == 0:
+            raise FileDamagedError(what=what, path=path, reason="it is empty")
+        return open_media(path)
+    except FileNotFoundError:
+        raise FileMissingError(what=what, path=path) from None
+    except av.error.FFmpegError:
+        raise FileFormatError(what=what, path=path, formats=formats) from None
+    except OSError as error:
+        raise FileUnreadableError(what=what, path=path, reason=error.strerror) from None
 
 
 def start_seconds(container: InputContainer) -> float:

@@ -13,17 +13,16 @@ import numpy as np
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from real3d_portrait.errors import (
-    ImageEmptyError,
-    ImageIsFolderError,
-    ImageMissingError,
+    FileDamagedError,
+    FileFormatError,
+    FileMissingError,
+    FileUnreadableError,
     ImageTooLargeError,
-    ImageTruncatedError,
-    ImageUnreadableError,
     InputError,
-    NotAnImageError,
 )
 
 LARGEST_MEGAPIXELS = 50
+_SUPPORTED = "JPEG, PNG or WebP"  # in messages
 # Formats whose decoders start no other program (EPS starts Ghostscript) and that people keep photos in.
 _FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "GIF", "BMP", "TIFF", "JPEG2000", "PPM", "TGA", "ICO")
 _ANIMATED = ("GIF", "PNG", "WEBP", "AVIF")
@@ -53,9 +52,8 @@ def read_photo(source: PhotoSource, what: str = "photo") -> Photo:
         what: the role that messages name, such as "background image".
 
     Raises:
-        ImageMissingError, ImageIsFolderError, ImageUnreadableError, ImageEmptyError, NotAnImageError:
-            it is absent, a folder, locked, of 0 bytes, or no picture.
-        ImageTruncatedError: the picture begins well but does not decode to its end.
+        FileMissingError, FileUnreadableError, FileFormatError: it is absent, a folder or locked, or no picture.
+        FileDamagedError: it is of 0 bytes, or begins well but does not decode to its end.
         ImageTooLargeError: more than 50 megapixels, found before decoding.
     """
     if isinstance(source, np.ndarray):
@@ -84,28 +82,28 @@ def _plays(image: Image.Image) -> bool:
 def _open(path: Path, what: str) -> Image.Image:
     try:
         if path.is_dir():
-            raise ImageIsFolderError(what=what, path=path)
+            raise FileUnreadableError(what=what, path=path, reason="it is a folder")
         if path.stat().st_size == 0:
-            raise ImageEmptyError(what=what, path=path)
+            raise FileDamagedError(what=what, path=path, reason="it is empty")
         with warnings.catch_warnings():
             # Pillow's own limit lies above ours, which is checked before anything is decoded.
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             Image.init()
             return Image.open(path, formats=[name for name in _FORMATS if name in Image.OPEN])
     except FileNotFoundError:
-        raise ImageMissingError(what=what, path=path) from None
+        raise FileMissingError(what=what, path=path) from None
     except UnidentifiedImageError:
-        raise NotAnImageError(what=what, path=path) from None
+        raise FileFormatError(what=what, path=path, formats=_SUPPORTED) from None
     except Image.DecompressionBombError as error:
         pixels = re.search(r"\d+", str(error))
         count = round(int(pixels[0]) / 1e6) if pixels else f"over {LARGEST_MEGAPIXELS}"
         raise ImageTooLargeError(what=what, path=path, megapixels=count, limit=LARGEST_MEGAPIXELS) from None
     except OSError as error:
         if error.errno is None:  # Pillow's own complaint about the content
-            raise NotAnImageError(what=what, path=path) from None
-        raise ImageUnreadableError(what=what, path=path, reason=error.strerror) from None
+            raise FileFormatError(what=what, path=path, formats=_SUPPORTED) from None
+        raise FileUnreadableError(what=what, path=path, reason=error.strerror) from None
     except (ValueError, SyntaxError, EOFError, ArithmeticError):
-        raise NotAnImageError(what=what, path=path) from None
+        raise FileFormatError(what=what, path=path, formats=_SUPPORTED) from None
 
 
 def _from_image(image: Image.Image, what: str, name: object) -> Photo:
@@ -121,7 +119,7 @@ def _from_image(image: Image.Image, what: str, name: object) -> Photo:
         image = ImageOps.exif_transpose(image)
         image, had_alpha = _to_rgb(image)
     except (OSError, ValueError, SyntaxError, EOFError, ArithmeticError, IndexError):
-        raise ImageTruncatedError(what=what, path=name) from None
+        raise FileDamagedError(what=what, path=name, reason="it is cut off or does not decode") from None
     if had_alpha:
         notes.append(f"The {what} has transparent parts; they are shown on white.")
     return Photo(np.array(image, np.uint8), tuple(notes))
@@ -166,7 +164,7 @@ def _from_array(array: np.ndarray, what: str) -> Image.Image:
     numeric = array.dtype == np.bool_ or np.issubdtype(array.dtype, np.number)
     if channels not in (1, 3, 4) or array.size == 0 or not numeric or np.iscomplexobj(array):
         name = f"array of shape {array.shape} and type {array.dtype}"
-        raise NotAnImageError(what=what, path=name)
+        raise FileFormatError(what=what, path=name, formats=_SUPPORTED)
     pixels = _to_8_bit(array)
     return Image.fromarray(pixels[..., 0] if pixels.ndim == 3 and channels == 1 else pixels)
 

@@ -16,21 +16,15 @@ from av.container import InputContainer
 from av.sidedata.sidedata import Type as SideDataType
 from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
 
-from real3d_portrait.errors import (
-    NoVideoStreamError,
-    VideoCorruptError,
-    VideoEmptyError,
-    VideoMissingError,
-    VideoUnreadableError,
-    VideoWithoutFramesError,
-)
-from real3d_portrait.media.demux import in_seconds, open_media, packets, start_seconds
+from real3d_portrait.errors import FileDamagedError, FileFormatError, NoVideoStreamError
+from real3d_portrait.media.demux import in_seconds, open_input, packets, start_seconds
 from real3d_portrait.media.writer import VideoWriter
 
 __all__ = ["VideoFrame", "VideoInfo", "VideoWriter", "probe", "read_frames"]
 
 logger = logging.getLogger(__name__)
 
+_WHAT, _FORMATS = "video", "MP4 (H.264) or WebM"  # in messages
 _FALLBACK_RATE = Fraction(25)
 _HD_HEIGHT = 720  # pixels; untagged video from this height on is BT.709 by convention, below it BT.601
 _IDENTITY = np.array([[1, 0], [0, 1]])
@@ -68,11 +62,11 @@ def probe(path: str | os.PathLike[str]) -> VideoInfo:
     """Read a video's facts, decoding its first frame only.
 
     Raises:
-        VideoMissingError, VideoUnreadableError, VideoEmptyError, VideoCorruptError, NoVideoStreamError,
-        VideoWithoutFramesError: the file is absent, locked, of 0 bytes, not decodable, or without pictures.
+        FileMissingError, FileUnreadableError, FileDamagedError, FileFormatError, NoVideoStreamError:
+            the file is absent, locked, of 0 bytes or without frames, not decodable, or without a video stream.
     """
     path = Path(path)
-    with _open(path) as container:
+    with open_input(path, _WHAT, _FORMATS) as container:
         stream = _stream(container, path)
         frame = next(_decode(container, stream, path))
         width, height = _square_pixel_size(frame, stream)
@@ -98,7 +92,7 @@ def read_frames(path: str | os.PathLike[str]) -> Iterator[VideoFrame]:
     """
     path = Path(path)
     reformatter = VideoReformatter()
-    with _open(path) as container:
+    with open_input(path, _WHAT, _FORMATS) as container:
         stream = _stream(container, path)
         zero = start_seconds(container)
         step = float(1 / (stream.average_rate or _FALLBACK_RATE))
@@ -180,22 +174,17 @@ def _decode(container: InputContainer, stream: av.VideoStream, path: Path) -> It
         good += len(frames)
         yield from frames
     if not good:
-        raise VideoCorruptError(path=path) if bad else VideoWithoutFramesError(path=path)
+        raise _undecodable(path) if bad else _without_frames(path)
     if bad:
         logger.warning("%d damaged frames of '%s' were skipped.", bad, path)
 
 
-def _open(path: Path) -> InputContainer:
-    try:
-        if path.is_file() and path.stat().st_size == 0:
-            raise VideoEmptyError(path=path)
-        return open_media(path)
-    except FileNotFoundError:
-        raise VideoMissingError(path=path) from None
-    except av.error.FFmpegError:
-        raise VideoCorruptError(path=path) from None
-    except OSError as error:
-        raise VideoUnreadableError(path=path, reason=error.strerror) from None
+def _undecodable(path: Path) -> FileFormatError:
+    return FileFormatError(what=_WHAT, path=path, formats=_FORMATS)
+
+
+def _without_frames(path: Path) -> FileDamagedError:
+    return FileDamagedError(what=_WHAT, path=path, reason="it holds no frames")
 
 
 def _stream(container: InputContainer, path: Path) -> av.VideoStream:
@@ -204,6 +193,6 @@ def _stream(container: InputContainer, path: Path) -> av.VideoStream:
     tracks = [stream for stream in container.streams.video if not stream.disposition & cover]
     if not tracks:
         # An MP4 into which nothing was recorded holds no tracks at all.
-        raise NoVideoStreamError(path=path) if container.streams else VideoWithoutFramesError(path=path)
+        raise NoVideoStreamError(path=path) if container.streams else _without_frames(path)
     best = container.streams.best("video")
     return next((track for track in tracks if track is best), tracks[0])

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from real3d_portrait.arrays import Float32Array
-from real3d_portrait.errors import MotionFaceModelError, MotionMissingError, NotAMotionFileError
+from real3d_portrait.errors import FileMissingError, MotionFaceModelError, NotAMotionFileError
 from real3d_portrait.face.camera import rotation_angles, rotation_matrix
 from real3d_portrait.timing import FPS
 
@@ -110,11 +110,11 @@ class Motion:
             face_model: name that the coefficients must belong to; None accepts any.
 
         Raises:
-            MotionMissingError, NotAMotionFileError: absent, or not such a file.
+            FileMissingError, NotAMotionFileError: absent, or not such a file.
             MotionFaceModelError: made for another face model.
         """
         if not Path(path).is_file():
-            raise MotionMissingError(path=path)
+            raise FileMissingError(what="motion file", path=path)
         try:
             with np.load(path, allow_pickle=False) as file:
                 if str(file["format"]) != _FORMAT:

@@ -15,7 +15,6 @@ from real3d_portrait.portrait.inpainting import background_plate, foreground_col
 from real3d_portrait.portrait.matting import portrait_matte
 from real3d_portrait.portrait.occlusion import OcclusionClassifier
 from real3d_portrait.portrait.portrait import Portrait
-from real3d_portrait.resources import resource
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +37,11 @@ class CompactPortrait(Portrait):
 
 
 def prepare_compact_portrait(
-    photo: Photo, model: FaceModel, size: int | None = 512, face: int | None = None
+    photo: Photo,
+    model: FaceModel,
+    size: int | None = 512,
+    face: int | None = None,
+    occlusion: OcclusionClassifier | None = None,
 ) -> CompactPortrait:
     """Everything about a photo that does not change from frame to frame.
 
@@ -47,6 +50,7 @@ def prepare_compact_portrait(
         model: face model to fit.
         size: side of the crop in pixels; None keeps the photo's own resolution, up to 1024.
         face: which face, 1 being the largest; None takes the largest, with a warning where there are more.
+        occlusion: what tells a covered mouth or eye; None: the bundled one.
 
     Raises:
         NoFaceError, FaceIndexError, FaceTooSmallError (under 64 px), FaceInProfileError (over 60° of yaw).
@@ -57,7 +61,7 @@ def prepare_compact_portrait(
     size = min(side, LARGEST_SIZE) if size is None else size
     crop = source[top : top + side, left : left + side]
     landmarks = landmarks - np.array([left, top, 0], np.float32)
-    covered = OcclusionClassifier.load(resource("assets", "weights", "compact", "occlusion.safetensors"))
+    covered = occlusion or OcclusionClassifier.bundled()
     warnings += covered.warnings(crop, landmarks)
     image = resize_square(crop, size)
     landmarks = landmarks * np.float32(size / side)

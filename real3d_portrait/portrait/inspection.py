@@ -26,7 +26,6 @@ from real3d_portrait.face.tracking import FaceFinder
 from real3d_portrait.media.images import Photo, PhotoSource, read_photo
 from real3d_portrait.portrait.crop import check_face, crop_square, resize_square, yaw_degrees
 from real3d_portrait.portrait.occlusion import OcclusionClassifier
-from real3d_portrait.resources import resource
 
 SMALL_FACE = 140  # pixels high: at 512 pixels the crop is enlarged 1.5 times or more
 TURNED = 25.0  # degrees of yaw
@@ -172,7 +171,7 @@ def face_warnings(image: UInt8Array, mesh: FloatArray) -> tuple[PhotoWarning, ..
     if contrast < BLURRED:
         message = "The face is blurred; use a sharper photo."
         warnings.append(PhotoWarning("blurred", message, round(contrast, 2)))
-    classifier = OcclusionClassifier.load(resource("assets", "weights", "compact", "occlusion.safetensors"))
+    classifier = OcclusionClassifier.bundled()
     return (*warnings, *(PhotoWarning("covered", message) for message in classifier.warnings(image, mesh)))
 
 

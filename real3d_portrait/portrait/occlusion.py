@@ -23,6 +23,7 @@ from real3d_portrait.face.landmarks import (
     LIP_TOP,
     MOUTH_CORNERS,
 )
+from real3d_portrait.resources import resource
 
 PARTS = ("mouth", "left_eye", "right_eye")  # left and right as the viewer sees them
 N_FEATURES = 15 * 36 + 2 * 24 * 3
@@ -43,6 +44,11 @@ class OcclusionClassifier:
 
     mouth: Float32Array  # (F + 1,) the bias last
     eye: Float32Array  # (F + 1,)
+
+    @classmethod
+    def bundled(cls) -> OcclusionClassifier:
+        """The one that comes with the package."""
+        return cls.load(resource("assets", "weights", "compact", "occlusion.safetensors"))
 
     @classmethod
     def load(cls, path: Path) -> OcclusionClassifier:

@@ -17,9 +17,9 @@ from real3d_portrait.app.checks import problems
 from real3d_portrait.app.limits import Limits
 from real3d_portrait.app.watch import Watch
 from real3d_portrait.background.prompt import MODEL_VARIABLE
-from real3d_portrait.controls import Progress
 from real3d_portrait.errors import ParameterTypeError
 from real3d_portrait.media.writer import VideoWriter
+from real3d_portrait.progress import Progress
 from tests.example_inputs import PORTRAIT
 
 LIMITS = Limits(seconds=2, megabytes=1)
@@ -98,10 +98,10 @@ def test_what_is_no_picture_and_no_video_is_refused(tmp_path: Path, name: str, c
     path.write_text(content)
     kinds = found(portrait=str(path), background_file=str(path), video=str(path), audio=str(path))
     assert kinds == {
-        "portrait": "NotAnImageError",
-        "background_file": "BackgroundUnreadableError",
-        "video": "VideoCorruptError",
-        "audio": "AudioCorruptError",
+        "portrait": "FileFormatError",
+        "background_file": "FileFormatError",
+        "video": "FileFormatError",
+        "audio": "FileFormatError",
     }
 
 

@@ -165,11 +165,11 @@ def test_what_cannot_be_a_background_is_named(tmp_path: Path) -> None:
         "": errors.UnknownBackgroundError,
         "#12345g": errors.UnknownBackgroundError,
         "rgba(0, 0, 0, 0.5)": errors.UnknownBackgroundError,
-        str(tmp_path / "absent.png"): errors.BackgroundMissingError,
-        "absent.mp4": errors.BackgroundMissingError,
-        str(tmp_path / "words.txt"): errors.BackgroundUnreadableError,
-        str(tmp_path / "empty.png"): errors.ImageEmptyError,
-        str(tmp_path): errors.ImageIsFolderError,
+        str(tmp_path / "absent.png"): errors.FileMissingError,
+        "absent.mp4": errors.FileMissingError,
+        str(tmp_path / "words.txt"): errors.FileFormatError,
+        str(tmp_path / "empty.png"): errors.FileDamagedError,
+        str(tmp_path): errors.FileUnreadableError,
     }
     for spec, error in cases.items():
         with pytest.raises(error):

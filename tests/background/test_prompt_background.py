@@ -78,7 +78,7 @@ def test_words_stand_behind_a_portrait(tiny: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv(MODEL_VARIABLE, str(tiny))
     portraits = Real3DPortrait.from_pretrained("compact", device="cpu")
     sizes = portraits.model.face_model.n_expression, 3, 3
-    still = Motion(*(np.zeros((2, n), np.float32) for n in sizes), face_model=portraits.model.motion_name)
+    still = Motion(*(np.zeros((2, n), np.float32) for n in sizes), face_model=portraits.model.face_model.name)
     stages = []
     frames = list(
         portraits.stream_background_swap(

@@ -120,20 +120,20 @@ def test_unusable_files_have_an_error_each(
     noise = np.random.default_rng(0).bytes(100_000)
     whole = make_sound("whole.m4a", tone(1.0, 44100), 44100, "aac").read_bytes()
     contents = {
-        "empty.wav": (b"", errors.AudioEmptyError),
-        "noise.wav": (noise, errors.AudioCorruptError),
-        "noise.mp3": (noise, errors.AudioCorruptError),
-        "words.mp3": (b"not sound at all\n" * 500, errors.AudioCorruptError),
-        "words.txt": (b"not sound at all\n" * 500, errors.AudioCorruptError),
-        "half.m4a": (whole[: len(whole) // 2], errors.AudioCorruptError),
+        "empty.wav": (b"", errors.FileDamagedError),
+        "noise.wav": (noise, errors.FileFormatError),
+        "noise.mp3": (noise, errors.FileFormatError),
+        "words.mp3": (b"not sound at all\n" * 500, errors.FileFormatError),
+        "words.txt": (b"not sound at all\n" * 500, errors.FileFormatError),
+        "half.m4a": (whole[: len(whole) // 2], errors.FileFormatError),
     }
     for name, (content, error) in contents.items():
         (tmp_path / name).write_bytes(content)
         with pytest.raises(error, match=name):
             read_audio(tmp_path / name)
-    with pytest.raises(errors.AudioMissingError, match="absent"):
+    with pytest.raises(errors.FileMissingError, match="absent"):
         read_audio(tmp_path / "absent.wav")
-    with pytest.raises(errors.AudioUnreadableError, match="directory"):
+    with pytest.raises(errors.FileUnreadableError, match="directory"):
         read_audio(tmp_path)
     with pytest.raises(errors.NoAudioStreamError):
         read_audio(make_video("mute.mp4", [np.zeros((32, 32, 3), np.uint8)] * 3))
@@ -150,7 +150,7 @@ def test_a_playlist_cannot_make_us_read_other_files(tmp_path: Path, make_sound: 
     playlist = "#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nsecret.ts\n#EXT-X-ENDLIST\n"
     for name in ("list.m3u8", "list.mp3"):
         (tmp_path / name).write_text(playlist)
-        with pytest.raises(errors.AudioCorruptError):
+        with pytest.raises(errors.FileFormatError):
             read_audio(tmp_path / name)
 
 

@@ -72,17 +72,17 @@ def test_unusable_files_have_an_error_each(
     noise = np.random.default_rng(0).bytes(100_000)
     whole = make_video("whole.mp4", [picture()] * 5).read_bytes()
     contents = {
-        "empty.mp4": (b"", errors.VideoEmptyError),
-        "noise.mp4": (noise, errors.VideoCorruptError),
-        "words.txt": (b"words, which FFmpeg would show as a film\n" * 90, errors.VideoCorruptError),
-        "half.mp4": (whole[: len(whole) // 2], errors.VideoCorruptError),
+        "empty.mp4": (b"", errors.FileDamagedError),
+        "noise.mp4": (noise, errors.FileFormatError),
+        "words.txt": (b"words, which FFmpeg would show as a film\n" * 90, errors.FileFormatError),
+        "half.mp4": (whole[: len(whole) // 2], errors.FileFormatError),
     }
     for name, (content, _) in contents.items():
         (tmp_path / name).write_bytes(content)
     cases = {tmp_path / name: error for name, (_, error) in contents.items()}
-    cases[tmp_path / "absent.mp4"] = errors.VideoMissingError
-    cases[tmp_path] = errors.VideoUnreadableError
-    cases[make_video("none.mp4", [])] = errors.VideoWithoutFramesError
+    cases[tmp_path / "absent.mp4"] = errors.FileMissingError
+    cases[tmp_path] = errors.FileUnreadableError
+    cases[make_video("none.mp4", [])] = errors.FileDamagedError
     cases[make_sound("song.mp3", tone(0.5, 44100), 44100, "libmp3lame")] = errors.NoVideoStreamError
     for path, error in cases.items():
         for use in (probe, lambda path: next(read_frames(path))):

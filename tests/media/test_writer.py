@@ -319,7 +319,7 @@ def test_a_protected_folder_is_refused(tmp_path: Path) -> None:
 
 def test_faulty_sound_leaves_nothing(tmp_path: Path) -> None:
     (tmp_path / "words.mp3").write_bytes(b"not sound\n" * 100)
-    with pytest.raises(errors.AudioCorruptError):
+    with pytest.raises(errors.FileFormatError):
         write(tmp_path / "a.mp4", audio=tmp_path / "words.mp3")
     assert [path.name for path in tmp_path.iterdir()] == ["words.mp3"]
 

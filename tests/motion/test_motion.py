@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from real3d_portrait.errors import MotionFaceModelError, MotionMissingError, NotAMotionFileError
+from real3d_portrait.errors import FileMissingError, MotionFaceModelError, NotAMotionFileError
 from real3d_portrait.face.camera import rotation_matrix
 from real3d_portrait.motion.motion import Motion
 
@@ -34,7 +34,7 @@ def test_a_motion_of_another_face_model_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_missing_motion_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(MotionMissingError, match=r"gone\.npz"):
+    with pytest.raises(FileMissingError, match=r"gone\.npz"):
         Motion.load(tmp_path / "gone.npz")
 
 

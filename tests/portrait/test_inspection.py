@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
-from real3d_portrait.errors import FaceIndexError, ImageMissingError, NoFaceError
+from real3d_portrait.errors import FaceIndexError, FileMissingError, NoFaceError
 from real3d_portrait.face.camera import project
 from real3d_portrait.face.face_model import FaceModel
 from real3d_portrait.media.images import read_photo
@@ -125,7 +125,7 @@ def test_no_face_and_no_file_are_errors(tmp_path: Path) -> None:
     ramp = np.broadcast_to(np.arange(256, dtype=np.uint8)[:, None, None], (256, 256, 3)).copy()
     with pytest.raises(NoFaceError):
         inspect_photo(ramp)
-    with pytest.raises(ImageMissingError):
+    with pytest.raises(FileMissingError):
         inspect_photo(tmp_path / "gone.jpg")
 
 

@@ -66,13 +66,13 @@ def test_constants_are_measured_on_pairs(packed: Path) -> None:
     assert (figures < 100).all()
 
 
-def test_pairs_of_htb_sr_are_cut_and_its_networks_trained(made_data: Path, made_work: Path, tmp_path: Path) -> None:
+def test_shading_pairs_are_cut_and_its_networks_trained(made_data: Path, made_work: Path, tmp_path: Path) -> None:
     work = tmp_path / "work"
     for name in ("tracks", "fits"):
         shutil.copytree(made_work / name, work / name)
     shutil.copy(made_work / "faces.npz", work)
-    run_module("training.htb_sr_pairs", "--data", made_data, "--work", work, "--pairs", 4, "--portraits", 1)
-    folder = work / "htb_sr"
+    run_module("training.shading_pairs", "--data", made_data, "--work", work, "--pairs", 4, "--portraits", 1)
+    folder = work / "shading"
     assert {path.stem for path in folder.glob("*.npz")} >= {"first", "second"}
     assert (folder / "heldout" / "heldout.npz").exists()
     crops = np.load(folder / "first.npz")
@@ -80,7 +80,7 @@ def test_pairs_of_htb_sr_are_cut_and_its_networks_trained(made_data: Path, made_
         assert crops[f"{index}_render"].shape == crops[f"{index}_target"].shape
         assert crops[f"{index}_render"].shape[1:] == (region.pixels, region.pixels, 3)
 
-    run_module("training.htb_sr", "--work", work, "--minutes", MOMENT, "--output", tmp_path / "htb_sr.safetensors")
-    assert Shading.load(tmp_path / "htb_sr.safetensors") is not None
-    made, bundled = (load_file(f / "htb_sr.safetensors") for f in (tmp_path, WEIGHTS))
+    run_module("training.shading", "--work", work, "--minutes", MOMENT, "--output", tmp_path / "shading.safetensors")
+    assert Shading.load(tmp_path / "shading.safetensors") is not None
+    made, bundled = (load_file(f / "shading.safetensors") for f in (tmp_path, WEIGHTS))
     assert {key: tensor.shape for key, tensor in made.items()} == {key: tensor.shape for key, tensor in bundled.items()}

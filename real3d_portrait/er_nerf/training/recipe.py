@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from real3d_portrait.compute import Compute
 from real3d_portrait.config import read_config
 from real3d_portrait.er_nerf import bundled
 from real3d_portrait.er_nerf.config import ErNerfConfig
@@ -36,8 +37,7 @@ from real3d_portrait.er_nerf.training.speech_pretraining import load_speech_enco
 from real3d_portrait.er_nerf.training.state import TrainingStateError
 from real3d_portrait.er_nerf.training.time_estimate import TimeLeft, measure_step_seconds, steps_in
 from real3d_portrait.er_nerf.training.trainer import Trainer
-from real3d_portrait.errors import ConflictingInputsError, ParameterChoiceError, ParameterRangeError, VideoMissingError
-from real3d_portrait.models.compute import Compute
+from real3d_portrait.errors import ConflictingInputsError, FileMissingError, ParameterChoiceError, ParameterRangeError
 from real3d_portrait.progress import Progress, ProgressCallback
 from real3d_portrait.resources import resource
 from real3d_portrait.timing import FPS
@@ -98,7 +98,7 @@ def train_avatar(
     Raises:
         ParameterRangeError: size, steps or minutes are out of range.
         ConflictingInputsError: both steps and minutes.
-        VideoMissingError: a video does not exist.
+        FileMissingError: a video does not exist.
         FeaturesError: ready features do not go with the videos.
         FeaturesUnavailableError: HuBERT is not on this machine.
         PerceptualWeightsError: the folder of `lpips` does not hold its weights.
@@ -174,7 +174,7 @@ def _check(size: int, steps: int | None, minutes: float | None) -> None:
 def _identity(path: Path) -> list[object]:
     """Name and size in bytes of a video, which identify it independently of its folder."""
     if not path.is_file():
-        raise VideoMissingError(path=path)
+        raise FileMissingError(what="video", path=path)
     return [path.name, path.stat().st_size]
 
 

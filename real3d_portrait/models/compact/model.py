@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from real3d_portrait.arrays import Float32Array, Frame, UInt8Array
+from real3d_portrait.compute import device_of
 from real3d_portrait.config import CompactConfig
 from real3d_portrait.controls import POSES
 from real3d_portrait.errors import ParameterChoiceError, PortraitModelError
@@ -28,13 +29,13 @@ from real3d_portrait.models.compact.mouth_interior import MouthInterior
 from real3d_portrait.models.compact.shading import Shading
 from real3d_portrait.models.compact.speech_motion import AudioToMotion, audio_to_motion, load_a2m
 from real3d_portrait.models.compact.torso import cut_borders, head_room, shoulder_track
-from real3d_portrait.models.compute import device_of
 from real3d_portrait.models.interface import Frames, FramesDone, Placement
 from real3d_portrait.motion.motion import Motion
 from real3d_portrait.motion.placement import PLACE_LIMITED, TURN_LIMITED, limited_place, limited_turn
 from real3d_portrait.motion.video_to_motion import video_to_motion
 from real3d_portrait.parallel import in_parallel
 from real3d_portrait.portrait.compact import CompactPortrait, prepare_compact_portrait
+from real3d_portrait.portrait.occlusion import OcclusionClassifier
 from real3d_portrait.portrait.portrait import Portrait
 
 LEARNED = frozenset({"image_to_plane", "motion_adapter", "shading"})
@@ -55,6 +56,7 @@ class CompactModel:
         self.face_model = FaceModel.load(folder / config.face_model)
         present = frozenset(part for part in learned if (folder / getattr(config, part)).is_file())
         self._folder, self._device = folder, device_of(device)
+        self._occlusion = OcclusionClassifier.load(folder / config.occlusion)
         self._residuals = Residuals.load(folder, config, present)
         self._shading = Shading.load(folder / config.shading) if "shading" in present else None
         self.renderer = FrameRenderer(self.face_model, self._residuals, self._shading)
@@ -98,7 +100,7 @@ class CompactModel:
         return None
 
     def prepare(self, photo: Photo, size: int | None, face: int | None) -> CompactPortrait:
-        return prepare_compact_portrait(photo, self.face_model, size=size, face=face)
+        return prepare_compact_portrait(photo, self.face_model, size=size, face=face, occlusion=self._occlusion)
 
     def reconstruct(self, portrait: Portrait) -> CompactAvatar:
         if not isinstance(portrait, CompactPortrait):

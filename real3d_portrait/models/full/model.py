@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from real3d_portrait.arrays import Float32Array, FloatArray, Frame, UInt8Array
+from real3d_portrait.compute import Compute
 from real3d_portrait.config import FullConfig
 from real3d_portrait.controls import POSES
 from real3d_portrait.errors import PortraitModelError
@@ -39,7 +40,6 @@ from real3d_portrait.media.images import Photo
 from real3d_portrait.models.avatar import Avatar
 from real3d_portrait.models.batches import in_batches
 from real3d_portrait.models.compact.speech_motion import load_a2m
-from real3d_portrait.models.compute import Compute
 from real3d_portrait.models.full.audio_to_motion import AudioToMotion, AudioToMotionConfig
 from real3d_portrait.models.full.expression_space import BaselExpressionSpace
 from real3d_portrait.models.full.folding import fold
@@ -50,7 +50,6 @@ from real3d_portrait.models.full.torso_warp import TorsoSource
 from real3d_portrait.models.interface import Frames, FramesDone, Placement
 from real3d_portrait.models.network_file import load_config, load_network
 from real3d_portrait.motion.basel_motion import (
-    MOTION_NAME,
     from_basel,
     head_unit,
     speaking_motion,
@@ -107,10 +106,6 @@ class FullModel:
     @property
     def temperature(self) -> float:
         return self.config.temperature
-
-    @property
-    def motion_name(self) -> str:
-        return MOTION_NAME
 
     poses = POSES
 

@@ -25,7 +25,7 @@ from real3d_portrait.er_nerf.training.recipe import train_avatar
 from real3d_portrait.er_nerf.training.settings import TrainingSettings, short_settings
 from real3d_portrait.er_nerf.training.state import STATE_FILE, TrainingStateError
 from real3d_portrait.er_nerf.training.time_estimate import TimeLeft, steps_in
-from real3d_portrait.errors import ConflictingInputsError, InputError, VideoMissingError
+from real3d_portrait.errors import ConflictingInputsError, FileMissingError, InputError
 from real3d_portrait.progress import Progress
 from real3d_portrait.provenance.verify import Marking, verify
 from tests.er_nerf.synthetic_head import small_config, synthetic_data
@@ -170,7 +170,7 @@ def test_a_video_that_does_not_do_leaves_nothing(
     assert cli.main(command(video, tmp_path / "me")) == 2
     assert "me.mp4" in capsys.readouterr().err
     assert not (tmp_path / "me").exists()
-    with pytest.raises(VideoMissingError):
+    with pytest.raises(FileMissingError):
         train_avatar(tmp_path / "none.mp4", tmp_path / "me")
     with pytest.raises(ConflictingInputsError):
         train_avatar(video, tmp_path / "me", steps=1, minutes=1)

@@ -13,7 +13,7 @@ from real3d_portrait.resources import resource
 
 from .layer_scene import SIZE, close_eyes, mesh, open_mouth, paint
 
-BUNDLED = resource("assets", "weights", "compact") / "htb_sr.safetensors"
+BUNDLED = resource("assets", "weights", "compact") / "shading.safetensors"
 
 
 def loud() -> Shading:

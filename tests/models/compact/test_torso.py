@@ -10,7 +10,9 @@ import pytest
 
 from real3d_portrait.face.tracking import FaceFinder
 from real3d_portrait.media.images import read_photo
-from real3d_portrait.models.compact.model import Avatar, CompactModel, over
+from real3d_portrait.models.compact.avatar import CompactAvatar
+from real3d_portrait.models.compact.frame import over
+from real3d_portrait.models.compact.model import CompactModel
 from real3d_portrait.models.compact.torso import FACE, HOLD, cut_borders, head_room, hold, shoulder_track
 from real3d_portrait.models.interface import Placement
 from real3d_portrait.motion.motion import Motion
@@ -139,7 +141,7 @@ def model() -> CompactModel:
 
 
 @pytest.fixture(scope="module")
-def avatar(model: CompactModel) -> Avatar:
+def avatar(model: CompactModel) -> CompactAvatar:
     return model.reconstruct(model.prepare(read_photo(PORTRAIT), 512, None))
 
 
@@ -148,12 +150,14 @@ def driven(model: CompactModel, way: np.ndarray) -> Motion:
     t = np.clip(np.arange(FRAMES) / 75, 0, 1)[:, None]
     still = np.zeros((FRAMES, 3), np.float32)
     expression = np.zeros((FRAMES, model.face_model.n_expression), np.float32)
-    return Motion(expression, still, (t * t * (3 - 2 * t) * way).astype(np.float32), model.motion_name)
+    return Motion(expression, still, (t * t * (3 - 2 * t) * way).astype(np.float32), model.face_model.name)
 
 
-def last_frame(model: CompactModel, avatar: Avatar, placed: Motion) -> np.ndarray:
-    shoulders = model.shoulders(avatar, placed.rotation, placed.translation)
-    person = model.render(avatar, placed.expression[-1], placed.rotation[-1], placed.translation[-1], shoulders[-1])
+def last_frame(model: CompactModel, avatar: CompactAvatar, placed: Motion) -> np.ndarray:
+    shoulders = model.shoulders(avatar, placed)
+    person = model.renderer.frame(
+        avatar, placed.expression[-1], placed.rotation[-1], placed.translation[-1], shoulders[-1]
+    )
     return over(person, avatar.plate)
 
 
@@ -167,7 +171,7 @@ def found_face(frame: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize("heights", [0.35, 0.7, 1.2, -0.7])
 @pytest.mark.parametrize("near", [1.0, 1.6])
 def test_a_head_that_moves_sideways_stays_whole(
-    model: CompactModel, avatar: Avatar, heights: float, near: float
+    model: CompactModel, avatar: CompactAvatar, heights: float, near: float
 ) -> None:
     way = np.array([heights * FACE_HEIGHT, 0, 5 * np.log(near)])
     placed, warnings = model.place(avatar, driven(model, way), Placement())
@@ -182,23 +186,25 @@ def test_a_head_that_moves_sideways_stays_whole(
     assert (face.mean(0) - rest.mean(0))[0] * np.sign(heights) > 20
 
 
-def test_neck_and_shirt_hold_together(model: CompactModel, avatar: Avatar) -> None:
+def test_neck_and_shirt_hold_together(model: CompactModel, avatar: CompactAvatar) -> None:
     placed, _ = model.place(avatar, driven(model, np.array([1.2 * FACE_HEIGHT, 0, 0])), Placement())
-    shoulders = model.shoulders(avatar, placed.rotation, placed.translation)
-    person = model.render(avatar, placed.expression[-1], placed.rotation[-1], placed.translation[-1], shoulders[-1])
+    shoulders = model.shoulders(avatar, placed)
+    person = model.renderer.frame(
+        avatar, placed.expression[-1], placed.rotation[-1], placed.translation[-1], shoulders[-1]
+    )
     _, _, parts, _ = cv2.connectedComponentsWithStats((person[..., 3] > 127).astype(np.uint8))
     assert (parts[1:, cv2.CC_STAT_AREA] > 200).sum() == 1
     assert (person[-1, :, 3] > 127).mean() > 0.99  # the lower border is covered as in the photo
 
 
-def test_a_way_for_which_there_is_room_is_not_limited(model: CompactModel, avatar: Avatar) -> None:
+def test_a_way_for_which_there_is_room_is_not_limited(model: CompactModel, avatar: CompactAvatar) -> None:
     motion = driven(model, np.array([0.05, -0.03, 0.2]))
     placed, warnings = model.place(avatar, motion, Placement())
     assert warnings == ()
     assert (placed.translation == (avatar.translation + motion.relative().translation).astype(np.float32)).all()
 
 
-def test_a_turn_and_a_way_that_are_both_too_far_are_named_once_each(model: CompactModel, avatar: Avatar) -> None:
+def test_a_turn_and_a_way_that_are_both_too_far_are_named_once_each(model: CompactModel, avatar: CompactAvatar) -> None:
     far = driven(model, np.array([1.2 * FACE_HEIGHT, 0, 0]))
     turned = Motion(far.expression, far.translation * np.float32([1, 0, 0]), far.translation, far.face_model)
     assert model.place(avatar, turned, Placement())[1] == (TURN_LIMITED, PLACE_LIMITED)

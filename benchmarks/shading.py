@@ -1,6 +1,6 @@
 """What HTB-SR's learned part gains on people it never saw: self-reenactment with and without it.
 
-    python -m benchmarks.htb_sr --data DATA --work WORK [--clips 15] [--frames 10] [--sheet SHEET.png]
+    python -m benchmarks.shading --data DATA --work WORK [--clips 15] [--frames 10] [--sheet SHEET.png]
 
 The photo is a frame of a held-out clip, the driver that clip's own fitted motion. Each line is the mean over
 clips; `better` counts the clips that gain. Also prints the time of one refined frame on one core.
@@ -27,7 +27,7 @@ from real3d_portrait.face.fitting import FaceFit
 from real3d_portrait.face.tracking import FaceFinder
 from real3d_portrait.models.compact.shading import Shading
 from real3d_portrait.models.compact.shading_crops import EYE, MOUTH, REGIONS, cut, place
-from training.htb_sr_pairs import Photo, choose, displacement_to, shows_face
+from training.shading_pairs import Photo, choose, displacement_to, shows_face
 from training.split import heldout_identities
 
 Rendered = tuple[int, UInt8Array, NDArray, NDArray]  # time, frame, driven landmarks, skull
@@ -147,7 +147,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--work", type=Path, default=Path("work"))
     parser.add_argument("--folder", type=Path, default=Path("assets/weights/compact"))
-    parser.add_argument("--weights", type=Path, help="default: htb_sr.safetensors of the folder")
+    parser.add_argument("--weights", type=Path, help="default: shading.safetensors of the folder")
     parser.add_argument("--clips", type=int, default=15)
     parser.add_argument("--frames", type=int, default=6, help="consecutive pairs of a clip")
     parser.add_argument("--sheet", type=Path, default=None)
@@ -156,7 +156,7 @@ def main() -> None:
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
     model = FaceModel.load(args.folder / "face_model.safetensors")
-    htb = Shading.load(args.weights or args.folder / "htb_sr.safetensors")
+    htb = Shading.load(args.weights or args.folder / "shading.safetensors")
     with (args.data / "talking/manifest.csv").open() as manifest:
         rows = {r["identity"]: r for r in csv.DictReader(manifest) if float(r["source_face_height_px"]) >= 90}
     rows = [row for identity, row in sorted(rows.items()) if identity in heldout_identities()][: args.clips]

@@ -1,12 +1,12 @@
 """Step 1 of HTB-SR's recipe: crops of rendered frames beside the true ones, from clips and portraits.
 
-    python -m training.htb_sr_pairs --data DATA --work WORK
+    python -m training.shading_pairs --data DATA --work WORK
 
 Needs the tracks and fits of `training.track` and `training.fit_face_model`. A clip gives pairs of one person:
 a frame as the photo, others as targets, two consecutive ones each time. The lifted model is driven by the
 target's own landmarks, so that what differs is look and not place. A portrait that shows its teeth gives a
 sharp pair: its mouth is closed by the lifted model, that picture taken for the photo, and opened again.
-WORK/htb_sr/NAME.npz and WORK/htb_sr/heldout/NAME.npz get for every region uint8 crops, masks and gates.
+WORK/shading/NAME.npz and WORK/shading/heldout/NAME.npz get for every region uint8 crops, masks and gates.
 """
 
 from __future__ import annotations
@@ -228,7 +228,7 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     cv2.setNumThreads(1)
     model = FaceModel.load(args.model)
-    output = args.work / "htb_sr"
+    output = args.work / "shading"
     (output / "heldout").mkdir(parents=True, exist_ok=True)
     heldout, seen, start = heldout_identities(), Counter(), time.perf_counter()
     with (args.data / "talking/manifest.csv").open() as manifest:

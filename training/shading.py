@@ -1,6 +1,6 @@
-"""Step 2 of HTB-SR's recipe: trains the three shading networks on the crops of `training.htb_sr_pairs`.
+"""Step 2 of HTB-SR's recipe: trains the three shading networks on the crops of `training.shading_pairs`.
 
-    python -m training.htb_sr --work WORK --minutes 40
+    python -m training.shading --work WORK --minutes 40
 
 One thread, a checkpoint every minute, resumes by itself. Errors inside the gates: absolute, multi-scale
 gradient, and that of frame-to-frame differences for steadiness. Colours are averaged over patches before they
@@ -205,13 +205,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--work", type=Path, default=Path("work"))
     parser.add_argument("--minutes", type=float, default=40.0)
-    parser.add_argument("--output", type=Path, default=None, help="default: WORK/htb_sr/htb_sr.safetensors")
+    parser.add_argument("--output", type=Path, default=None, help="default: WORK/shading/shading.safetensors")
     args = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    folder = args.work / "htb_sr"
-    checkpoint, output = folder / "checkpoint.pt", args.output or folder / "htb_sr.safetensors"
+    folder = args.work / "shading"
+    checkpoint, output = folder / "checkpoint.pt", args.output or folder / "shading.safetensors"
     nets = make_nets()
     trainers = [Trainer(name, nets[name], Crops(folder, name)) for name in PLANS]
     elapsed = 0.0

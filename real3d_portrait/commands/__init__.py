@@ -1,0 +1,1 @@
+"""Sub-commands of the command line that have files of their own."""
