@@ -13,7 +13,7 @@ import numpy as np
 from real3d_portrait.arrays import Float32Array
 from real3d_portrait.face.bfm import N_EXPRESSION, BaselFaceModel, LinearShape
 from real3d_portrait.face.landmarks import IBUG_CHIN, IBUG_INNER_LIP_PAIRS, IBUG_MOUTH_CORNERS
-from real3d_portrait.motion import liveliness
+from real3d_portrait.motion import expression_edits
 from real3d_portrait.motion.basel_motion import MOTION_NAME
 from real3d_portrait.motion.motion import Motion
 
@@ -56,7 +56,7 @@ class BaselExpressionSpace:
         return motion
 
     def smoothed(self, motion: Motion, strength: float) -> Motion:
-        smooth = liveliness.smoothed(motion, strength, None)
+        smooth = expression_edits.smoothed(motion, strength, None)
         # A blink is a few frames long, and its share never leaves 0..1.
         expression = np.hstack([smooth.expression[:, :N_EXPRESSION], motion.expression[:, N_EXPRESSION:]])
         return replace(smooth, expression=expression)
