@@ -53,7 +53,7 @@ def main() -> None:
         own = shown_expression(model.face_model, photo_shape - avatar.head.neutral)
         views = [
             over(
-                model.render(avatar, expression, avatar.rotation, avatar.translation, np.zeros(2)),
+                model.renderer.frame(avatar, expression, avatar.rotation, avatar.translation, np.zeros(2)),
                 avatar.plate,
             )
             for expression in (own, np.zeros_like(own))

@@ -71,7 +71,7 @@ def mouths(portraits: Real3DPortrait, image: UInt8Array, random: np.random.Gener
     towards, shut = mouth_direction(model), closed_mouth(model, avatar.head.neutral)
     for there, low, high in ((False, 0.0, 0.03), (True, 0.09, 0.15)):
         expression = shut + random.uniform(low, high) * towards / (towards @ towards)
-        person = portraits.model.render(avatar, expression, avatar.rotation, avatar.translation, np.zeros(2))
+        person = portraits.model.renderer.frame(avatar, expression, avatar.rotation, avatar.translation, np.zeros(2))
         yield "mouth_open", there, over(person, avatar.plate)
 
 

@@ -47,12 +47,14 @@ def test_copies_of_a_sound_begin_with_itself_and_state_their_rate() -> None:
         assert len(samples) * rate == pytest.approx(len(sound), rel=0.02)
 
 
+@pytest.mark.slow
 def test_features_have_four_frames_a_motion_frame(work: Path) -> None:
     heard = np.load(work / "a2m" / "heard" / "first.npz")
     assert heard["features_0"].shape == (4 * 25 * SECONDS, N_FEATURES)
     assert len(heard["rates"]) == 2
 
 
+@pytest.mark.slow
 def test_a_shift_in_time_is_found_and_trust_lies_between_none_and_full(made_data: Path, work: Path) -> None:
     wave = np.sin(np.arange(80) / 3)
     assert lag_curve(wave[4:], wave[:-4], 8).argmax() - 8 == 4

@@ -13,6 +13,8 @@ from tests.made_data import CLIPS, SECONDS, SIDE
 from tests.running import run_module
 from training import fit_face_model
 
+pytestmark = pytest.mark.slow  # clips are made and tracked first
+
 
 def test_tracks_of_clips_and_portraits(made_work: Path) -> None:
     for name, (_, identity) in CLIPS.items():
@@ -26,7 +28,6 @@ def test_tracks_of_clips_and_portraits(made_work: Path) -> None:
     assert len(faces["name"]) == len(faces["points"]) == len(set(faces["name"])) >= 12
 
 
-@pytest.mark.slow
 def test_a_face_model_is_learned_and_every_clip_fitted(
     made_work: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,6 +11,7 @@ import torch
 
 from real3d_portrait.face.tracking import FaceFinder
 from real3d_portrait.portrait.occlusion import OcclusionClassifier
+from real3d_portrait.resources import resource
 from tests.running import run_module
 from training import compose_portraits, composite_align, composite_blend
 from training.occluders import OBJECTS, Painter
@@ -18,8 +19,9 @@ from training.upscaler import Upscaler
 
 
 @pytest.fixture(scope="module")
-def portrait(made_data: Path) -> np.ndarray:
-    return cv2.cvtColor(cv2.imread(str(made_data / "faces" / "sfhq" / "00.png")), cv2.COLOR_BGR2RGB)
+def portrait() -> np.ndarray:
+    picture = cv2.imread(str(resource("assets", "examples", "portrait_1.jpg")))
+    return cv2.cvtColor(cv2.resize(picture, (320, 320), interpolation=cv2.INTER_AREA), cv2.COLOR_BGR2RGB)
 
 
 @pytest.fixture(scope="module")
@@ -32,8 +34,8 @@ def points(portrait: np.ndarray) -> np.ndarray:
 def test_occlusion_is_learned_from_drawn_occluders(made_data: Path, tmp_path: Path) -> None:
     output = tmp_path / "occlusion.safetensors"
     run_module("training.occlusion", "--faces", made_data / "faces", "--output", output, "--pictures", 8)
-    judge = OcclusionClassifier.load(output)
-    assert all(np.isfinite(weights).all() and weights.any() for weights in vars(judge).values())
+    classifier = OcclusionClassifier.load(output)
+    assert all(np.isfinite(weights).all() and weights.any() for weights in vars(classifier).values())
 
 
 @pytest.mark.parametrize("name", [name for names in OBJECTS.values() for name in names])

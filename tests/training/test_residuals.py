@@ -17,6 +17,8 @@ from tests.running import run_module
 from training import residual_constants, residuals
 from training.residual_data import FRAMES, SIDE, load, training_clips
 
+pytestmark = pytest.mark.slow  # clips are made and tracked first
+
 WEIGHTS = resource("assets", "weights", "compact")
 MOMENT = 1e-4  # minutes
 
@@ -41,7 +43,6 @@ def test_a_packed_clip_holds_its_frames_and_their_mirror_images(packed: Path) ->
     np.testing.assert_allclose(translation, person.stills[3].translation, atol=1e-9)
 
 
-@pytest.mark.slow
 def test_residuals_train_and_are_saved(packed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.copytree(packed, tmp_path / "residuals")
     monkeypatch.setattr(residuals, "PHOTOS", 1)
@@ -65,7 +66,6 @@ def test_constants_are_measured_on_pairs(packed: Path) -> None:
     assert (figures < 100).all()
 
 
-@pytest.mark.slow
 def test_shading_pairs_are_cut_and_its_networks_trained(made_data: Path, made_work: Path, tmp_path: Path) -> None:
     work = tmp_path / "work"
     for name in ("tracks", "fits"):
