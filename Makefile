@@ -12,8 +12,8 @@ WEIGHTS := assets/weights/compact
 help:
 	@echo "make demo    the bundled photo and speech become out/demo.mp4"
 	@echo "make app     open the app in the browser (GRADIO_SERVER_PORT, else 7860)"
-	@echo "make check   the quick tier: style and the tests that are not slow"
-	@echo "make test    all of it: style and every test"
+	@echo "make check   the quick tier: style, types and the tests that are not slow"
+	@echo "make test    all of it: style, types and every test"
 	@echo "make docs    build the site of the documentation in site/, warnings are errors"
 	@echo "make weights DATA=FOLDER   learn the compact weights again: docs/training.md"
 	@echo "make wheel   build dist/*.whl"
@@ -36,6 +36,7 @@ test: lint packages packages-test
 lint: $(READY)
 	$(VENV)/bin/ruff check
 	$(VENV)/bin/ruff format --check
+	$(VENV)/bin/mypy
 
 quick: packages $(READY)
 	$(VENV)/bin/python -m pytest -m 'not slow'
@@ -59,7 +60,7 @@ wheel: $(READY)
 	$(VENV)/bin/pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
 
 clean:
-	rm -rf $(VENV) .venv312 build dist out site *.egg-info
+	rm -rf $(VENV) .venv-light build dist out site *.egg-info
 
 # The product cannot run without its Debian packages; tests that need more of them skip themselves.
 packages:

@@ -13,6 +13,8 @@ PACKAGE = Path(__file__).parents[1] / "real3d_portrait"
 FLOORS = (
     ("app", "cli", "commands"),
     ("pipeline", "__init__"),
+    ("steps",),
+    ("calls",),
     ("loading",),
     ("er_nerf",),
     ("rendering",),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -92,16 +93,16 @@ def test_without_an_output_frames_sound_and_warnings_come_back(
 def test_a_recording_is_decoded_once(
     portraits: Real3DPortrait, avatar: Avatar, voice: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    opened: list[str] = []
-    before = audio._open
+    decoded: list[Path] = []
+    before = audio._decode
 
-    def counted(path: Path) -> object:
-        opened.append(str(path))
-        return before(path)
+    def counted(container: Any, stream: Any, path: Path) -> Any:
+        decoded.append(path)
+        return before(container, stream, path)
 
-    monkeypatch.setattr(audio, "_open", counted)
+    monkeypatch.setattr(audio, "_decode", counted)
     portraits.audio_driven(avatar, voice, output=tmp_path / "out.mp4")
-    assert opened == [voice]
+    assert decoded == [Path(voice)]
 
 
 def test_a_callback_sees_each_frame_and_can_stop(

@@ -435,24 +435,26 @@ def test_a_key_certified_by_somebody_can_be_used(
     authority_certificate: x509.Certificate,
 ) -> None:
     key = make()
-    own = parse_key(pem_of(key, certificate(key, authority, "Studio", "CA"), authority_certificate), "a test")
+    own = parse_key(pem_of(key, certificate(key, authority, "EndpointRunner", "CA"), authority_certificate), "a test")
     path = write(tmp_path / "a.mp4", Marker(own))
-    assert verify(path, own) == Verdict(Marking.OURS, True, True, "Studio")
+    assert verify(path, own) == Verdict(Marking.OURS, True, True, "EndpointRunner")
 
 
 def test_only_the_very_key_is_ours(
     tmp_path: Path, authority: ec.EllipticCurvePrivateKey, authority_certificate: x509.Certificate
 ) -> None:
     own_key, colleague = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
-    own = parse_key(pem_of(own_key, certificate(own_key, authority, "Studio", "CA"), authority_certificate), "a test")
-    same_issuer = certificate(colleague, authority, "Studio", "CA", serial=78)
+    own = parse_key(
+        pem_of(own_key, certificate(own_key, authority, "EndpointRunner", "CA"), authority_certificate), "a test"
+    )
+    same_issuer = certificate(colleague, authority, "EndpointRunner", "CA", serial=78)
     # A forger takes over every name and number, but cannot sign as the issuer.
     forged_authority = ec.generate_private_key(ec.SECP256R1())
-    forged = certificate(colleague, forged_authority, "Studio", "CA")
+    forged = certificate(colleague, forged_authority, "EndpointRunner", "CA")
     forged_root = certificate(forged_authority, forged_authority, "CA", "CA", is_issuer=True)
     for chain in ([same_issuer, authority_certificate], [forged, forged_root]):
         sign = Marker(parse_key(pem_of(colleague, *chain), "a test"))
-        assert verify(write(tmp_path / "a.mp4", sign), own) == Verdict(Marking.OTHER_KEY, True, True, "Studio")
+        assert verify(write(tmp_path / "a.mp4", sign), own) == Verdict(Marking.OTHER_KEY, True, True, "EndpointRunner")
 
 
 def test_a_signer_s_name_cannot_play_with_a_terminal(

@@ -168,7 +168,7 @@ def region_names(names: list[str]) -> list[str]:
 
 
 def finish(lab: Float32Array, matte: Float32Array, spec: Spec, seed: int) -> NDArray[np.uint8]:
-    """RGB over a plain studio wall, with a slight tone curve and one film grain over both."""
+    """RGB over a plain runner wall, with a slight tone curve and one film grain over both."""
     rng = np.random.default_rng(seed)
     y, x = np.mgrid[0:SIDE, 0:SIDE] / SIDE
     reach = np.clip(np.hypot(x - 0.42, y - 0.35) / 0.85, 0, 1)[..., None]

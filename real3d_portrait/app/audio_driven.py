@@ -7,17 +7,17 @@ from typing import Any
 import gradio as gr
 
 from real3d_portrait.app import avatars, controls, inspect_panel
+from real3d_portrait.app.endpoints import Endpoint, EndpointRunner
 from real3d_portrait.app.examples import examples
 from real3d_portrait.app.results import Results
-from real3d_portrait.app.studio import Endpoint, Studio
 
 EXAMPLES = [("portrait_1.jpg", "speech_1.wav", "talking_1.mp4")]
 
 
-def build(studio: Studio, results: Results) -> list[Any]:
+def build(runner: EndpointRunner, results: Results) -> list[Any]:
     """Lay the tab out inside the current Blocks and return its events."""
-    limits = studio.limits
-    avatar = avatars.choice(studio.models.avatars)
+    limits = runner.limits
+    avatar = avatars.choice(runner.models.avatars)
     with gr.Row():
         with gr.Column(min_width=240):
             photo = controls.photo(limits)
@@ -25,7 +25,7 @@ def build(studio: Studio, results: Results) -> list[Any]:
             speech = controls.speech(limits)
     inspected = gr.Column()
     background = controls.background(limits)
-    settings = controls.settings(studio.models)
+    settings = controls.settings(runner.models)
     with inspected:
         inspect_panel.build(photo, settings["face"])
     consent = controls.consent()
@@ -40,9 +40,9 @@ def build(studio: Studio, results: Results) -> list[Any]:
     description = "Make a photo, or an avatar, speak. Gives the video, its facts, and for WebM the signed manifest."
     shown = "One frame as the video will look, its mouth open: the picture and its facts."
     return [
-        studio.connect_video(start, Endpoint("audio_driven", description, inputs, ("portrait", "audio")), results),
-        studio.connect_preview(preview, Endpoint("preview_frame", shown, seen, ("portrait",)), results, public=True),
-        studio.connect_anatomy(
+        runner.connect_video(start, Endpoint("audio_driven", description, inputs, ("portrait", "audio")), results),
+        runner.connect_preview(preview, Endpoint("preview_frame", shown, seen, ("portrait",)), results, public=True),
+        runner.connect_anatomy(
             anatomy, Endpoint("anatomy", "Inner stages of one frame.", frame, ("portrait",)), results
         ),
     ]

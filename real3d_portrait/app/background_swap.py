@@ -7,20 +7,20 @@ from typing import Any
 import gradio as gr
 
 from real3d_portrait.app import avatars, controls, inspect_panel
+from real3d_portrait.app.endpoints import Endpoint, EndpointRunner
 from real3d_portrait.app.examples import examples
 from real3d_portrait.app.results import Results
-from real3d_portrait.app.studio import Endpoint, Studio
 
 EXAMPLES = [("driving.mp4", "swapped.mp4")]
 
 
-def build(studio: Studio, results: Results) -> list[Any]:
+def build(runner: EndpointRunner, results: Results) -> list[Any]:
     """Lay the tab out inside the current Blocks and return its events."""
-    limits = studio.limits
+    limits = runner.limits
     video = controls.video(limits, "A finished talking-head video", "One person in front of any background.")
     background = controls.background(limits, "blur")
     with gr.Accordion("… or a photo, with speech or a driving video", open=False):
-        avatar = avatars.choice(studio.models.avatars)
+        avatar = avatars.choice(runner.models.avatars)
         with gr.Row():
             with gr.Column(min_width=240):
                 photo = controls.photo(limits)
@@ -29,7 +29,7 @@ def build(studio: Studio, results: Results) -> list[Any]:
         inspected = gr.Column()
         driving = controls.video(limits, "Driving video", "Instead of speech.")
         motion = controls.motion_file()
-    settings = controls.settings(studio.models)
+    settings = controls.settings(runner.models)
     with inspected:
         inspect_panel.build(photo, settings["face"])
     consent = controls.consent()
@@ -40,4 +40,4 @@ def build(studio: Studio, results: Results) -> list[Any]:
         "motion": motion, **background, **settings, "avatar": avatar,
     }  # fmt: skip
     description = "Another background behind a finished video or an animated photo; gives what audio_driven gives."
-    return [studio.connect_video(start, Endpoint("background_swap", description, inputs), results)]
+    return [runner.connect_video(start, Endpoint("background_swap", description, inputs), results)]

@@ -5,10 +5,10 @@ from __future__ import annotations
 import gradio as gr
 
 from real3d_portrait.app import audio_driven, avatars, background_swap, inspect_panel, verify_panel, video_driven
+from real3d_portrait.app.endpoints import EndpointRunner
 from real3d_portrait.app.limits import Limits
 from real3d_portrait.app.model_source import ModelSource
 from real3d_portrait.app.results import Results
-from real3d_portrait.app.studio import Studio
 from real3d_portrait.app.theme import INTRODUCTION, RESPONSIBLE, TITLE
 
 TABS = {
@@ -27,29 +27,29 @@ def build_app(models: ModelSource | None = None, limits: Limits | None = None) -
         models: where the model comes from; None = as the environment says.
         limits: what one request may ask for; None = as the environment says.
     """
-    studio = Studio(models or ModelSource(), limits or Limits.from_environment())
+    runner = EndpointRunner(models or ModelSource(), limits or Limits.from_environment())
     with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=CACHE_SECONDS) as app:
         gr.Markdown(INTRODUCTION)
-        if studio.models.notice:
-            gr.Markdown(studio.models.notice, elem_classes="notice")
+        if runner.models.notice:
+            gr.Markdown(runner.models.notice, elem_classes="notice")
         results = Results.create()
         events = []
         with gr.Row():
             with gr.Column(scale=6, min_width=320):
                 for name, build in TABS.items():
                     with gr.Tab(name):
-                        events += build(studio, results)
+                        events += build(runner, results)
                 with gr.Accordion("A personal avatar", open=False):
                     gr.Markdown(avatars.HOW_TO)
             with gr.Column(scale=5, min_width=320, elem_classes="results"):
                 results.build()
-                verify_panel.build(studio.limits)
+                verify_panel.build(runner.limits)
                 with gr.Accordion("Responsible use", open=False):
                     gr.Markdown(RESPONSIBLE)
         results.cancel.click(lambda: None, None, results.draft, cancels=events, queue=False, api_visibility="private")
         _serve_inspection()
-        app.load(studio.warm_up, queue=False, show_progress="hidden", api_visibility="private")
-    return app.queue(max_size=studio.limits.waiting)
+        app.load(runner.warm_up, queue=False, show_progress="hidden", api_visibility="private")
+    return app.queue(max_size=runner.limits.waiting)
 
 
 def _serve_inspection() -> None:

@@ -1,4 +1,4 @@
-"""What is wrong with a request, told before it joins the queue: consent, missing files, limits, unreadable files.
+"""What is wrong with a request, found before it joins the queue: consent, missing files, limits, unreadable files.
 
 Headers may lie, so lengths are those of the packets that a file really holds; nothing is decoded but pictures.
 """

@@ -8,7 +8,7 @@ import gradio as gr
 from gradio.components import Component
 from PIL import ImageColor
 
-from real3d_portrait.app.limits import Limits, lends_gpus
+from real3d_portrait.app.limits import Limits, has_zero_gpu
 from real3d_portrait.app.model_source import ModelSource
 from real3d_portrait.app.uploads import FileUpload, PhotoUpload
 from real3d_portrait.background import prompt
@@ -80,7 +80,7 @@ def background(limits: Limits, default: str = "keep") -> dict[str, Component]:
         value="",
         max_length=prompt.LONGEST,
         max_lines=2,
-        visible=prompt.obstacle() is None and not lends_gpus(),
+        visible=prompt.obstacle() is None and not has_zero_gpu(),
     )
     file = FileUpload(label="… or your own picture or video", file_types=["image", "video"], height=150)
     hint(f"Fills the frame; a video is looped. Up to {limits.megabytes} MB.")

@@ -28,13 +28,13 @@ class Draft:
         folder: an existing, empty one, for the pieces of the copy.
 
     Attributes:
-        standing: None before the first piece is whole, then what `draft_player` takes: `at`, the folder; `made`,
+        state: None before the first piece is whole, then what `draft_player` takes: `at`, the folder; `made`,
             whole pieces; `type` of the media; seconds of the whole video (`length`), of a piece (`piece`), and until
             the last one will be there (`left`, 0 only when it is).
     """
 
     def __init__(self, folder: Path) -> None:
-        self.standing: dict[str, Any] | None = None
+        self.state: dict[str, Any] | None = None
         self._folder = folder
         self._writer: PieceWriter | None = None
 
@@ -61,7 +61,7 @@ class Draft:
                             self._writer = self._writer or PieceWriter(self._folder, frame.shape[:2], FPS, audio)
                             self._writer.write(_opaque(frame))
                             left = _CAUTION * (time.monotonic() - began) * (total - count) / count
-                            self._tell(self._writer, total, max(left, 0.01))
+                            self._report(self._writer, total, max(left, 0.01))
                     except (OSError, ValueError, FFmpegError) as error:
                         _LOGGER.warning("the draft ends early: %s", type(error).__name__)
                         broken = True
@@ -70,11 +70,11 @@ class Draft:
                 if self._writer:
                     with suppress(OSError, ValueError, FFmpegError):
                         self._writer.close()
-                        self._tell(self._writer, count, 0)
+                        self._report(self._writer, count, 0)
 
-    def _tell(self, writer: PieceWriter, total: int, left: float) -> None:
+    def _report(self, writer: PieceWriter, total: int, left: float) -> None:
         if writer.made:
-            self.standing = {
+            self.state = {
                 "at": str(self._folder),
                 "made": writer.made,
                 "type": writer.media_type,

@@ -104,7 +104,7 @@ watch('value', () => {
 
 
 def draft_player(successor: str) -> gr.HTML:
-    """Takes `Draft.standing`; None hides it.
+    """Takes `Draft.state`; None hides it.
 
     Args:
         successor: element id of the component that will show the finished video.

@@ -33,12 +33,12 @@ def build(photo: gr.Image, face: Component) -> None:
             found = _inspect(file, number)
         except InputError as error:
             return gr.update(visible=True), None, gr.update(value=[], visible=False), f"- ⚠ {plain(error, file)}"
-        told = [found.problem] if found.problem else []
-        told += [warning.message for warning in found.warnings]
+        messages = [found.problem] if found.problem else []
+        messages += [warning.message for warning in found.warnings]
         several = len(found.faces) > 1
         thumbnails = [(picture, f"Face {n}") for n, picture in enumerate(found.thumbnails, 1)]
         gallery = gr.update(value=thumbnails if several else [], visible=several, selected_index=found.chosen - 1)
-        text = "\n".join(f"- ⚠ {line}" for line in told) or "✓ This photo is good to go."
+        text = "\n".join(f"- ⚠ {line}" for line in messages) or "✓ This photo is good to go."
         return gr.update(visible=True), found.preview, gallery, text
 
     outputs = [panel, crop, faces, warnings]

@@ -49,8 +49,8 @@ def on_space() -> bool:
     return bool(os.environ.get("SPACE_ID"))
 
 
-def lends_gpus() -> bool:
-    """Whether this is a Space that lends GPUs by the call."""
+def has_zero_gpu() -> bool:
+    """Whether this is a Space with ZeroGPU, which gives a GPU for one call."""
     return os.environ.get("SPACES_ZERO_GPU", "").lower() in ("1", "t", "true")
 
 

@@ -8,7 +8,7 @@ from threading import Lock
 from typing import TYPE_CHECKING
 
 from real3d_portrait.app.avatars import Avatars
-from real3d_portrait.app.limits import lends_gpus
+from real3d_portrait.app.limits import has_zero_gpu
 from real3d_portrait.config import CompactConfig, FullConfig, read_config
 from real3d_portrait.errors import Real3DError
 from real3d_portrait.hub import COMPACT, FULL, WEIGHTS_VARIABLE, resolve
@@ -47,9 +47,9 @@ class ModelSource:
         return self.name == COMPACT
 
     @property
-    def lent(self) -> bool:
-        """Whether it renders on a GPU that this Space lends by the call; the compact model never does."""
-        return not self.compact and lends_gpus()
+    def zero_gpu(self) -> bool:
+        """Whether it renders on a ZeroGPU of this Space; the compact model never does."""
+        return not self.compact and has_zero_gpu()
 
     @property
     def temperature(self) -> float:
@@ -71,10 +71,10 @@ class ModelSource:
                         raise
                     self._fall_back(error)
                     self._loaded = Real3DPortrait.from_pretrained(COMPACT)
-                if self.lent:
-                    from real3d_portrait.app.lent_gpu import lend
+                if self.zero_gpu:
+                    from real3d_portrait.app.zero_gpu import register
 
-                    lend(self._loaded)
+                    register(self._loaded)
             return self._loaded
 
     def _fall_back(self, error: Real3DError) -> None:

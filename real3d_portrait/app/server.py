@@ -51,7 +51,7 @@ def launch() -> None:
     try:
         limits = Limits.from_environment()
         models = ModelSource()
-        if models.lent:
+        if models.zero_gpu:
             models.load()  # workers that hold the GPU are forks of this process
         app = build_app(models, limits)
         app.temp_file_sets.append(_Files(cache))

@@ -7,16 +7,16 @@ from typing import Any
 import gradio as gr
 
 from real3d_portrait.app import controls, inspect_panel
+from real3d_portrait.app.endpoints import Endpoint, EndpointRunner
 from real3d_portrait.app.examples import examples
 from real3d_portrait.app.results import Results
-from real3d_portrait.app.studio import Endpoint, Studio
 
 EXAMPLES = [("portrait_1.jpg", "driving.mp4", "mimicking.mp4")]
 
 
-def build(studio: Studio, results: Results) -> list[Any]:
+def build(runner: EndpointRunner, results: Results) -> list[Any]:
     """Lay the tab out inside the current Blocks and return its events."""
-    limits = studio.limits
+    limits = runner.limits
     with gr.Row():
         with gr.Column(min_width=240):
             photo = controls.photo(limits)
@@ -25,7 +25,7 @@ def build(studio: Studio, results: Results) -> list[Any]:
     inspected = gr.Column()
     motion = controls.motion_file()
     background = controls.background(limits)
-    settings = controls.settings(studio.models)
+    settings = controls.settings(runner.models)
     with inspected:
         inspect_panel.build(photo, settings["face"])
     consent = controls.consent()
@@ -39,6 +39,6 @@ def build(studio: Studio, results: Results) -> list[Any]:
     frame = {"portrait": photo, "consent": consent, **background, **controls.still(settings)}
     description = "Let a photo repeat the motion of a driving video, or of saved motion; gives what audio_driven gives."
     return [
-        studio.connect_video(start, Endpoint("video_driven", description, inputs, ("portrait",)), results),
-        studio.connect_preview(preview, Endpoint("preview", "One frame.", frame, ("portrait",)), results, public=False),
+        runner.connect_video(start, Endpoint("video_driven", description, inputs, ("portrait",)), results),
+        runner.connect_preview(preview, Endpoint("preview", "One frame.", frame, ("portrait",)), results, public=False),
     ]

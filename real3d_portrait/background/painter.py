@@ -70,7 +70,7 @@ class PromptPainter:
     ) -> UInt8Array:
         import torch
 
-        def told(pipeline: Any, step: int, time: Any, held: dict[str, Any]) -> dict[str, Any]:
+        def report(pipeline: Any, step: int, time: Any, held: dict[str, Any]) -> dict[str, Any]:
             if progress is not None:
                 progress(step + 1, pipeline.num_timesteps)
             return held
@@ -78,7 +78,7 @@ class PromptPainter:
         pipeline = self._pipeline
         options: dict[str, Any] = {} if steps is None else {"num_inference_steps": steps}
         known = inspect.signature(pipeline.__call__).parameters
-        for name, option in (("negative_prompt", _UNWANTED), ("callback_on_step_end", told)):
+        for name, option in (("negative_prompt", _UNWANTED), ("callback_on_step_end", report)):
             if name in known:
                 options[name] = option
         result = pipeline(

@@ -23,6 +23,7 @@ from real3d_portrait.media.audio import Audio
 from real3d_portrait.media.images import Photo
 from real3d_portrait.models.avatar import Avatar
 from real3d_portrait.models.interface import Frames, FramesDone, Placement
+from real3d_portrait.motion.editing import FixedExpression
 from real3d_portrait.motion.motion import Motion
 from real3d_portrait.motion.video_to_motion import video_to_motion
 from real3d_portrait.portrait.portrait import Portrait
@@ -58,31 +59,10 @@ class PersonalAvatar(Avatar):
         self.trained.save(Path(path))
 
 
-class FilmedMotion:
-    """`motion.editing.ExpressionSpace` of avatars, whose expression is the feature windows of their speech."""
+class FilmedMotion(FixedExpression):
+    """Motions of avatars, whose expression is the feature windows of their speech."""
 
     face_model = NAME
-
-    def without_blinks(self, motion: Motion) -> Motion:
-        return motion
-
-    def with_mouth(self, motion: Motion, factor: float) -> Motion:
-        return motion
-
-    def with_gaze_on_viewer(self, motion: Motion, before: Motion) -> Motion:
-        return motion
-
-    def with_brows(self, motion: Motion, factor: float) -> Motion:
-        return motion
-
-    def with_gaze(self, motion: Motion, factor: float) -> Motion:
-        return motion
-
-    def smoothed(self, motion: Motion, strength: float) -> Motion:
-        return motion
-
-    def scaled(self, motion: Motion, factor: float) -> Motion:
-        return motion
 
 
 class ErNerfModel:

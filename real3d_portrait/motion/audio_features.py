@@ -1,4 +1,4 @@
-"""What the audio-to-motion network hears: log-mel, energy, pitch and voicing, 100 frames a second.
+"""Input of the audio-to-motion network: log-mel, energy, pitch and voicing, 100 frames a second.
 
 Frame i is centred on i / 100 s, so frame 4 t belongs to motion frame t at 25 fps. Levels are relative to the
 recording's own speech level and pitch to the speaker's own median: gain and voice drop out.
@@ -24,7 +24,7 @@ _PITCH_RANGE = (65.0, 450.0)  # Hz
 _PITCH_FRAME = 768  # window and longest lag together
 _FLOOR_DB, _DB_PER_UNIT = -60.0, 20.0
 _QUIETEST_SPEECH_DB = -65.0  # below this a recording is noise and is not lifted to speech level
-_SILENCE = 1e-16  # power of the quietest recording that is told from nothing
+_SILENCE = 1e-16  # power below which a recording is silence
 _UNHEARD = -2.5  # energy, in features' units, under which voicing means nothing
 _BLOCK = 3000  # frames worked on at once, so that memory does not grow with the recording
 

@@ -26,7 +26,7 @@ from real3d_portrait.face.landmarks import (
 from real3d_portrait.motion.audio_features import N_MELS, audio_features
 from real3d_portrait.motion.lids import closure
 from real3d_portrait.motion.motion import Motion
-from real3d_portrait.motion.pose_tracks import ROLL, YAW, TrackBank, X, Z, play_tracks, speech_presence
+from real3d_portrait.motion.pose_tracks import ROLL, YAW, TrackBank, X, Z, play_tracks, voice_activity
 from real3d_portrait.motion.resample import frame_times, resample, resample_rotation
 from real3d_portrait.motion.smoothing import LIPS_HZ, low_pass
 from real3d_portrait.motion.video_to_motion import FaceTrack
@@ -71,7 +71,7 @@ def speaking_motion(
     features = audio_features(samples)[: _PER_MOTION_FRAME * frames]
     energy = features[:, N_MELS].reshape(-1, _PER_MOTION_FRAME).mean(1)
     voicing = features[:, N_MELS + 2].reshape(-1, _PER_MOTION_FRAME).mean(1)
-    tracks = play_tracks(bank, energy, speech_presence(energy, voicing), seed)
+    tracks = play_tracks(bank, energy, voice_activity(energy, voicing), seed)
     translation = head_unit * tracks[:, X : Z + 1]
     translation[:, 2] = VIEWER * (1 - np.exp(-tracks[:, Z] / DISTANCE))
     shares = blink_shares(frames, random.Random(seed))

@@ -46,6 +46,31 @@ class ExpressionSpace(Protocol):
         """The whole expression times 0..2, but for what is no matter of degree (closed lips, lids, gaze)."""
 
 
+class FixedExpression:
+    """An `ExpressionSpace` in which nothing can be edited; those that can edit something derive from it."""
+
+    def without_blinks(self, motion: Motion) -> Motion:
+        return motion
+
+    def with_mouth(self, motion: Motion, factor: float) -> Motion:
+        return motion
+
+    def with_gaze_on_viewer(self, motion: Motion, before: Motion) -> Motion:
+        return motion
+
+    def with_brows(self, motion: Motion, factor: float) -> Motion:
+        return motion
+
+    def with_gaze(self, motion: Motion, factor: float) -> Motion:
+        return motion
+
+    def smoothed(self, motion: Motion, strength: float) -> Motion:
+        return motion
+
+    def scaled(self, motion: Motion, factor: float) -> Motion:
+        return motion
+
+
 @dataclass(frozen=True)
 class MotionEdits:
     """What is asked of a motion; as it stands, nothing.

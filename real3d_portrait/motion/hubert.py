@@ -1,4 +1,4 @@
-"""HuBERT features, what the full model's audio-to-motion network hears (Hsu et al. 2021).
+"""HuBERT features, input of the full model's audio-to-motion network (Hsu et al. 2021).
 
 The release uses the large model fine-tuned on 960 hours of LibriSpeech, through transformers, which is imported at
 the first use.
@@ -22,7 +22,7 @@ REPO = "facebook/hubert-large-ls960-ft"
 REVISION = "ece5fabbf034c1073acae96d5401b25be96709d8"
 
 SAMPLE_RATE, HOP = 16000, 320
-_CLIP = 1000 * HOP  # samples: 20 s are heard at once
+_CLIP = 1000 * HOP  # samples: 20 s at once
 _OVERLAP = 80  # what the last frame of a clip needs beyond it
 _RECEPTIVE = 400  # samples under one frame
 
@@ -74,15 +74,15 @@ class Hubert:
     def features(self, samples: FloatArray) -> Float32Array:
         """(N,) mono at 16 kHz -> (feature_frames(N), width) last hidden state at 50 Hz.
 
-        Each clip of 20 s is heard for itself, which bounds memory; the level is normalised over the whole recording.
+        Each clip of 20 s is computed by itself, which bounds memory; the level is normalised over the whole recording.
         """
         wanted = feature_frames(len(samples))
-        heard = np.asarray(samples, np.float32)
-        heard = (heard - heard.mean()) / np.sqrt(heard.var() + 1e-7)
+        normalised = np.asarray(samples, np.float32)
+        normalised = (normalised - normalised.mean()) / np.sqrt(normalised.var() + 1e-7)
         parts = []
-        for start in range(0, len(heard), _CLIP):
-            whole = start + _CLIP <= len(heard)
-            clip = heard[start : start + _CLIP + (_OVERLAP if whole else 0)]
+        for start in range(0, len(normalised), _CLIP):
+            whole = start + _CLIP <= len(normalised)
+            clip = normalised[start : start + _CLIP + (_OVERLAP if whole else 0)]
             if len(clip) >= _RECEPTIVE:
                 parts.append(self._last_hidden_state(clip))
         return np.concatenate(parts)[:wanted]

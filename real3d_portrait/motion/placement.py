@@ -13,7 +13,7 @@ from real3d_portrait.face.camera import DISTANCE
 TURN_LIMITED = "The head would turn further than one photo can show; the turn is limited softly."
 PLACE_LIMITED = "The head would move further than the picture has room for; its place is limited softly."
 
-_BEND = 0.4  # share of a room over which a motion bends towards its end
+_BEND = 0.3  # share of a room over which a motion bends towards its end
 _LEAST_ROOM = np.array([0.1, 0.1, 0.5])  # head units that a head may always move, whatever its photo
 
 
@@ -74,8 +74,11 @@ def limited_place(moved: FloatArray, room: HeadRoom) -> tuple[Float64Array, bool
     above, below = np.minimum(above, room.inward[:2]), np.minimum(below, room.inward[2:])
     upper = above + np.where(np.isinf(room.inward[:2]), grown, np.minimum(grown, -grown))
     lower = below + np.where(np.isinf(room.inward[2:]), grown, np.minimum(grown, -grown))
-    xy = _bent(moved[:, :2], upper - _BEND * above, _BEND * above)
-    xy = -_bent(-xy, lower - _BEND * below, _BEND * below)
+    # A head that fills the picture has less to bend over than one at rest.
+    between = np.maximum(upper + lower, 1e-3)
+    bend_above, bend_below = _BEND * np.minimum(above, between), _BEND * np.minimum(below, between)
+    xy = _bent(moved[:, :2], upper - bend_above, bend_above)
+    xy = -_bent(-xy, lower - bend_below, bend_below)
 
     beyond = (moved[:, :2] > upper) | (-moved[:, :2] > lower)
     too_near = (moved[:, 2] > z_high) | (moved[:, 2] < z_low)

@@ -35,7 +35,7 @@ class PosePreset:
     gaze: float = 1.0
 
     def moved(self, motion: Motion) -> Motion:
-        """The motion with its head pose so changed; it starts where it did. The eyes are not: see `hold_viewer`."""
+        """The motion with its head pose so changed; it starts where it did. The eyes are not: see `hold_gaze`."""
         return replace(motion, rotation=self._mixed(motion.rotation), translation=self._mixed(motion.translation))
 
     def _mixed(self, track: FloatArray) -> Float32Array:
@@ -54,7 +54,7 @@ PRESETS: dict[str, PosePreset] = {
 }
 
 
-def hold_viewer(moved: Motion, learned: Motion, model: FaceModel) -> Motion:
+def hold_gaze(moved: Motion, learned: Motion, model: FaceModel) -> Motion:
     """The expression of `moved` with eyes that hold the viewer in its head pose as they did in that of `learned`."""
     expression = moved.expression.copy()
     expression[:, -2:] += held_gaze(model, moved.rotation) - held_gaze(model, learned.rotation)

@@ -1,6 +1,6 @@
 """Head motion for a voice: pieces of real head tracks, joined without seams and paced by the speech.
 
-A piece of track is chosen because the loudness that was heard with it runs like the loudness here, so nods
+A piece of track is chosen because the loudness recorded with it runs like the loudness here, so nods
 fall on stressed words; brows come from the same piece, as they were raised with that nod. Pieces are joined
 by inertialisation: what the new piece departs from the old one in position and speed dies away like a
 critically damped spring (Bollo, Inertialization, GDC 2018).
@@ -38,7 +38,7 @@ class TrackBank:
         tracks: (N, 7) yaw, pitch, roll (rad), x, y, z (head units) about each track's median, and brow
             height in
             units of its direction.
-        loudness: (N,) energy of the sound heard with it, standardised in each track.
+        loudness: (N,) energy of the sound recorded with it, standardised in each track.
         ends: (K,) frame after each track's last.
     """
 
@@ -47,7 +47,7 @@ class TrackBank:
     ends: NDArray[np.int64]
 
 
-def speech_presence(energy: FloatArray, voicing: FloatArray) -> Float64Array:
+def voice_activity(energy: FloatArray, voicing: FloatArray) -> Float64Array:
     """Energy (T,) and voicing (T,) as in `audio_features` -> (T,) 0..1, 1 within and near speech.
 
     The bar lies between the recording's own noise and its speech level. What is loud but neither voiced nor
@@ -104,13 +104,13 @@ def play_tracks(bank: TrackBank, energy: FloatArray, presence: FloatArray, seed:
     rng = np.random.default_rng(seed)
     clock = np.concatenate([[0.0], np.cumsum(pace(energy, presence))[:-1]])  # frames of track time
     frames = int(np.ceil(clock[-1])) + 2
-    heard = np.interp(np.arange(frames), clock, gaussian_filter1d(energy, 0.08 * FPS, mode="nearest"))
-    heard = (heard - heard.mean()) / max(heard.std(), 0.2)
+    loudness = np.interp(np.arange(frames), clock, gaussian_filter1d(energy, 0.08 * FPS, mode="nearest"))
+    loudness = (loudness - loudness.mean()) / max(loudness.std(), 0.2)
     path = np.zeros((frames, bank.tracks.shape[1]))
     done, previous = 0, -(10**9)
     last, speed = np.zeros(path.shape[1]), np.zeros(path.shape[1])
     while done < frames:
-        start, stop = _pick(bank, heard[done:], last, rng, previous)
+        start, stop = _pick(bank, loudness[done:], last, rng, previous)
         piece = bank.tracks[start:stop].astype(np.float64)
         lead_in = (piece[min(2, len(piece) - 1)] - piece[0]) * FPS / 2
         piece = piece + _decay(last - piece[0], speed - lead_in, len(piece))

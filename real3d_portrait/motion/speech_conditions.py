@@ -25,7 +25,7 @@ class FeatureExtractor(Protocol):
 
 @dataclass(frozen=True)
 class SpeechConditions:
-    """One recording as the network hears it, 50 frames a second.
+    """Input of the network for one recording, 50 frames a second.
 
     Attributes:
         features: (T, F) HuBERT's, zero after the recording's end; T is a multiple of 8.

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from real3d_portrait.app.background_job import BackgroundJob
 from real3d_portrait.app.checks import problems
 from real3d_portrait.app.limits import Limits
-from real3d_portrait.app.watch import Watch
 from real3d_portrait.background.prompt import MODEL_VARIABLE
 from real3d_portrait.errors import ParameterTypeError
 from real3d_portrait.media.writer import VideoWriter
@@ -126,7 +126,7 @@ def test_work_ends_when_nobody_follows_it() -> None:
             report(Progress("rendering", step, 1000))
             steps.append(step)
 
-    following = Watch(work).follow()
+    following = BackgroundJob(work).follow()
     next(following)
     standing = next(following)
     assert standing.total == 1000
@@ -140,7 +140,7 @@ def test_work_ends_when_nobody_follows_it() -> None:
 
 
 def test_what_work_returns_or_raises_comes_back() -> None:
-    def last(watch: Watch[int]) -> int:
+    def last(watch: BackgroundJob[int]) -> int:
         following = watch.follow()
         while True:
             try:
@@ -148,9 +148,9 @@ def test_what_work_returns_or_raises_comes_back() -> None:
             except StopIteration as ended:
                 return ended.value
 
-    assert last(Watch(lambda report: 7)) == 7
+    assert last(BackgroundJob(lambda report: 7)) == 7
     with pytest.raises(ZeroDivisionError):
-        last(Watch(lambda report: 1 // 0))
+        last(BackgroundJob(lambda report: 1 // 0))
 
 
 def silence(path: Path, seconds: int, rate: int = 8000) -> str:

@@ -24,8 +24,8 @@ def test_the_frames_pass_unchanged_and_the_draft_is_whole_at_the_end(tmp_path: P
     draft = Draft(tmp_path)
     passed = list(draft.follow(slowly(FRAMES, 0), len(FRAMES), None))
     assert all(given is got for given, got in zip(FRAMES, passed, strict=True))
-    assert draft.standing
-    assert (draft.standing["made"], draft.standing["left"], draft.standing["length"]) == (5, 0, 90 / 25)
+    assert draft.state
+    assert (draft.state["made"], draft.state["left"], draft.state["length"]) == (5, 0, 90 / 25)
 
 
 def test_who_begins_when_the_rest_comes_in_time_never_waits(tmp_path: Path) -> None:
@@ -34,15 +34,15 @@ def test_who_begins_when_the_rest_comes_in_time_never_waits(tmp_path: Path) -> N
     came: dict[int, float] = {}
     begun = None
     for _ in draft.follow(slowly(FRAMES, 1 / 18), len(FRAMES), None):
-        now = draft.standing
+        now = draft.state
         if now is None:
             continue
         came.setdefault(now["made"], time.monotonic())
         if begun is None and now["left"] <= now["length"] - now["piece"]:
             begun = time.monotonic()
     assert begun
-    assert draft.standing
-    came[draft.standing["made"]] = time.monotonic()
+    assert draft.state
+    came[draft.state["made"]] = time.monotonic()
     assert begun - min(came.values()) > 0.3  # at once would have been too early
     due = {1: 0.0} | {made: (12 + 25 * (made - 2)) / 25 for made in range(2, 6)}
     late = 0.5  # seconds that a busy machine may sleep longer than it should
@@ -59,7 +59,7 @@ def test_a_transparent_video_stands_before_grey(tmp_path: Path) -> None:
 def test_a_draft_that_cannot_be_written_does_no_harm(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     draft = Draft(tmp_path / "none")
     assert len(list(draft.follow(slowly(FRAMES, 0), len(FRAMES), None))) == len(FRAMES)
-    assert draft.standing is None
+    assert draft.state is None
     assert caplog.text.count("the draft ends early") == 1
 
 

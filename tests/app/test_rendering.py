@@ -11,7 +11,7 @@ import pytest
 from real3d_portrait import Controls, Real3DPortrait
 from real3d_portrait.app import jobs
 from real3d_portrait.app.draft import Draft
-from real3d_portrait.app.lent_gpu import BorrowingPortrait, lend, seconds
+from real3d_portrait.app.zero_gpu import ZeroGpuPortrait, register, seconds
 from tests.app.server import frames
 from tests.example_inputs import PORTRAIT, speech
 
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.slow  # a running app
 @pytest.fixture(scope="module")
 def pipeline() -> Real3DPortrait:
     loaded = Real3DPortrait.from_pretrained("compact")
-    lend(loaded)
+    register(loaded)
     return loaded
 
 
@@ -29,7 +29,7 @@ def test_frames_and_facts_are_those_of_a_machine_with_its_own_gpu(pipeline: Real
     voice = speech(tmp_path / "voice.wav", 0.4)
     own = pipeline.audio_driven(PORTRAIT, voice, size=256, output=tmp_path / "own.mp4")
     seen: list[str] = []
-    borrowing = BorrowingPortrait(pipeline.model)
+    borrowing = ZeroGpuPortrait(pipeline.model)
     lent = borrowing.audio_driven(
         PORTRAIT, voice, size=256, output=tmp_path / "lent.mp4", progress=lambda now: seen.append(now.stage)
     )
@@ -69,5 +69,5 @@ def test_a_label_stands_in_every_frame_and_a_draft_gets_a_copy(pipeline: Real3DP
         (cv2.imread(str(plain / name.name)) != cv2.imread(str(name))).any() for name in sorted(labelled.glob("*.png"))
     ]
     assert differ == [True] * 10
-    assert draft.standing is not None
-    assert draft.standing["left"] == 0
+    assert draft.state is not None
+    assert draft.state["left"] == 0

@@ -120,7 +120,7 @@ def test_leaving_early_closes_the_file(make_video: Callable[..., Path]) -> None:
 
 
 def test_untagged_small_video_is_read_as_bt601(tmp_path: Path) -> None:
-    # Pure green in BT.601 is Y 145, Cb 54, Cr 34 (ITU-R BT.601, studio range).
+    # Pure green in BT.601 is Y 145, Cb 54, Cr 34 (ITU-R BT.601, runner range).
     path = tmp_path / "a.mp4"
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=25, width=32, height=32, options={"qp": "0"})

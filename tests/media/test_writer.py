@@ -114,7 +114,7 @@ def test_colours_survive_and_are_tagged_bt709(tmp_path: Path, suffix: str) -> No
     write(path, [swatches()] * 5)
     context = streams(path)["video"].codec_context
     tags = (context.colorspace, context.color_primaries, context.color_trc, context.color_range)
-    assert tags == (1, 1, 1, 1)  # ITU-T H.273: BT.709 thrice, studio range
+    assert tags == (1, 1, 1, 1)  # ITU-T H.273: BT.709 thrice, runner range
     error = next(read_frames(path)).pixels.astype(int) - swatches()
     middles = error.reshape(4, 32, 4, 32, 3)[:, 8:24, :, 8:24].mean(axis=(1, 3))  # away from the tiles' edges
     assert np.abs(middles).max() <= 3

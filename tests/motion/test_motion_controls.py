@@ -12,13 +12,13 @@ from real3d_portrait.errors import ParameterChoiceError, ParameterRangeError
 from real3d_portrait.face.camera import rotation_matrix
 from real3d_portrait.face.face_model import FaceModel
 from real3d_portrait.motion.camera_path import ORBIT, PUSH_IN, CameraPath
+from real3d_portrait.motion.expression_edits import brow_height, smoothed, with_brows, with_gaze
 from real3d_portrait.motion.gaze import held_gaze
 from real3d_portrait.motion.lids import lid_direction
-from real3d_portrait.motion.liveliness import brow_height, smoothed, with_brows, with_gaze
 from real3d_portrait.motion.motion import Motion
 from real3d_portrait.motion.neutral import mouth_direction
 from real3d_portrait.motion.placement import limited_turn
-from real3d_portrait.motion.pose_presets import PRESETS, PosePreset, hold_viewer
+from real3d_portrait.motion.pose_presets import PRESETS, PosePreset, hold_gaze
 
 FRAMES = 200  # 8 s
 
@@ -73,7 +73,7 @@ def test_calm_moves_least_and_lively_most(motion: Motion) -> None:
 
 
 def test_eyes_hold_the_viewer_in_the_new_pose_as_in_the_old_one(motion: Motion, face_model: FaceModel) -> None:
-    moved = hold_viewer(PRESETS["lively"].moved(motion), motion, face_model)
+    moved = hold_gaze(PRESETS["lively"].moved(motion), motion, face_model)
     wander = [m.expression[:, -2:] - held_gaze(face_model, m.rotation) for m in (moved, motion)]
     assert wander[0] == pytest.approx(wander[1], abs=1e-4)
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from real3d_portrait.models.compact.speech_motion import AudioToMotion
-from real3d_portrait.motion.pose_tracks import ROLL, YAW, TrackBank, play_tracks, speech_presence
+from real3d_portrait.motion.pose_tracks import ROLL, YAW, TrackBank, play_tracks, voice_activity
 
 FRAMES = 25 * 60
 
@@ -58,9 +58,9 @@ def test_one_short_frame_of_sound_is_enough(a2m: AudioToMotion) -> None:
 
 def test_speech_is_told_from_silence_and_from_a_hum() -> None:
     voiced = np.where(talk() > -1, 0.95, 0.2)
-    assert speech_presence(talk(), voiced).mean() > 0.9
-    assert speech_presence(np.full(200, -3.0), np.zeros(200)).max() == 0
-    assert speech_presence(np.full(200, -0.1), np.full(200, 0.3)).max() == 0
+    assert voice_activity(talk(), voiced).mean() > 0.9
+    assert voice_activity(np.full(200, -3.0), np.zeros(200)).max() == 0
+    assert voice_activity(np.full(200, -0.1), np.full(200, 0.3)).max() == 0
     paused = np.r_[talk()[:250], np.full(100, -2.6)]
-    presence = speech_presence(paused, np.r_[voiced[:250], np.zeros(100)])
+    presence = voice_activity(paused, np.r_[voiced[:250], np.zeros(100)])
     assert presence[265:].max() < 0.05

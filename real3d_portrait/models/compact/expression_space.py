@@ -8,11 +8,11 @@ import numpy as np
 
 from real3d_portrait.arrays import Float32Array, FloatArray
 from real3d_portrait.face.face_model import FaceModel
-from real3d_portrait.motion import liveliness
+from real3d_portrait.motion import expression_edits
 from real3d_portrait.motion.lids import lid_gap, without_blinks
 from real3d_portrait.motion.motion import Motion
 from real3d_portrait.motion.neutral import closed_mouth, mouth_direction
-from real3d_portrait.motion.pose_presets import hold_viewer
+from real3d_portrait.motion.pose_presets import hold_gaze
 
 _PRESSED = 0.003  # of the face height, by which lips are pressed in a p or m
 
@@ -55,16 +55,16 @@ class CompactExpressionSpace:
         return replace(motion, expression=expression.astype(np.float32))
 
     def with_gaze_on_viewer(self, motion: Motion, before: Motion) -> Motion:
-        return hold_viewer(motion, before, self.model)
+        return hold_gaze(motion, before, self.model)
 
     def with_brows(self, motion: Motion, factor: float) -> Motion:
-        return liveliness.with_brows(motion, factor, self.model)
+        return expression_edits.with_brows(motion, factor, self.model)
 
     def with_gaze(self, motion: Motion, factor: float) -> Motion:
-        return liveliness.with_gaze(motion, factor, self.model)
+        return expression_edits.with_gaze(motion, factor, self.model)
 
     def smoothed(self, motion: Motion, strength: float) -> Motion:
-        return liveliness.smoothed(motion, strength, self.model)
+        return expression_edits.smoothed(motion, strength, self.model)
 
     def scaled(self, motion: Motion, factor: float) -> Motion:
         """Closed lips, lids and gaze stay as they are."""

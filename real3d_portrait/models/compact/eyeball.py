@@ -35,7 +35,7 @@ class Eyeball:
     lash: Float32Array  # (3,) colour of the upper lash line
     width: float  # photo pixels
     openness: float  # height over width
-    visible: float  # 0 behind dark glasses, 1 where white and iris can be told apart
+    visible: float  # 0 behind dark glasses, 1 where white and iris are distinct
 
 
 def opening_of(mesh: Float32Array, upper: tuple[int, ...], lower: tuple[int, ...]) -> Aperture:

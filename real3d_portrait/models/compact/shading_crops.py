@@ -81,7 +81,7 @@ class Crop:
 
 @dataclass(frozen=True)
 class Conditions:
-    """What a network is told of its crop, and where it may act."""
+    """Condition maps of a crop, and the gate within which a network may act."""
 
     maps: Float32Array  # (K, N, N)
     gate: Float32Array  # (M, M) 0..1, 0 along the border

@@ -20,7 +20,7 @@ from real3d_portrait.motion.audio_features import N_MELS, SAMPLE_RATE, audio_fea
 from real3d_portrait.motion.gaze import viewer_gaze
 from real3d_portrait.motion.lids import blink_series
 from real3d_portrait.motion.motion import Motion
-from real3d_portrait.motion.pose_tracks import BROW, ROLL, YAW, TrackBank, X, Z, play_tracks, speech_presence
+from real3d_portrait.motion.pose_tracks import BROW, ROLL, YAW, TrackBank, X, Z, play_tracks, voice_activity
 
 WEIGHTS_FILE = "a2m.safetensors"
 _WINDOW = 752  # motion frames computed at once, a multiple of the latent's stride
@@ -105,10 +105,10 @@ def predict_expression(network: A2M, features: Float32Array, temperature: float,
     pieces = []
     for start in range(0, padded, _WINDOW):
         first, last = max(0, start - network.context), min(padded, start + _WINDOW + network.context)
-        heard = torch.from_numpy(features[None, AUDIO_RATE * first : AUDIO_RATE * last]).to(device)
+        window = torch.from_numpy(features[None, AUDIO_RATE * first : AUDIO_RATE * last]).to(device)
         drawn = noise[:, :, first // LATENT_STRIDE : last // LATENT_STRIDE].to(device)
         with torch.inference_mode():
-            expression = network.sample(heard, drawn)[0].float().cpu().numpy()
+            expression = network.sample(window, drawn)[0].float().cpu().numpy()
         pieces.append(expression[start - first : min(start + _WINDOW, padded) - first])
     return np.concatenate(pieces)[:frames]
 
@@ -138,10 +138,10 @@ def audio_to_motion(
     features = audio_features(audio.samples)
     energy = features[:, N_MELS].reshape(-1, AUDIO_RATE).mean(1)
     voicing = features[:, N_MELS + 2].reshape(-1, AUDIO_RATE).mean(1)
-    presence = speech_presence(energy, voicing)
+    presence = voice_activity(energy, voicing)
     temperature = model.temperature if temperature is None else temperature
 
-    # Calm in silence: the network alone would murmur on at a hum or a slammed door.
+    # Calm in silence: the network alone moves the lips at any noise.
     speech = (predict_expression(model.network, features, temperature, seed) - model.rest) * presence[:, None]
     expression = model.rest + speech
     expression += space.lip_contact(expression)

@@ -26,7 +26,7 @@ FACE = (0.5, 0.6, -0.1)  # half axes and height of the ellipse round the face th
 MOUTH = 13
 _BESIDE = 0.06  # share of the side over which a cut fades beside the pixels that it cuts
 _LEAST_CUT = 0.02  # share of the side from which on pixels of the person count
-_MARGIN = 0.02  # share of the side that stays between head and border
+_MARGIN = 0.01  # share of the side that stays between head and border
 _BELOW_CHIN = 0.16  # head units of neck that stay in the picture
 _CUT_ROOM = (0.06, 0.12)  # head units that a head may move away from a border that cuts it
 

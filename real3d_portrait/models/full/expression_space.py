@@ -13,13 +13,14 @@ import numpy as np
 from real3d_portrait.arrays import Float32Array
 from real3d_portrait.face.bfm import N_EXPRESSION, BaselFaceModel, LinearShape
 from real3d_portrait.face.landmarks import IBUG_CHIN, IBUG_INNER_LIP_PAIRS, IBUG_MOUTH_CORNERS
-from real3d_portrait.motion import liveliness
+from real3d_portrait.motion import expression_edits
 from real3d_portrait.motion.basel_motion import MOTION_NAME
+from real3d_portrait.motion.editing import FixedExpression
 from real3d_portrait.motion.motion import Motion
 
 
 @dataclass(frozen=True)
-class BaselExpressionSpace:
+class BaselExpressionSpace(FixedExpression):
     """`motion.editing.ExpressionSpace` of the Basel face model, which tells neither brows nor gaze apart."""
 
     model: BaselFaceModel
@@ -46,17 +47,8 @@ class BaselExpressionSpace:
         expression[:, :N_EXPRESSION] = part + (factor - 1) * part @ self.mouth
         return replace(motion, expression=expression)
 
-    def with_gaze_on_viewer(self, motion: Motion, before: Motion) -> Motion:
-        return motion
-
-    def with_brows(self, motion: Motion, factor: float) -> Motion:
-        return motion
-
-    def with_gaze(self, motion: Motion, factor: float) -> Motion:
-        return motion
-
     def smoothed(self, motion: Motion, strength: float) -> Motion:
-        smooth = liveliness.smoothed(motion, strength, None)
+        smooth = expression_edits.smoothed(motion, strength, None)
         # A blink is a few frames long, and its share never leaves 0..1.
         expression = np.hstack([smooth.expression[:, :N_EXPRESSION], motion.expression[:, N_EXPRESSION:]])
         return replace(smooth, expression=expression)

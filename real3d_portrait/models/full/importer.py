@@ -127,8 +127,8 @@ def read_checkpoint(path: Path) -> State:
             data = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         reason = re.search(r"GLOBAL ([\w.]+)", str(error))
-        told = f"it asks for {reason[1]}" if reason else "it is no plain pickle"
-        raise CheckpointUnsafeError(path=path, reason=told) from error
+        asked = f"it asks for {reason[1]}" if reason else "it is no plain pickle"
+        raise CheckpointUnsafeError(path=path, reason=asked) from error
     except (RuntimeError, EOFError, OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
         raise CheckpointMismatchError(path=path, network="format", reason=str(error).splitlines()[0]) from error
     state = data.get("state_dict", data) if isinstance(data, Mapping) else {}

@@ -270,7 +270,7 @@ class FullModel:
         return network
 
     def _hubert(self) -> Hubert:
-        # Not kept, and heard before the image network is read: together they would need more memory than frames do.
+        # Not kept, and run before the image network is read: together they would need more memory than frames do.
         from transformers.utils import logging
 
         logging.disable_progress_bar()  # of reading what is here already; a download's bar is the hub client's

@@ -127,16 +127,16 @@ def test_lips_and_lids_of_anybody_close(a2m, face_model) -> None:
     rng = np.random.default_rng(0)
     still = np.zeros((2, 3), np.float32)
     shut = Motion(np.stack([a2m.rest, a2m.rest + a2m.blink]), still, still, face_model.name)
-    lips, lids, unsuited = [], [], []
+    lips, lids, unretargeted = [], [], []
     for _ in range(10):
         shape = face_model.shape(rng.normal(0, 1, face_model.n_identity))
         vertices = shape + face_model.displacement(a2m.expression_space(face_model).retargeted(shut, shape).expression)
         lips.append(vertices[0, 13, 1] - vertices[0, 14, 1])
         lids.append(vertices[1, 159, 1] - vertices[1, 145, 1])
-        unsuited.append((shape + face_model.displacement(shut.expression[1]))[[159, 145], 1] @ [1, -1])
+        unretargeted.append((shape + face_model.displacement(shut.expression[1]))[[159, 145], 1] @ [1, -1])
     assert np.abs(lips).max() < 0.008  # head units: 1 % of the face height
     assert np.abs(lids).max() < 0.008
-    assert np.std(lids) < np.std(unsuited)
+    assert np.std(lids) < np.std(unretargeted)
 
 
 def test_windows_give_what_one_pass_gives(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""Rendering on a GPU that a Space lends by the call: only networks and frames run in the worker that holds it.
+"""Rendering on ZeroGPU, where a Space gets a GPU for one call: only networks and frames run in the worker with it.
 
 Reading, tracking and matting come before, encoding after it, in the app's own process; what crosses between the two are
 plain arrays. The worker is a fork of the app, so the model has to be loaded before the first call.
@@ -11,7 +11,7 @@ from collections.abc import Callable, Generator, Iterator
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from real3d_portrait.app.limits import lends_gpus
+from real3d_portrait.app.limits import has_zero_gpu
 from real3d_portrait.arrays import Frame
 from real3d_portrait.background.background import Background
 from real3d_portrait.controls import Controls
@@ -30,12 +30,12 @@ _START, _A_FRAME, _MOST = 20.0, 0.12, 300.0  # seconds of GPU asked for: to begi
 _loaded: dict[str, Real3DPortrait] = {}  # a fork finds here what its parent loaded
 
 
-def lend(pipeline: Real3DPortrait) -> None:
+def register(pipeline: Real3DPortrait) -> None:
     """Make a loaded model known to the workers to come."""
     _loaded[pipeline.name] = pipeline
     # A Space wants to see at its start what will ask for a GPU.
-    borrowing(frames, seconds)
-    borrowing(speech_motion, _START)
+    on_gpu(frames, seconds)
+    on_gpu(speech_motion, _START)
 
 
 def seconds(model: str, total: int, portrait: Portrait, driver: Audio | Motion, controls: Controls) -> float:
@@ -58,16 +58,16 @@ def speech_motion(model: str, audio: Audio, temperature: float | None, seed: int
     return _loaded[model].motion_from_audio(audio, temperature=temperature, seed=seed)
 
 
-def borrowing(task: Callable[..., T], duration: Any) -> Callable[..., T]:
-    """The task, run with a GPU where one is lent."""
-    if not lends_gpus():
+def on_gpu(task: Callable[..., T], duration: Any) -> Callable[..., T]:
+    """The task, run in a worker with a GPU where the Space has them; elsewhere as it is."""
+    if not has_zero_gpu():
         return task
     import spaces
 
     return spaces.GPU(duration=duration)(task)
 
 
-class BorrowingPortrait(Real3DPortrait):
+class ZeroGpuPortrait(Real3DPortrait):
     """A pipeline whose networks run in a worker with a GPU."""
 
     def reconstruct(self, portrait: Portrait) -> Avatar:
@@ -85,7 +85,7 @@ class BorrowingPortrait(Real3DPortrait):
     ) -> Motion:
         sound = read_audio(audio) if isinstance(audio, (str, os.PathLike)) else audio
         sound = sound.speech if isinstance(sound, Recording) else sound
-        return borrowing(speech_motion, _START)(self.name, sound, temperature, seed)
+        return on_gpu(speech_motion, _START)(self.name, sound, temperature, seed)
 
     def render(
         self,
@@ -97,7 +97,7 @@ class BorrowingPortrait(Real3DPortrait):
         on_frame: FrameCallback | None = None,
         progress: ProgressCallback | None = None,
     ) -> Rendering:
-        made = self._borrowed(avatar, motion, len(motion), controls or Controls(), audio, progress)
+        made = self._in_worker(avatar, motion, len(motion), controls or Controls(), audio, progress)
         return made.reported(progress).watched(on_frame)
 
     def render_speech(
@@ -111,10 +111,10 @@ class BorrowingPortrait(Real3DPortrait):
         progress: ProgressCallback | None = None,
     ) -> Rendering:
         total = motion_frames(len(speech.samples))
-        made = self._borrowed(avatar, speech, total, controls or Controls(), audio, progress)
+        made = self._in_worker(avatar, speech, total, controls or Controls(), audio, progress)
         return made.reported(progress).watched(on_frame)
 
-    def _borrowed(
+    def _in_worker(
         self,
         avatar: Avatar,
         driver: Audio | Motion,
@@ -127,7 +127,7 @@ class BorrowingPortrait(Real3DPortrait):
         background = Background.parse(controls.background, controls.background_fit, controls.seed)
         if controls.pose_file is not None:
             controls = replace(controls, pose=self.motion_from_video(controls.pose_file, progress=progress))
-        made = borrowing(frames, seconds)(self.name, total, portrait, driver, controls)
+        made = on_gpu(frames, seconds)(self.name, total, portrait, driver, controls)
         height, width = portrait.source.shape[:2] if controls.size == "source" else (avatar.size, avatar.size)
         warnings = portrait.warnings + background.warnings
         return Rendering(

@@ -23,13 +23,13 @@ from gradio.processing_utils import save_file_to_cache
 from gradio.utils import get_upload_folder
 
 from real3d_portrait.app import controls, inspect_panel
+from real3d_portrait.app.background_job import AbandonedError, BackgroundJob, JobProgress
 from real3d_portrait.app.checks import problems
 from real3d_portrait.app.draft import Draft
 from real3d_portrait.app.limits import Limits
 from real3d_portrait.app.model_source import ModelSource
 from real3d_portrait.app.results import Results
 from real3d_portrait.app.uploads import plain
-from real3d_portrait.app.watch import AbandonedError, Standing, Watch
 from real3d_portrait.controls import Controls
 from real3d_portrait.errors import OutOfMemoryError, Real3DError, UnexpectedError, is_out_of_memory
 
@@ -68,7 +68,7 @@ class _Task:
         name: of the endpoint.
         arguments: of the pipeline, and whether the frames carry a visible label.
         folder: for its files, deleted afterwards.
-        report: is told how far it is.
+        report: progress callback.
         draft: where a visitor watches.
     """
 
@@ -82,7 +82,7 @@ class _Task:
 Work = Callable[[_Task], Outputs]
 
 
-class Studio:
+class EndpointRunner:
     """The model and the limits behind the app's endpoints; one job renders at a time.
 
     Args:
@@ -138,7 +138,7 @@ class Studio:
             with _drafting(draft is not None) as copy, closing(self._run(endpoint, named, progress, work, copy)) as run:
                 for made in run:
                     shown = made or (gr.skip(),) * len(outputs)
-                    yield shown if draft is None else (*shown, _standing(copy, over=made is not None))
+                    yield shown if draft is None else (*shown, _draft_state(copy, over=made is not None))
 
         def check(*given: Any) -> list[dict[str, Any]]:
             named = dict(zip(endpoint.inputs, given, strict=True))
@@ -182,16 +182,16 @@ class Studio:
                 finally:
                     _trim_memory()
 
-        following, yielded, told = Watch(job).follow(), time.monotonic(), 0
+        following, yielded, shown = BackgroundJob(job).follow(), time.monotonic(), 0
         try:
             while True:
                 _show(progress, next(following))
                 # 1: the draft can be played, 2: it is whole.
-                news = 0 if not draft or not draft.standing else 1 if draft.standing["left"] else 2
+                news = 0 if not draft or not draft.state else 1 if draft.state["left"] else 2
                 # Between two yields nobody can cancel; but each one hides the progress for a moment.
-                if news > told or time.monotonic() - yielded > _BREATH:
+                if news > shown or time.monotonic() - yielded > _BREATH:
                     yield None
-                    yielded, told = time.monotonic(), news
+                    yielded, shown = time.monotonic(), news
         except StopIteration as ended:
             made = ended.value
         except AbandonedError:
@@ -250,10 +250,10 @@ class Studio:
                 task.arguments["portrait"] = None
             return self.models.avatars.load(avatar)
         pipeline = self.models.load()
-        if self.models.lent:
-            from real3d_portrait.app.lent_gpu import BorrowingPortrait
+        if self.models.zero_gpu:
+            from real3d_portrait.app.zero_gpu import ZeroGpuPortrait
 
-            return BorrowingPortrait(pipeline.model)
+            return ZeroGpuPortrait(pipeline.model)
         return pipeline
 
 
@@ -281,9 +281,9 @@ def _trim_memory() -> None:
         ctypes.CDLL("libc.so.6").malloc_trim(0)
 
 
-def _standing(draft: Draft | None, over: bool) -> Any:
-    """What the draft's player is told."""
-    return {**draft.standing, "over": over} if draft and draft.standing else gr.skip()
+def _draft_state(draft: Draft | None, over: bool) -> Any:
+    """What the draft's player gets."""
+    return {**draft.state, "over": over} if draft and draft.state else gr.skip()
 
 
 def _arguments(values: dict[str, Any]) -> dict[str, Any]:
@@ -334,7 +334,7 @@ def _docstring(endpoint: Endpoint) -> str:
     return "\n".join(lines)
 
 
-def _show(bar: gr.Progress, now: Standing) -> None:
+def _show(bar: gr.Progress, now: JobProgress) -> None:
     bar((now.done, now.total) if now.total else 0, desc=str(now), unit="frames")
 
 

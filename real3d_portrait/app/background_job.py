@@ -21,8 +21,8 @@ class AbandonedError(Exception):
 
 
 @dataclass(frozen=True)
-class Standing:
-    """Where the work is: the pipeline's own words, frames a second, and seconds left where that can be told."""
+class JobProgress:
+    """Where a job is: the pipeline's stage, frames a second, and seconds left where that is known."""
 
     stage: str
     done: int
@@ -37,7 +37,7 @@ class Standing:
         return " · ".join(words)
 
 
-class Watch(Generic[T]):
+class BackgroundJob(Generic[T]):
     """Runs `work(report)` in a thread; iterate over `follow()` to see it through.
 
     Args:
@@ -46,14 +46,14 @@ class Watch(Generic[T]):
 
     def __init__(self, work: Callable[[Callable[[Progress], None]], T]) -> None:
         self._work = work
-        self._now = Standing("starting", 0, None)
+        self._now = JobProgress("starting", 0, None)
         self._since = 0.0  # when the present stage began
         self._seen = time.monotonic()
         self._gone, self._ended = Event(), Event()
         self._result: T
         self._error: BaseException | None = None
 
-    def follow(self) -> Generator[Standing, None, T]:
+    def follow(self) -> Generator[JobProgress, None, T]:
         """Yield the standing several times a second; return the work's result, or raise what it raised.
 
         Closing the generator lets the work end at its next report.
@@ -89,4 +89,4 @@ class Watch(Generic[T]):
         spent = moment - self._since
         rate = now.done / spent if now.done and spent > 0 and now.stage == "rendering" else None
         left = (now.total - now.done) / rate if rate and now.total else None
-        self._now = Standing(now.stage, now.done, now.total, rate, left)
+        self._now = JobProgress(now.stage, now.done, now.total, rate, left)
