@@ -35,6 +35,7 @@ def painter(tiny: Path) -> PromptPainter:
     return PromptPainter(tiny, "cpu")
 
 
+@pytest.mark.slow
 def test_words_become_a_picture_of_the_size_asked_for(painter: PromptPainter) -> None:
     picture = painter.paint("a beach at dusk", 96, 48, steps=2)
     assert picture.shape == (48, 96, 3)
@@ -44,6 +45,7 @@ def test_words_become_a_picture_of_the_size_asked_for(painter: PromptPainter) ->
     assert (frame == picture).all()
 
 
+@pytest.mark.slow
 def test_seed_and_words_decide_the_picture(painter: PromptPainter) -> None:
     first = painter.paint("a beach", 64, 64, seed=1, steps=2)
     assert (painter.paint("  a\nbeach ", 64, 64, seed=1, steps=2) == first).all()

@@ -16,6 +16,8 @@ from real3d_portrait.portrait.compact import CompactPortrait
 from real3d_portrait.resources import resource
 from tests.example_inputs import PORTRAIT, speech
 
+pytestmark = pytest.mark.slow  # a whole model
+
 SIZE = 256
 MACROBLOCK = 16  # pixels; H.264 codes the person and what stands next to it in common blocks
 WEIGHTS = np.float32([0.2126, 0.7152, 0.0722])  # of BT.709

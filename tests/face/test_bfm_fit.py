@@ -42,6 +42,7 @@ def test_a_still_is_found(bfm: BaselFaceModel) -> None:
         assert np.degrees(np.abs(fit.euler - truth.euler)).max() < 1
 
 
+@pytest.mark.slow
 def test_the_solver_is_no_worse_than_four_hundred_adam_steps_and_far_faster(bfm: BaselFaceModel) -> None:
     _, landmarks = seen_clip(bfm, 1, 7)
     landmarks += np.random.default_rng(0).normal(size=landmarks.shape)

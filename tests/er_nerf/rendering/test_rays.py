@@ -143,6 +143,7 @@ def test_dilation_reaches_six_neighbours() -> None:
     assert int(dilate(grid).sum()) == 6  # one neighbour would lie outside
 
 
+@pytest.mark.slow
 def test_occupancy_follows_the_field_and_forgets() -> None:
     occupancy = HeadOccupancy(16, 10.0)
     occupancy.update(lambda points: 100.0 * (points.norm(dim=-1) < 0.4))

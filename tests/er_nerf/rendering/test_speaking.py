@@ -91,6 +91,7 @@ def test_nothing_but_the_person_in_a_transparent_video(avatar: Avatar, tmp_path:
         rendered(avatar, tmp_path / "o.mp4", features, background="transparent")
 
 
+@pytest.mark.slow
 def test_a_prompt_background_is_painted_on_the_avatars_device(
     avatar: Avatar, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -136,6 +137,7 @@ def test_what_a_rendering_needs(avatar: Avatar, tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["avatar"]
 
 
+@pytest.mark.slow
 def test_the_same_class_loads_an_avatar_and_it_moves_as_in_its_video(avatar: Avatar, tmp_path: Path) -> None:
     features = synthetic_data(frames=6).speech
     pipeline = pipeline_of(avatar)

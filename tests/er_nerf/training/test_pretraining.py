@@ -140,6 +140,7 @@ def test_a_torso_follows_the_pose(data: AvatarData) -> None:
     assert (pixels // SIZE > SIZE // 2).float().mean() > 0.7  # the torso is in the lower half
 
 
+@pytest.mark.slow
 def test_lips_follow_held_out_speech() -> None:
     # Held out: the mouth closes and opens again; the last frames, whose sound ends early, are left out.
     data = replace(synthetic_data(frames=60), training=40, testing=44)
