@@ -19,7 +19,7 @@ from tests.parity.er_nerf_fixtures import (
     released_like,
 )
 
-pytestmark = needs_fixtures
+pytestmark = [needs_fixtures, pytest.mark.slow]
 
 
 def fill_grid(model: ErNerf, grid: str) -> None:

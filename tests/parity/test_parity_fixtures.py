@@ -5,7 +5,7 @@ import torch
 
 from tests.parity.parity_fixtures import filled, fixture, listing, needs_fixtures
 
-pytestmark = needs_fixtures
+pytestmark = [needs_fixtures, pytest.mark.slow]
 
 
 @pytest.mark.parametrize(("model", "file"), [("a2m", "a2m"), ("secc2plane_torso", "planes")])

@@ -7,7 +7,7 @@ from real3d_portrait.models.full.audio_to_motion import AudioToMotion, pitch_bin
 from real3d_portrait.models.full.released_names import AUDIO_TO_MOTION
 from tests.parity.parity_fixtures import filled, fixture, listing, needs_fixtures
 
-pytestmark = needs_fixtures
+pytestmark = [needs_fixtures, pytest.mark.slow]
 TOLERANCE = 1e-4
 
 

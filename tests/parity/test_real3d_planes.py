@@ -12,7 +12,7 @@ from real3d_portrait.models.full.released_plane_names import IMAGE_TO_PLANE, MOT
 from tests.parity.parity_fixtures import fixture, input_image, needs_fixtures
 from tests.parity.released_modules import filled_module
 
-pytestmark = needs_fixtures
+pytestmark = [needs_fixtures, pytest.mark.slow]
 TOLERANCE = 1e-3
 
 Recorder = Callable[[str, nn.Module], None]

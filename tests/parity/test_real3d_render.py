@@ -13,7 +13,7 @@ from real3d_portrait.models.full.volume_renderer import Rendered, SampleNoise, V
 from tests.parity.parity_fixtures import fixture, needs_fixtures
 from tests.parity.released_modules import filled_module
 
-pytestmark = needs_fixtures
+pytestmark = [needs_fixtures, pytest.mark.slow]
 TOLERANCE, DEPTH_TOLERANCE = 1e-3, 2e-3
 
 

@@ -9,7 +9,7 @@ from real3d_portrait.models.full.image_model import Real3DImageModel
 from tests.parity.parity_fixtures import fixture, input_image, needs_fixtures, segmentation_one_hot
 from tests.parity.stage_recorder import recorded_stages
 
-pytestmark = needs_fixtures
+pytestmark = [needs_fixtures, pytest.mark.slow]
 TOLERANCE = 2e-3
 
 

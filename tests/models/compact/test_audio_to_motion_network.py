@@ -77,6 +77,7 @@ def test_the_kl_term_is_that_of_two_normals(network: A2M) -> None:
     assert got == pytest.approx((2.71828 - 1) / 2 - 0.5 * log_variance, abs=0.06)
 
 
+@pytest.mark.slow
 def test_it_learns_a_mouth_that_follows_the_loudness() -> None:
     torch.manual_seed(0)
     network = A2M(CONFIG)

@@ -164,6 +164,7 @@ def test_a_damaged_network_file_is_refused(weights: Path, tmp_path: Path) -> Non
         load_network(weights / "image.safetensors", AudioToMotion, AudioToMotionConfig)
 
 
+@pytest.mark.slow
 def test_verify_and_push_through_the_command_line(
     weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -210,6 +211,7 @@ print(json.dumps(seen))
 """
 
 
+@pytest.mark.slow
 def test_a_model_on_the_hub_is_fetched_stage_by_stage(weights: Path, tmp_path: Path) -> None:
     files = {path.name: path.read_bytes() for path in weights.iterdir() if path.name != "face_model.safetensors"}
     with serving(Hub({REPO: files}, private=frozenset({REPO}))) as hub:
