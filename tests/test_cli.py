@@ -125,6 +125,7 @@ def test_input_at_fault_exits_2_says_so_in_one_line_and_leaves_nothing(
     assert sorted(tmp_path.iterdir()) == before
 
 
+@pytest.mark.slow
 def test_a_fresh_process_writes_nothing_but_the_one_line(tmp_path: Path) -> None:
     Image.new("RGB", (300, 300), "grey").save(tmp_path / "wall.png")
     voice = speech(tmp_path / "voice.wav", 0.5)
@@ -134,6 +135,7 @@ def test_a_fresh_process_writes_nothing_but_the_one_line(tmp_path: Path) -> None
     assert done.stderr.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_speech_becomes_a_video_of_its_length(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     voice, out = speech(tmp_path / "voice.wav", 0.8), tmp_path / "out.mp4"
     code = cli.main(["animate", "--portrait", PORTRAIT, "--audio", voice, "--size", "256", "--output", str(out)])
@@ -185,6 +187,7 @@ def test_swap_background_needs_something_to_stand_before_it(capsys: pytest.Captu
     assert "portrait" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_stopped_run_leaves_nothing(tmp_path: Path) -> None:
     voice = speech(tmp_path / "voice.wav", 20)
     runs = {}

@@ -16,6 +16,8 @@ from real3d_portrait.motion.basel_motion import MOTION_NAME
 from tests.example_inputs import PORTRAIT
 from tests.full_release import write_weights
 
+pytestmark = pytest.mark.slow  # networks of the full model
+
 
 def test_the_app_serves_the_full_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REAL3D_WEIGHTS", str(write_weights(tmp_path)))

@@ -35,6 +35,8 @@ from real3d_portrait.portrait.full import FullPortrait
 from tests.example_inputs import PORTRAIT, speech
 from tests.full_release import IMAGE, write_weights
 
+pytestmark = pytest.mark.slow  # networks of the full model
+
 FRAMES = 3
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 
 from real3d_portrait import Motion, Real3DPortrait
@@ -15,6 +16,8 @@ from real3d_portrait.models.network_file import save_network
 from real3d_portrait.motion.basel_motion import MOTION_NAME
 from tests.example_inputs import PORTRAIT
 from tests.full_release import write_weights
+
+pytestmark = pytest.mark.slow  # networks of the full model
 
 
 def test_a_photo_repeats_a_motion_at_full_size(tmp_path: Path) -> None:

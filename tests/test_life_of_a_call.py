@@ -28,6 +28,8 @@ from real3d_portrait.models.object_file import read_object, write_object
 from real3d_portrait.motion.pose_presets import PRESETS
 from tests.example_inputs import PORTRAIT, speech
 
+pytestmark = pytest.mark.slow  # whole calls
+
 ROOT = Path(__file__).parents[1]
 
 

@@ -27,6 +27,8 @@ from real3d_portrait.motion.pose_presets import PRESETS
 from real3d_portrait.portrait.compact import CompactPortrait, prepare_compact_portrait
 from tests.example_inputs import PORTRAIT, speech
 
+pytestmark = pytest.mark.slow  # whole calls
+
 
 @pytest.fixture(scope="module")
 def portraits() -> Real3DPortrait:

@@ -24,7 +24,7 @@ for name in ("out", "source", "driving", "gt", "audio", "json"):
     parser.add_argument(f"--{name}", type=pathlib.Path)
 args = parser.parse_args()
 assert all(path.stat().st_size > 0 for name, path in vars(args).items() if path and name != "json")
-args.json.write_text(json.dumps({"photo": {"psnr": 31.25, "csim_mean": None}}))
+args.json.write_text(json.dumps({"photo": {"psnr": 31.25, "csim_mean": 0.5}}))
 """
 
 
