@@ -28,6 +28,7 @@ from real3d_portrait.er_nerf.rendering.camera import Intrinsics, picture_points
 from real3d_portrait.er_nerf.rendering.model import ErNerf
 from real3d_portrait.er_nerf.rendering.occupancy import OccupiedCells
 from real3d_portrait.errors import InputError, Real3DError, output_error
+from real3d_portrait.face.pose_path import ping_pong
 from real3d_portrait.timing import FPS
 
 FORMAT = 1
@@ -198,10 +199,11 @@ class Avatar:
         )
         behind = itertools.repeat(self.plate) if backgrounds is None else backgrounds
         occupied = self.model.occupancy.cells()
+        eyes, steps = (ping_pong(len(track), len(speech)) for track in (self.eyes, path))
         for frame, background in zip(range(len(speech)), behind, strict=False):
-            eye = float(self.eyes[ping_pong(frame, len(self.eyes))])
+            eye = float(self.eyes[eyes[frame]])
             conditions = self.model.conditions(features, [frame + offset], [eye])
-            pose = path[ping_pong(frame, len(path))]
+            pose = path[steps[frame]]
             if transparent:
                 yield self._without_background(pose, conditions, occupied)
             else:
@@ -227,12 +229,6 @@ class Avatar:
         straight = torch.where(visible, head.over(colour) / alpha.clamp_min(0.5 / 255), plate).clamp(0, 1)
         picture = torch.cat([straight, alpha], 1).view(height, width, 4)
         return (picture * 255).round().to(torch.uint8).cpu().numpy()
-
-
-def ping_pong(index: int, length: int) -> int:
-    """Frame of a ping-pong loop over 0 … length - 1 at a step; each end is shown twice in a row."""
-    turn, place = divmod(index, length)
-    return place if turn % 2 == 0 else length - 1 - place
 
 
 def claim_folder(folder: Path) -> None:
