@@ -21,7 +21,8 @@ from safetensors.torch import save as to_bytes
 from torch import Tensor
 
 from real3d_portrait.arrays import Float32Array, UInt8Array
-from real3d_portrait.er_nerf.config import ErNerfConfig, GridConfig
+from real3d_portrait.config import from_mapping
+from real3d_portrait.er_nerf.config import ErNerfConfig
 from real3d_portrait.er_nerf.fields.audio_encoder import held_ends
 from real3d_portrait.er_nerf.fields.head_field import Conditions
 from real3d_portrait.er_nerf.rendering.camera import Intrinsics, picture_points
@@ -134,7 +135,7 @@ class Avatar:
                     problem=f"was made by a newer version (format {facts['format']}, this one knows {FORMAT})",
                     cure="update",
                 )
-            model = ErNerf(_config(facts["config"]))
+            model = ErNerf(from_mapping(ErNerfConfig, facts["config"]))
             state = load_file(folder / _WEIGHTS)
             state["occupancy.density"] = model.occupancy.density
             model.load_state_dict(state)
@@ -250,8 +251,3 @@ def claim_folder(folder: Path) -> None:
         raise AvatarFolderError(
             folder=folder, found=f"other files, such as '{found.name}'", cure="give the avatar a new or empty one"
         )
-
-
-def _config(data: dict[str, Any]) -> ErNerfConfig:
-    grids = {name: GridConfig(**data[name]) for name in ("planes", "torso_grid")}
-    return ErNerfConfig(**{**data, **grids})
