@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import MISSING, dataclass, fields, is_dataclass
 from pathlib import Path
-from typing import Any, TypeVar, get_type_hints
+from typing import Any, TypeVar, get_origin, get_type_hints
 
 import yaml
 
@@ -50,28 +50,48 @@ class FullConfig:
 
 
 def read_config(path: Path, kind: type[T]) -> T:
-    """Raises: ConfigError naming the file and the key."""
+    """A configuration in YAML. Raises: ConfigError naming the file and the key."""
     try:
         data = yaml.safe_load(path.read_text())
     except (OSError, yaml.YAMLError) as error:
         raise ConfigError(path=path, key="the whole file", reason=str(error)) from error
-    return _build(kind, data, path, "")
+    try:
+        return from_mapping(kind, data)
+    except KeyValueError as error:
+        raise ConfigError(path=path, key=error.key or "the whole file", reason=error.reason) from error
 
 
-def _build(kind: type[T], data: Any, path: Path, prefix: str) -> T:
+class KeyValueError(ValueError):
+    """What is wrong at one key of a mapping."""
+
+    def __init__(self, key: str, reason: str) -> None:
+        super().__init__(f"{key}: {reason}")
+        self.key, self.reason = key, reason
+
+
+def from_mapping(kind: type[T], data: Any, prefix: str = "") -> T:
+    """A dataclass, and those in it, from keys and plain values, as YAML and JSON give them; defaults may be left out.
+
+    Raises:
+        KeyValueError: an unknown or missing key, or a value of another type.
+    """
     if not isinstance(data, dict):
-        raise ConfigError(path=path, key=prefix or "the whole file", reason="expected keys and values")
+        raise KeyValueError(prefix.rstrip("."), "expected keys and values")
     hints = get_type_hints(kind)
-    names = {field.name for field in fields(kind)}  # type: ignore[arg-type]
-    for key in data.keys() ^ names:
-        raise ConfigError(path=path, key=f"{prefix}{key}", reason="unknown key" if key in data else "missing key")
-    values = {}
-    for name, value in data.items():
-        wanted = hints[name]
-        if isinstance(wanted, type) and is_dataclass(wanted):
-            values[name] = _build(wanted, value, path, f"{prefix}{name}.")
-        elif isinstance(value, wanted) or (wanted is float and isinstance(value, int)):
-            values[name] = wanted(value)
-        else:
-            raise ConfigError(path=path, key=f"{prefix}{name}", reason=f"expected {wanted.__name__}, found {value!r}")
-    return kind(**values)
+    known = {field.name: field for field in fields(kind)}  # type: ignore[arg-type]
+    needed = {name for name, f in known.items() if f.default is MISSING and f.default_factory is MISSING}
+    for key in [*(data.keys() - known.keys()), *(needed - data.keys())]:
+        raise KeyValueError(f"{prefix}{key}", "unknown key" if key in data else "missing key")
+    return kind(**{name: _value(hints[name], value, f"{prefix}{name}") for name, value in data.items()})
+
+
+def _value(wanted: Any, value: Any, key: str) -> Any:
+    if isinstance(wanted, type) and is_dataclass(wanted):
+        return from_mapping(wanted, value, f"{key}.")
+    if get_origin(wanted) is tuple and isinstance(value, list):
+        return tuple(value)
+    if not isinstance(wanted, type):
+        return value
+    if isinstance(value, wanted) or (wanted is float and isinstance(value, int)):
+        return wanted(value)
+    raise KeyValueError(key, f"expected {wanted.__name__}, found {value!r}")

@@ -74,7 +74,8 @@ def widest_mouth(pipeline: Real3DPortrait, audio: str | None) -> Motion:
     sound = read_audio(audio or resource("assets", "examples", "speech_1.wav"))
     spoken = Audio(sound.samples[: round(_SPOKEN * sound.rate)], sound.rate)
     motion = pipeline.motion_from_audio(spoken, temperature=0.0)
-    still = pipeline.apply_controls(motion, Controls(pose="static", blink="none"))
+    blinks = "blink" in pipeline.model.unsupported_controls  # a personal avatar's expression has none of its own
+    still = pipeline.apply_controls(motion, Controls(pose="static", blink="natural" if blinks else "none"))
     widest = int(np.argmax(np.linalg.norm(still.expression, axis=1)))
     return still[widest : widest + 1]
 

@@ -14,11 +14,12 @@ from real3d_portrait.arrays import Float32Array, Frame
 from real3d_portrait.compute import device_of
 from real3d_portrait.er_nerf import bundled
 from real3d_portrait.er_nerf.rendering.avatar import Avatar as TrainedAvatar
-from real3d_portrait.er_nerf.rendering.avatar import AvatarSpeechError, ping_pong
+from real3d_portrait.er_nerf.rendering.avatar import AvatarSpeechError
 from real3d_portrait.er_nerf.rendering.pose_range import HeadTrack, mean_pose, poses_of_motion
 from real3d_portrait.er_nerf.rendering.speech_features import feature_extractor
 from real3d_portrait.errors import ConflictingInputsError, ParameterChoiceError, ParameterRangeError
 from real3d_portrait.face.camera import rotation_angles, rotation_matrix
+from real3d_portrait.face.pose_path import ping_pong
 from real3d_portrait.media.audio import Audio
 from real3d_portrait.media.images import Photo
 from real3d_portrait.models.avatar import Avatar
@@ -37,7 +38,7 @@ _ENLARGED = 1.5  # times the training's size: above it a warning says that no de
 _LIMITED = "The head moves further than in the avatar's video; the motion is limited."
 _FILMED = (
     "pose_mode", "mouth_amplitude", "expression_scale", "blink", "brow", "gaze", "smoothing", "yaw", "pitch", "roll",
-    "camera", "zoom", "temperature", "face",
+    "camera", "zoom",
 )  # fmt: skip
 
 
@@ -141,7 +142,7 @@ class ErNerfModel:
         if features.ndim != 3 or features.shape[1:] != (config.audio_steps, config.audio_channels):
             raise self._other_speech(" x ".join(str(n) for n in features.shape[1:]))
         own = self.trained.poses
-        poses = own[[ping_pong(frame, len(own)) for frame in range(len(features))]]
+        poses = own[ping_pong(len(own), len(features))]
         return self._motion(features.reshape(len(features), -1), poses)
 
     def motion_from_video(self, path: str | Path, progress: FramesDone | None = None) -> Motion:

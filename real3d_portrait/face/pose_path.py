@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from real3d_portrait.arrays import Float32Array, Float64Array, FloatArray
 
 
-def mirror_index(length: int, frames: int) -> NDArray[np.int64]:
+def ping_pong(length: int, frames: int) -> NDArray[np.int64]:
     """(frames,) indices 0 … length-1, length-1 … 0, 0 …: a ping-pong loop whose end frames are repeated."""
     place = np.arange(frames) % (2 * length)
     return np.minimum(place, 2 * length - 1 - place)

@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, fields, is_dataclass
+from dataclasses import asdict, fields, is_dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar, get_type_hints
+from typing import Any, TypeVar
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from real3d_portrait.config import from_mapping
 from real3d_portrait.errors import WeightsCorruptError
 
 C = TypeVar("C")
@@ -48,7 +49,7 @@ def load_network(path: Path, build: Callable[[C], N], kind: type[C], attention: 
 def load_config(path: Path, kind: type[C], attention: str = "sdpa") -> C:
     """The sizes alone, without reading the tensors; arguments and errors as `load_network`."""
     with _refusing(path), safe_open(path, "pt") as file:
-        return _config(kind, json.loads((file.metadata() or {})["config"]), attention)
+        return _with_attention(from_mapping(kind, json.loads((file.metadata() or {})["config"])), attention)
 
 
 @contextmanager
@@ -70,17 +71,13 @@ class _WithoutDraws(TorchFunctionMode):
         return func(*args, **(kwargs or {}))
 
 
-def _config(kind: type[C], data: dict[str, Any], attention: str) -> C:
-    """A dataclass, and those in it, from what JSON keeps of them."""
-    hints = get_type_hints(kind)
-    unknown = data.keys() - {field.name for field in fields(kind)}  # type: ignore[arg-type]
-    if unknown:
-        raise ValueError(f"unknown size '{min(unknown)}'")
-    values = {}
-    for name, value in data.items():
-        if is_dataclass(hints[name]):
-            value = _config(hints[name], value, attention)
-        elif isinstance(value, list):
-            value = tuple(value)
-        values[name] = attention if name == "attention" else value
-    return kind(**values)
+def _with_attention(config: C, attention: str) -> C:
+    """The same sizes with another attention wherever there is one."""
+    changes: dict[str, Any] = {}
+    for field in fields(config):  # type: ignore[arg-type]
+        value = getattr(config, field.name)
+        if field.name == "attention":
+            changes[field.name] = attention
+        elif is_dataclass(value):
+            changes[field.name] = _with_attention(value, attention)
+    return replace(config, **changes)  # type: ignore[type-var]

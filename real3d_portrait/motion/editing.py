@@ -122,7 +122,7 @@ def edited(motion: Motion, edits: MotionEdits, space: ExpressionSpace) -> Motion
 
 def _other_pose(motion: Motion, pose: Literal["natural", "static"] | Motion) -> tuple[Float32Array, Float32Array]:
     if isinstance(pose, Motion):
-        other = pose.to_and_fro(len(motion))
+        other = pose.ping_pong(len(motion))
         return other.rotation, other.translation
     still = np.zeros_like(motion.rotation)
     return still, still

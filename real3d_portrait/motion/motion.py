@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from real3d_portrait.arrays import Float32Array
 from real3d_portrait.errors import FileMissingError, MotionFaceModelError, NotAMotionFileError
 from real3d_portrait.face.camera import rotation_angles, rotation_matrix
+from real3d_portrait.face.pose_path import ping_pong
 from real3d_portrait.timing import FPS
 
 _START = 5  # frames whose median is the driver's starting pose
@@ -72,11 +73,9 @@ class Motion:
             self, rotation=rotation_angles(turned).astype(np.float32), translation=translation.astype(np.float32)
         )
 
-    def to_and_fro(self, frames: int) -> Motion:
-        """The same played forwards and backwards until it has so many frames: no jump where it repeats."""
-        place = np.arange(frames) % max(1, 2 * len(self) - 2)
-        index = np.minimum(place, 2 * len(self) - 2 - place) if len(self) > 1 else np.zeros(frames, int)
-        return self[index]
+    def ping_pong(self, frames: int) -> Motion:
+        """The same played forwards and backwards until it has so many frames; each end is shown twice in a row."""
+        return self[ping_pong(len(self), frames)]
 
     def __getitem__(self, frames: slice | NDArray[np.integer]) -> Motion:
         """Some of the frames, in the order of their numbers."""

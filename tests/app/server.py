@@ -45,7 +45,9 @@ class Server:
 
     def files(self) -> list[str]:
         """What lies outside the cache that the app empties by itself: work folders of jobs."""
-        return [str(path) for path in self.cache.rglob("real3d-portrait-*")]
+        # os.walk passes over folders that a job deletes meanwhile.
+        found = [Path(folder) / name for folder, folders, names in os.walk(self.cache) for name in folders + names]
+        return [str(path) for path in found if path.match("real3d-portrait-*")]
 
 
 @contextmanager

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -12,6 +14,7 @@ from real3d_portrait.app import controls
 from real3d_portrait.app.limits import Limits
 from real3d_portrait.app.model_source import ModelSource
 from real3d_portrait.background.prompt import MODEL_VARIABLE
+from real3d_portrait.controls import defaults, table
 from real3d_portrait.errors import ConflictingInputsError, UnknownBackgroundError
 
 
@@ -58,3 +61,12 @@ def test_words_are_asked_for_only_where_something_can_paint(monkeypatch: pytest.
     assert seen() is (find_spec("diffusers") is not None)
     monkeypatch.setenv("SPACES_ZERO_GPU", "true")
     assert seen() is False
+
+
+def test_the_endpoints_take_the_controls_of_the_table() -> None:
+    """Names and defaults; the recorded contract is compared with the running app in test_endpoints."""
+    contract = json.loads(Path(__file__).with_name("contract.json").read_text())
+    for endpoint in ("/audio_driven", "/video_driven", "/background_swap"):
+        given = {p["parameter_name"]: p["parameter_default"] for p in contract[endpoint]["parameters"]}
+        own = {"temperature": ModelSource().temperature, "background": given["background"]}
+        assert {name: given[name] for name in table()} == defaults() | own

@@ -83,7 +83,7 @@ def test_an_upload_stays_in_the_cache_whatever_its_name(server: Server, name: st
 
 def test_bad_input_is_explained_without_the_server_s_folders(client: Client, voice: Any, tmp_path: Path) -> None:
     (tmp_path / "notes.jpg").write_text("<html>no picture</html>")
-    with pytest.raises(ValidationError, match=r"'notes\.jpg' is not a picture"):
+    with pytest.raises(ValidationError, match=r"'notes\.jpg' is damaged or in an unknown format"):
         client.predict(
             portrait=handle_file(str(tmp_path / "notes.jpg")), audio=voice, consent=True, api_name="/audio_driven"
         )

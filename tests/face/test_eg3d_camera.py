@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from real3d_portrait.face.eg3d_camera import eg3d_cameras, place, project, rotation_matrix, smooth_cameras
-from real3d_portrait.face.pose_path import mirror_index, on_source, smooth_keypoints
+from real3d_portrait.face.pose_path import on_source, ping_pong, smooth_keypoints
 
 angles = st.tuples(*[st.floats(-0.7, 0.7)] * 3)
 
@@ -53,8 +53,8 @@ def test_smoothing_leaves_a_still_camera_alone_and_calms_a_shaky_one() -> None:
 
 
 @given(st.integers(1, 9), st.integers(1, 40))
-def test_to_and_fro_never_jumps_and_shows_every_frame(length: int, frames: int) -> None:
-    index = mirror_index(length, frames)
+def test_a_ping_pong_loop_never_jumps_and_shows_every_frame(length: int, frames: int) -> None:
+    index = ping_pong(length, frames)
     assert len(index) == frames
     assert index[0] == 0
     assert np.abs(np.diff(index)).max(initial=0) <= 1

@@ -82,13 +82,14 @@ def test_relative_motion_starts_at_zero_and_keeps_the_turn_between_frames() -> N
 
 
 @given(st.integers(1, 9), st.integers(1, 60))
-def test_to_and_fro_never_jumps(length: int, frames: int) -> None:
+def test_a_ping_pong_loop_never_jumps(length: int, frames: int) -> None:
     ramp = np.arange(length, dtype=np.float32)[:, None]
     motion = Motion(ramp, np.zeros((length, 3), np.float32), np.zeros((length, 3), np.float32), "tiny")
-    played = motion.to_and_fro(frames).expression[:, 0]
+    played = motion.ping_pong(frames).expression[:, 0]
     assert len(played) == frames
     assert played[0] == 0
-    assert set(np.abs(np.diff(played))) <= ({1.0} if length > 1 else {0.0})
+    assert set(np.abs(np.diff(played))) <= {0.0, 1.0}
+    assert (np.diff(played) == 0).sum() == ((frames - 1) // length if length > 1 else frames - 1)  # at the ends
 
 
 def test_arrays_of_unequal_length_are_refused() -> None:

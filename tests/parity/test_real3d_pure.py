@@ -17,7 +17,7 @@ from real3d_portrait.face.bfm import LinearShape, torso_keypoints
 from real3d_portrait.face.bfm_fit import BaselFit, fit_loss, fit_points, fit_still
 from real3d_portrait.face.blink_edit import blink_shares, close_eyes
 from real3d_portrait.face.eg3d_camera import eg3d_cameras, place, project, rotation_matrix, smooth_cameras
-from real3d_portrait.face.pose_path import mirror_index, on_source, smooth_keypoints
+from real3d_portrait.face.pose_path import on_source, ping_pong, smooth_keypoints
 from real3d_portrait.models.full.audio_to_motion import pitch_bins
 from real3d_portrait.motion.praat_pitch import praat_pitch
 from real3d_portrait.motion.speech_conditions import match_length, padded_speech, stft_frames
@@ -70,13 +70,13 @@ def test_cameras_of_poses(pure: dict[str, NDArray], inputs: dict[str, NDArray]) 
     assert_near(eg3d_cameras(inputs["euler"], inputs["trans"]), inputs["camera"])
 
 
-def test_a_driver_is_played_to_and_fro(pure: dict[str, NDArray]) -> None:
+def test_a_driver_is_played_as_a_ping_pong_loop(pure: dict[str, NDArray]) -> None:
     for length, recorded in zip(pure["mirror_len"], pure["mirror_index"], strict=True):
-        assert (mirror_index(int(length), len(recorded)) == recorded).all()
+        assert (ping_pong(int(length), len(recorded)) == recorded).all()
 
 
 def test_a_driven_path_and_its_cameras(pure: dict[str, NDArray]) -> None:
-    index = mirror_index(len(pure["pose_drv_euler"]), len(pure["pose_euler"]))
+    index = ping_pong(len(pure["pose_drv_euler"]), len(pure["pose_euler"]))
     driver = pure["pose_drv_euler"][index], pure["pose_drv_trans"][index]
     euler, translation = on_source(*driver, pure["pose_src_euler"][0], pure["pose_src_trans"][0])
     assert_near(euler, pure["pose_euler"])

@@ -21,13 +21,15 @@ from safetensors.torch import save as to_bytes
 from torch import Tensor
 
 from real3d_portrait.arrays import Float32Array, UInt8Array
-from real3d_portrait.er_nerf.config import ErNerfConfig, GridConfig
+from real3d_portrait.config import from_mapping
+from real3d_portrait.er_nerf.config import ErNerfConfig
 from real3d_portrait.er_nerf.fields.audio_encoder import held_ends
 from real3d_portrait.er_nerf.fields.head_field import Conditions
 from real3d_portrait.er_nerf.rendering.camera import Intrinsics, picture_points
 from real3d_portrait.er_nerf.rendering.model import ErNerf
 from real3d_portrait.er_nerf.rendering.occupancy import OccupiedCells
 from real3d_portrait.errors import InputError, Real3DError, output_error
+from real3d_portrait.face.pose_path import ping_pong
 from real3d_portrait.timing import FPS
 
 FORMAT = 1
@@ -133,7 +135,7 @@ class Avatar:
                     problem=f"was made by a newer version (format {facts['format']}, this one knows {FORMAT})",
                     cure="update",
                 )
-            model = ErNerf(_config(facts["config"]))
+            model = ErNerf(from_mapping(ErNerfConfig, facts["config"]))
             state = load_file(folder / _WEIGHTS)
             state["occupancy.density"] = model.occupancy.density
             model.load_state_dict(state)
@@ -198,10 +200,11 @@ class Avatar:
         )
         behind = itertools.repeat(self.plate) if backgrounds is None else backgrounds
         occupied = self.model.occupancy.cells()
+        eyes, steps = (ping_pong(len(track), len(speech)) for track in (self.eyes, path))
         for frame, background in zip(range(len(speech)), behind, strict=False):
-            eye = float(self.eyes[ping_pong(frame, len(self.eyes))])
+            eye = float(self.eyes[eyes[frame]])
             conditions = self.model.conditions(features, [frame + offset], [eye])
-            pose = path[ping_pong(frame, len(path))]
+            pose = path[steps[frame]]
             if transparent:
                 yield self._without_background(pose, conditions, occupied)
             else:
@@ -229,12 +232,6 @@ class Avatar:
         return (picture * 255).round().to(torch.uint8).cpu().numpy()
 
 
-def ping_pong(index: int, length: int) -> int:
-    """Frame of a ping-pong loop over 0 … length - 1 at a step; each end is shown twice in a row."""
-    turn, place = divmod(index, length)
-    return place if turn % 2 == 0 else length - 1 - place
-
-
 def claim_folder(folder: Path) -> None:
     """Make the folder of a new avatar.
 
@@ -254,8 +251,3 @@ def claim_folder(folder: Path) -> None:
         raise AvatarFolderError(
             folder=folder, found=f"other files, such as '{found.name}'", cure="give the avatar a new or empty one"
         )
-
-
-def _config(data: dict[str, Any]) -> ErNerfConfig:
-    grids = {name: GridConfig(**data[name]) for name in ("planes", "torso_grid")}
-    return ErNerfConfig(**{**data, **grids})

@@ -15,7 +15,7 @@ from scipy.spatial.transform import Rotation
 from real3d_portrait import Clip, Controls, Real3DPortrait, cli
 from real3d_portrait.background.prompt import MODEL_VARIABLE
 from real3d_portrait.er_nerf import bundled
-from real3d_portrait.er_nerf.rendering.avatar import Avatar, AvatarSpeechError, ping_pong
+from real3d_portrait.er_nerf.rendering.avatar import Avatar, AvatarSpeechError
 from real3d_portrait.er_nerf.rendering.model import ErNerf
 from real3d_portrait.er_nerf.rendering.pose_range import mean_pose, poses_of_motion, within_range
 from real3d_portrait.er_nerf.rendering.speech_features import FeaturesUnavailableError
@@ -29,6 +29,7 @@ from real3d_portrait.errors import (
     ParameterRangeError,
     TransparencyUnsupportedError,
 )
+from real3d_portrait.face.pose_path import ping_pong
 from real3d_portrait.media.audio import Audio
 from real3d_portrait.media.video import read_frames
 from real3d_portrait.motion.motion import Motion
@@ -229,7 +230,7 @@ def seen(poses: np.ndarray, point: np.ndarray) -> np.ndarray:
 
 def test_an_avatars_head_never_jumps() -> None:
     own = synthetic_data(frames=30, size=8).poses
-    walked = own[[ping_pong(i, len(own)) for i in range(100)]]
+    walked = own[ping_pong(len(own), 100)]
     steps, known = (np.abs(np.diff(path, axis=0)).max((1, 2)) for path in (walked, own))
     assert steps.max() <= known.max()
     assert np.abs(own[0] - own[-1]).max() > 2 * known.max()  # what a jump would look like

@@ -18,7 +18,6 @@ from real3d_portrait.er_nerf.rendering.avatar import (
     AvatarCorruptError,
     AvatarNotReadyError,
     AvatarSpeechError,
-    ping_pong,
 )
 from real3d_portrait.er_nerf.rendering.model import ErNerf
 from real3d_portrait.er_nerf.training import speech_pretraining, torso_pretraining
@@ -28,6 +27,7 @@ from real3d_portrait.er_nerf.training.recipe import trained_avatar
 from real3d_portrait.er_nerf.training.settings import TrainingSettings, short_settings
 from real3d_portrait.er_nerf.training.state import STATE_FILE, TrainingStateError
 from real3d_portrait.er_nerf.training.trainer import Trainer
+from real3d_portrait.face.pose_path import ping_pong
 from tests.er_nerf.synthetic_head import CHANNELS, SIZE, small_config, synthetic_data
 
 pytestmark = pytest.mark.slow  # trains or prepares avatars
@@ -141,7 +141,7 @@ def test_a_transparent_frame_composes_to_the_opaque_one(
 
 
 def test_ping_pong() -> None:
-    assert [ping_pong(i, 3) for i in range(8)] == [0, 1, 2, 2, 1, 0, 0, 1]
+    assert ping_pong(3, 8).tolist() == [0, 1, 2, 2, 1, 0, 0, 1]
 
 
 @pytest.fixture

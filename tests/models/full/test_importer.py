@@ -160,7 +160,7 @@ def test_a_damaged_network_file_is_refused(weights: Path, tmp_path: Path) -> Non
     save_network(path, torch.nn.Linear(2, 2), SOUND)
     with pytest.raises(WeightsCorruptError):
         load_network(path, AudioToMotion, AudioToMotionConfig)
-    with pytest.raises(WeightsCorruptError, match="unknown size"):
+    with pytest.raises(WeightsCorruptError, match="unknown key"):
         load_network(weights / "image.safetensors", AudioToMotion, AudioToMotionConfig)
 
 

@@ -7,7 +7,7 @@ import pytest
 
 import real3d_portrait.models.full as full
 
-ASSEMBLY = {"__init__", "importer", "model", "speech_motion"}
+ASSEMBLY = {"__init__", "expression_space", "importer", "model", "speech_motion"}
 NETWORKS = sorted(file for file in Path(full.__path__[0]).glob("*.py") if file.stem not in ASSEMBLY)
 ALLOWED = {"__future__", "collections.abc", "dataclasses", "functools", "math", "re", "typing", "torch", "xformers"}
 OWN = ("real3d_portrait.errors", "real3d_portrait.face.landmarks", f"{full.__name__}.")
