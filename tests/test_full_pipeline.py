@@ -23,6 +23,7 @@ from real3d_portrait.errors import (
     WeightsFileMissingError,
 )
 from real3d_portrait.face.eg3d_camera import eg3d_cameras
+from real3d_portrait.face.secc import SeccRenderer
 from real3d_portrait.hub import Weights
 from real3d_portrait.media.images import read_photo
 from real3d_portrait.media.video import probe, read_frames
@@ -139,8 +140,9 @@ def test_frames_are_what_the_networks_make_of_a_face_that_moves(
 
     classes = F.one_hot(torch.from_numpy(person.classes).long(), 6).permute(2, 0, 1)[None].float()
     avatar = model.reconstruct(person)
-    codes = [torch.from_numpy(avatar.codes(e[:64]))[None] for e in move.expression]
-    rest = torch.from_numpy(avatar.codes(np.zeros(64)))[None]
+    draw = SeccRenderer(model.face_model, avatar.fit.identity, model.side)
+    codes = [torch.from_numpy(draw(e[:64]))[None] for e in move.expression]
+    rest = torch.from_numpy(draw(np.zeros(64)))[None]
     camera = torch.from_numpy(eg3d_cameras(fit.euler, fit.translation))
     with torch.inference_mode():
         torso = network.torso_source(picture(person.torso), classes)

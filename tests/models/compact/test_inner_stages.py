@@ -69,9 +69,9 @@ def test_first_and_last_are_the_photo_and_the_frame(
 
 
 def test_the_motion_code_says_which_point_came_where(
-    stages: Stages, model: CompactModel, person: CompactPortrait, avatar: CompactAvatar, motion: Motion
+    stages: Stages, model: CompactModel, avatar: CompactAvatar, motion: Motion
 ) -> None:
-    rest = inner_stages(model, person, avatar, replace(motion, expression=0 * motion.expression), 1, avatar.plate).pncc
+    rest = inner_stages(model, avatar, replace(motion, expression=0 * motion.expression), 1, avatar.plate).pncc
     shown = rest.max(-1) > 30
     rows, columns = np.nonzero(shown & (np.ptp(rest.astype(int), axis=-1) > 0))
     # At rest red runs with x from the left and green with y from below.
