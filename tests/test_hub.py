@@ -23,6 +23,8 @@ from real3d_portrait.hub import FORMAT, Manifest, Weights, problems, resolve
 from real3d_portrait.resources import resource
 from tests.hub_server import COMMIT, Hub, serving
 
+pytestmark = pytest.mark.slow
+
 REPO = "someone/weights"
 IMAGE, SOUND, FACE = "image.safetensors", "sound.safetensors", "face.safetensors"
 CONTENT = {IMAGE: bytes(range(256)) * 2000, SOUND: b"sound" * 1000}

@@ -6,9 +6,12 @@ import time
 from pathlib import Path
 
 import gradio as gr
+import pytest
 from gradio.route_utils import delete_files_created_by_app
 
 from real3d_portrait.app.server import _Files
+
+pytestmark = pytest.mark.slow
 
 
 def test_old_files_of_the_cache_are_deleted_whoever_made_them(tmp_path: Path) -> None:

@@ -22,6 +22,8 @@ from real3d_portrait.errors import (
 )
 from tests.background.tiny_diffusion import write_tiny_diffusion
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -12,6 +12,8 @@ from real3d_portrait.face.bfm_fit import BaselFit, fit_clip, fit_loss, fit_point
 from real3d_portrait.face.eg3d_camera import place, project
 from tests.parity.adam_fit import adam_fit
 
+pytestmark = pytest.mark.slow
+
 SIZE = 512
 
 

@@ -14,6 +14,8 @@ from real3d_portrait.media.writer import VideoWriter
 
 from .conftest import tone
 
+pytestmark = pytest.mark.slow
+
 
 def moving(count: int, width: int = 65, height: int = 47) -> list[np.ndarray]:
     """A bright square that wanders over a still, colourful ground."""

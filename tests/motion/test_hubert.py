@@ -14,6 +14,8 @@ from real3d_portrait.errors import ModelMissingError, WeightsCorruptError
 from real3d_portrait.motion.hubert import Hubert, feature_frames
 from tests.motion.tiny_hubert import write_tiny_hubert
 
+pytestmark = pytest.mark.slow
+
 pytest.importorskip("transformers", reason="HuBERT comes through transformers")
 
 

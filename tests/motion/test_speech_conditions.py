@@ -12,6 +12,8 @@ from real3d_portrait.motion.hubert import feature_frames
 from real3d_portrait.motion.speech_conditions import match_length, padded_speech, speech_conditions, stft_frames
 from tests.motion.test_praat_pitch import tone
 
+pytestmark = pytest.mark.slow
+
 WIDTH = 12
 
 

@@ -12,6 +12,8 @@ from real3d_portrait.face.fitting import fit_clip
 from real3d_portrait.face.landmarks import RIGID
 from real3d_portrait.resources import resource
 
+pytestmark = pytest.mark.slow
+
 SIZE = 256
 FRAMES = 60
 FACE = 0.42  # of the picture's side

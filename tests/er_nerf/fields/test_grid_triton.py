@@ -15,6 +15,8 @@ from torch import Tensor
 from real3d_portrait.er_nerf.config import ErNerfConfig, GridConfig
 from real3d_portrait.er_nerf.fields.encoders import GridEncoder, triton_runs
 
+pytestmark = pytest.mark.slow
+
 triton = pytest.importorskip("triton")
 
 Results = tuple[Tensor, Tensor, Tensor]
