@@ -29,6 +29,7 @@ from real3d_portrait.errors import (
 from real3d_portrait.resources import resource
 
 MANIFEST, CONFIG = "manifest.json", "config.yaml"
+AVATAR = "avatar.json"  # what tells the folder of a personal avatar
 FORMAT = "real3d-portrait weights 1"
 COMPACT, FULL = "compact", "real3d-portrait"
 WEIGHTS_VARIABLE, PRIVATE_FILES_VARIABLE = "REAL3D_WEIGHTS", "REAL3D_BFM"

@@ -7,11 +7,9 @@ from pathlib import Path
 
 from real3d_portrait.config import CompactConfig, FullConfig, read_config
 from real3d_portrait.errors import ModelMissingError
-from real3d_portrait.hub import CONFIG, Weights, resolve
+from real3d_portrait.hub import AVATAR, CONFIG, Weights, resolve
 from real3d_portrait.models.interface import AnyModel
 from real3d_portrait.resources import resource
-
-AVATAR_FILE = "avatar.json"  # what tells a personal avatar's folder
 
 
 def load_model(
@@ -21,7 +19,7 @@ def load_model(
     found = resolve(name_or_folder, revision)
     if not isinstance(found, Path):
         return _full(found, device, dtype)
-    if (found / AVATAR_FILE).is_file():
+    if (found / AVATAR).is_file():
         return _personal(found, device, dtype)
     return _compact(found, name_or_folder, device, dtype)
 

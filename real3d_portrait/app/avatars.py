@@ -14,6 +14,7 @@ from real3d_portrait.errors import (
     ParameterChoiceError,
     Real3DError,
 )
+from real3d_portrait.hub import AVATAR
 
 if TYPE_CHECKING:
     from real3d_portrait.pipeline import Real3DPortrait
@@ -30,7 +31,6 @@ real3d-portrait avatar train --video me.mp4 --output avatars/me
 
 From then on the first and the last tab ask who speaks. `real3d-portrait avatar render` makes videos without the page.
 """
-_FACTS = "avatar.json"
 _LOGGER = logging.getLogger(__name__)
 
 
@@ -45,7 +45,7 @@ class Avatars:
         self._folders: dict[str, Path] = {}
         if folder is not None:
             found = sorted(folder.iterdir()) if folder.is_dir() else []
-            self._folders = {path.name: path for path in found if (path / _FACTS).is_file()}
+            self._folders = {path.name: path for path in found if (path / AVATAR).is_file()}
             if not self._folders:
                 _LOGGER.warning("%s names no folder with trained avatars", VARIABLE)
         self._lock = Lock()

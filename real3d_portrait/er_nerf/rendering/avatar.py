@@ -30,12 +30,13 @@ from real3d_portrait.er_nerf.rendering.model import ErNerf
 from real3d_portrait.er_nerf.rendering.occupancy import OccupiedCells
 from real3d_portrait.errors import InputError, Real3DError, output_error
 from real3d_portrait.face.pose_path import ping_pong
+from real3d_portrait.hub import AVATAR
 from real3d_portrait.timing import FPS
 
 FORMAT = 1
 RELEASED_SPEECH = {29: "deepspeech", 44: "esperanto", 1024: "hubert"}  # feature kinds of released avatars, by width
 _DAMAGED = (OSError, LookupError, ValueError, TypeError, AttributeError, RuntimeError, BadZipFile, SafetensorError)
-FACTS_FILE = "avatar.json"
+FACTS_FILE = AVATAR
 PLAN_FILE = "training.json"  # exists until a training is finished
 _WEIGHTS, _SCENE, _PLATE = "weights.safetensors", "scene.npz", "plate.png"
 
