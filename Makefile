@@ -31,7 +31,7 @@ app: packages $(READY)
 check: lint quick
 
 test: lint packages packages-test
-	$(VENV)/bin/python -m pytest
+	$(VENV)/bin/python -m pytest -n 2 --dist loadfile
 
 lint: $(READY)
 	$(VENV)/bin/ruff check
@@ -39,7 +39,7 @@ lint: $(READY)
 	$(VENV)/bin/mypy
 
 quick: packages $(READY)
-	$(VENV)/bin/python -m pytest -m 'not slow'
+	$(VENV)/bin/python -m pytest -n 2 --dist loadfile -m 'not slow'
 
 docs: packages $(READY)
 	$(VENV)/bin/mkdocs build --strict
