@@ -1,0 +1,124 @@
+"""The z-buffer rasteriser of the layers: textured meshes drawn one after the other into a frame, in numba.
+
+A sheet is a textured mesh with soft alpha from its picture. The skin's colour comes from the photo where the photo
+shows that place, and from the canonical planes elsewhere. Its edge is softened by coverage.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+from real3d_portrait.arrays import Float32Array, Int32Array
+
+NOWHERE = np.float32(-1e4)  # place in a picture of what no triangle covers
+BEHIND = np.float32(-1e9)  # depth there
+HAIR_DEPTH = np.float32(0.03)  # head units behind the skin over which hair fades
+N_SKIN = 7  # attributes of a skin vertex
+
+
+@njit(cache=True, nogil=True, fastmath=True)
+def place(vertices, still, share, before, rotation, translation, scale, camera, half, shift, points, depth):
+    """Where a layer's vertices are in a frame: `points` (N, 2) pixels and `depth` (N,) head units, filled.
+
+    vertices (N, 3) head frame; still (N, 3) where the photo has them: pixels, and depth in head units; share (N,) of
+    the head's motion that a vertex makes, the shoulders making the rest; before (N,) depth in the photo's pose, for
+    the perspective of a turn; shift (2,) of the shoulders, pixels.
+    """
+    for i in range(vertices.shape[0]):
+        x, y, z = vertices[i, 0], vertices[i, 1], vertices[i, 2]
+        turned_x = rotation[0, 0] * x + rotation[0, 1] * y + rotation[0, 2] * z
+        turned_y = rotation[1, 0] * x + rotation[1, 1] * y + rotation[1, 2] * z
+        turned_z = rotation[2, 0] * x + rotation[2, 1] * y + rotation[2, 2] * z
+        nearer = (camera - before[i]) / (camera - turned_z)
+        px = half + (turned_x * nearer + translation[0]) * scale
+        py = half - (turned_y * nearer + translation[1]) * scale
+        w = share[i]
+        points[i, 0] = w * px + (1 - w) * (still[i, 0] + shift[0])
+        points[i, 1] = w * py + (1 - w) * (still[i, 1] + shift[1])
+        depth[i] = w * turned_z + (1 - w) * still[i, 2]
+
+
+@njit(cache=True, nogil=True, fastmath=True)
+def fill_triangles(points, depth, faces, attributes, image, zbuffer):
+    """Interpolated attributes (N, C) into `image` (H, W, C) where they are nearer than `zbuffer` (H, W)."""
+    height, width = zbuffer.shape
+    channels = attributes.shape[1]
+    for f in range(faces.shape[0]):
+        a, b, c = faces[f, 0], faces[f, 1], faces[f, 2]
+        ax, ay, bx, by, cx, cy = points[a, 0], points[a, 1], points[b, 0], points[b, 1], points[c, 0], points[c, 1]
+        area = (bx - ax) * (cy - ay) - (by - ay) * (cx - ax)
+        if abs(area) < 1e-6:
+            continue
+        inverse = np.float32(1.0) / area
+        left, right = max(0, int(min(ax, bx, cx) - 0.5)), min(width - 1, int(max(ax, bx, cx) + 0.5))
+        top, bottom = max(0, int(min(ay, by, cy) - 0.5)), min(height - 1, int(max(ay, by, cy) + 0.5))
+        step_b, step_c = (cy - ay) * inverse, -(by - ay) * inverse
+        for i in range(top, bottom + 1):
+            y = np.float32(i + 0.5)
+            x = np.float32(left + 0.5)
+            wb = ((x - ax) * (cy - ay) - (y - ay) * (cx - ax)) * inverse
+            wc = ((bx - ax) * (y - ay) - (by - ay) * (x - ax)) * inverse
+            for j in range(left, right + 1):
+                wa = np.float32(1.0) - wb - wc
+                if wa >= -1e-4 and wb >= -1e-4 and wc >= -1e-4:
+                    z = wa * depth[a] + wb * depth[b] + wc * depth[c]
+                    if z > zbuffer[i, j]:
+                        zbuffer[i, j] = z
+                        for k in range(channels):
+                            image[i, j, k] = wa * attributes[a, k] + wb * attributes[b, k] + wc * attributes[c, k]
+                wb += step_b
+                wc += step_c
+
+
+@njit(cache=True, nogil=True, fastmath=True)
+def lay(picture, zbuffer, skin_depth, fade, frame):
+    """Blend `picture` (H, W, 4) straight RGBA, drawn at `zbuffer`, over `frame` (H, W, 4) premultiplied, float32.
+
+    Where skin at `skin_depth` lies nearer, the picture fades out over `fade` head units; 0: never.
+    """
+    height, width = zbuffer.shape
+    for i in range(height):
+        for j in range(width):
+            if zbuffer[i, j] <= BEHIND:
+                continue
+            alpha = picture[i, j, 3] * np.float32(1 / 255)
+            if alpha <= 0:
+                continue
+            if fade > 0:
+                hidden = (skin_depth[i, j] - zbuffer[i, j]) / fade
+                alpha *= min(max(np.float32(2.0) - hidden, np.float32(0.0)), np.float32(1.0))
+            for c in range(3):
+                frame[i, j, c] += alpha * (picture[i, j, c] - frame[i, j, c])
+            frame[i, j, 3] += alpha * (np.float32(1.0) - frame[i, j, 3])
+
+
+@njit(cache=True, nogil=True, fastmath=True, inline="always")
+def _bilinear(picture, x, y, channel):
+    height, width = picture.shape[0], picture.shape[1]
+    x = min(max(x, np.float32(0.0)), np.float32(width - 1.001))
+    y = min(max(y, np.float32(0.0)), np.float32(height - 1.001))
+    i, j = int(y), int(x)
+    fy, fx = y - i, x - j
+    return (picture[i, j, channel] * (1 - fx) + picture[i, j + 1, channel] * fx) * (1 - fy) + (
+        picture[i + 1, j, channel] * (1 - fx) + picture[i + 1, j + 1, channel] * fx
+    ) * fy
+
+
+def empty(size: int) -> tuple[Float32Array, Float32Array]:
+    """Attributes of the skin (S, S, N_SKIN) and its depth (S, S), nothing drawn."""
+    return np.zeros((size, size, N_SKIN), np.float32), np.full((size, size), BEHIND, np.float32)
+
+
+def draw(
+    points: Float32Array,  # (N, 2) pixels
+    depth: Float32Array,  # (N,) larger is nearer
+    faces: Int32Array,  # (F, 3)
+    uv: Float32Array,  # (N, 2) pixels of the texture
+    size: int,
+) -> tuple[Float32Array, Float32Array]:
+    """Maps (S, S, 2) for `cv2.remap`, NOWHERE where nothing is, and depth (S, S)."""
+    maps = np.full((size, size, 2), NOWHERE, np.float32)
+    zbuffer = np.full((size, size), BEHIND, np.float32)
+    fill_triangles(points, depth, faces, uv, maps, zbuffer)
+    return maps, zbuffer
