@@ -10,6 +10,7 @@ from real3d_portrait.arrays import Float32Array, UInt8Array
 from real3d_portrait.face.face_model import FaceModel
 from real3d_portrait.face.fitting import FaceFit, fit_still
 from real3d_portrait.media.images import Photo
+from real3d_portrait.portrait.canvas import canvas_margin, wider_canvas
 from real3d_portrait.portrait.crop import LARGEST_SIZE, choose_face, crop_square, resize_square
 from real3d_portrait.portrait.inpainting import background_plate, foreground_colours
 from real3d_portrait.portrait.matting import portrait_matte
@@ -27,6 +28,9 @@ class CompactPortrait(Portrait):
         background: (S, S, 3) uint8 the crop with the person filled in.
         landmarks: (478, 3) float32 pixels of the crop.
         fit: face model coefficients and pose for the crop's camera.
+        margin: m, pixels of the canvas beyond each side of the crop; 0: there is no canvas.
+        canvas_foreground: (S + 2m, S + 2m, 3) uint8 as `foreground`, which is its inner part, going on beyond the crop.
+        canvas_matte: (S + 2m, S + 2m) float32 as `matte`, which is its inner part.
     """
 
     matte: Float32Array
@@ -34,6 +38,9 @@ class CompactPortrait(Portrait):
     background: UInt8Array
     landmarks: Float32Array
     fit: FaceFit
+    margin: int = 0
+    canvas_foreground: UInt8Array | None = None
+    canvas_matte: Float32Array | None = None
 
 
 def prepare_compact_portrait(
@@ -66,14 +73,20 @@ def prepare_compact_portrait(
     image = resize_square(crop, size)
     landmarks = landmarks * np.float32(size / side)
     matte = portrait_matte(image, landmarks)
+    foreground = foreground_colours(image, matte)
+    crop_to_source = np.array([[side / size, 0, left], [0, side / size, top]])
+    canvas_foreground, canvas_matte = wider_canvas(source, crop_to_source, foreground, matte, landmarks)
     return CompactPortrait(
         image=image,
         matte=matte,
-        foreground=foreground_colours(image, matte),
+        foreground=foreground,
         background=background_plate(image, matte),
         landmarks=landmarks,
         fit=fit_still(model, landmarks, size),
-        crop_to_source=np.array([[side / size, 0, left], [0, side / size, top]]),
+        margin=canvas_margin(size),
+        canvas_foreground=canvas_foreground,
+        canvas_matte=canvas_matte,
+        crop_to_source=crop_to_source,
         source=source,
         warnings=(*photo.warnings, *warnings),
     )

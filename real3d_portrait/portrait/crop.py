@@ -88,6 +88,10 @@ def resize_square(image: UInt8Array, size: int) -> UInt8Array:
         crisp = cv2.resize(image, (size, size), interpolation=cv2.INTER_CUBIC)
         soft = cv2.resize(image, (size, size), interpolation=cv2.INTER_LINEAR)
         return np.asarray(cv2.addWeighted(crisp, 0.3, soft, 0.7, 0), np.uint8)
-    small = np.asarray(Image.fromarray(image).resize((size, size), Image.Resampling.LANCZOS))
+    return sharpened(np.asarray(Image.fromarray(image).resize((size, size), Image.Resampling.LANCZOS)))
+
+
+def sharpened(small: UInt8Array) -> UInt8Array:
+    """A picture (H, W, 3) with the contrast that shrinking took from it."""
     blurred = cv2.GaussianBlur(small, (0, 0), 1.0)
     return np.asarray(cv2.addWeighted(small, 1 + _CRISP, blurred, -_CRISP, 0), np.uint8)

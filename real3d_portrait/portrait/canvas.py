@@ -1,0 +1,191 @@
+"""The person beyond the crop: colours and matte on a canvas that is wider by a margin on every side.
+
+When head or body move, what lies beyond the crop's border comes into the picture. Where the photo goes on there its
+own pixels are matted and taken; beyond the photo's border the outline goes on in its direction and cloth and hair go
+on as texture.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from real3d_portrait.arrays import Float32Array, UInt8Array
+from real3d_portrait.portrait.crop import sharpened
+from real3d_portrait.portrait.inpainting import foreground_colours, push_pull
+from real3d_portrait.portrait.matting import portrait_matte
+
+MARGIN = 0.2  # of the crop's side
+
+# The photo must go on by this share of the crop's side before its pixels are matted.
+_WORTH_MATTING = 0.01
+# Share of the side over which the wider matte is brought in step with that of the crop.
+_BLEND = 0.04
+# Share of the side along which the outline's direction at the border is measured, and the steepest one kept.
+_DIRECTION = 0.06
+_STEEPEST = 2.0
+
+
+@dataclass(frozen=True)
+class _Rectangle:
+    """Rows top … bottom and columns left … right of a canvas, the last ones not included."""
+
+    top: int
+    bottom: int
+    left: int
+    right: int
+
+    @property
+    def slices(self) -> tuple[slice, slice]:
+        return slice(self.top, self.bottom), slice(self.left, self.right)
+
+
+def canvas_margin(size: int) -> int:
+    """Pixels of the canvas beyond each side of a crop of `size` pixels."""
+    return round(MARGIN * size)
+
+
+def wider_canvas(
+    source: UInt8Array,
+    crop_to_source: np.ndarray,
+    foreground: UInt8Array,
+    matte: Float32Array,
+    landmarks: Float32Array,
+) -> tuple[UInt8Array, Float32Array]:
+    """Colours (S + 2m, S + 2m, 3) and matte (S + 2m, S + 2m) of the person on the canvas, m = `canvas_margin(S)`.
+
+    Args:
+        source: (H, W, 3) the whole photo.
+        crop_to_source: (2, 3) affine without rotation, positions in the crop → positions in the photo.
+        foreground: (S, S, 3), the inner part of the result.
+        matte: (S, S), the inner part of the result.
+        landmarks: (478, 3) pixels of the crop.
+    """
+    size = len(matte)
+    margin = canvas_margin(size)
+    width = size + 2 * margin
+    crop = np.s_[margin : margin + size, margin : margin + size]
+    picture, known = _photo_on_canvas(source, crop_to_source, size, margin)
+    colours, alpha = np.zeros((width, width, 3), np.uint8), np.zeros((width, width), np.float32)
+    reach = max(margin - known.top, known.bottom - margin - size, margin - known.left, known.right - margin - size)
+    if reach > _WORTH_MATTING * size:
+        beyond = known.top, width - known.bottom, known.left, width - known.right
+        whole = np.asarray(cv2.copyMakeBorder(picture, *beyond, cv2.BORDER_REPLICATE), np.uint8)
+        alpha = portrait_matte(whole, landmarks + np.array([margin, margin, 0], np.float32))
+        alpha = _in_step(alpha, matte, margin)
+        colours = foreground_colours(whole, alpha)
+    else:
+        known = _Rectangle(margin, margin + size, margin, margin + size)
+    colours[crop], alpha[crop] = foreground, matte
+    alpha = continued_matte(alpha, known)
+    return _continued_colours(colours, alpha, known), alpha
+
+
+def _photo_on_canvas(
+    source: UInt8Array, crop_to_source: np.ndarray, size: int, margin: int
+) -> tuple[UInt8Array, _Rectangle]:
+    """What the photo shows of the canvas, at the crop's resolution, and where it lies on the canvas."""
+    scale, left, top = (float(crop_to_source[i]) for i in ((0, 0), (0, 2), (1, 2)))
+    height, width = source.shape[:2]
+
+    def seen(start: float, length: int) -> tuple[int, int]:
+        before = min(margin, int(start / scale + 1e-6))
+        after = min(margin, int((length - start) / scale - size + 1e-6))
+        return margin - before, margin + size + max(0, after)
+
+    (first, last), (upper, lower) = seen(left, width), seen(top, height)
+    box = (
+        left + (first - margin) * scale,
+        top + (upper - margin) * scale,
+        min(width, left + (last - margin) * scale),
+        min(height, top + (lower - margin) * scale),
+    )
+    shape = last - first, lower - upper
+    photo = Image.fromarray(source)
+    if scale >= 1:
+        picture = sharpened(np.asarray(photo.resize(shape, Image.Resampling.LANCZOS, box)))
+    else:
+        crisp, soft = (
+            np.asarray(photo.resize(shape, how, box)) for how in (Image.Resampling.BICUBIC, Image.Resampling.BILINEAR)
+        )
+        picture = np.asarray(cv2.addWeighted(crisp, 0.3, soft, 0.7, 0), np.uint8)
+    return picture, _Rectangle(upper, lower, first, last)
+
+
+def _in_step(alpha: Float32Array, matte: Float32Array, margin: int) -> Float32Array:
+    """The canvas's own matte, corrected near the crop so that it goes over into the crop's without a step."""
+    size = len(matte)
+    inner = alpha[margin : margin + size, margin : margin + size]
+    difference = cv2.copyMakeBorder(matte - inner, *(margin,) * 4, cv2.BORDER_REPLICATE)
+    outside = np.ones(alpha.shape, np.uint8)
+    outside[margin : margin + size, margin : margin + size] = 0
+    distance = cv2.distanceTransform(outside, cv2.DIST_L2, 5)
+    return np.clip(alpha + difference * np.clip(1 - distance / (_BLEND * size), 0, 1), 0, 1).astype(np.float32)
+
+
+def continued_matte(alpha: Float32Array, known: _Rectangle) -> Float32Array:
+    """A matte (C, C) of which only the rectangle is known, its outline carried on outwards in its direction."""
+    side = len(alpha)
+    out = alpha.copy()
+    columns = slice(known.left, known.right)
+    out[known.bottom :, columns] = _rows_after(out[known.top : known.bottom, columns], side - known.bottom)
+    above = _rows_after(out[known.top : known.bottom, columns][::-1], known.top)
+    out[: known.top, columns] = above[::-1]
+    right = _rows_after(out[:, columns].T, side - known.right)
+    out[:, known.right :] = right.T
+    left = _rows_after(out[:, columns].T[::-1], known.left)
+    out[:, : known.left] = left[::-1].T
+    return out
+
+
+def _rows_after(alpha: Float32Array, count: int) -> Float32Array:
+    """`count` rows (count, W) that carry the outline of a matte (H, W) on beyond its last row."""
+    height, width = alpha.shape
+    last = alpha[-1]
+    solid = (alpha > 0.5).astype(np.int8)
+    places = np.flatnonzero(np.diff(solid[-1]))
+    if count == 0 or len(places) == 0:
+        return np.repeat(last[None], count, axis=0)
+    slopes = [_slope(solid, int(place), min(height, max(3, round(_DIRECTION * width)))) for place in places]
+    at = np.concatenate([[0], places + 0.5, [width - 1]])
+    slope = np.interp(np.arange(width), at, [0.0, *slopes, 0.0])
+    x = np.arange(width, dtype=np.float64)
+    rows = np.empty((count, width), np.float32)
+    for k in range(count):
+        # Outlines that would cross meet instead.
+        moved = np.maximum.accumulate(x + (k + 1) * slope)
+        rows[k] = np.interp(x, moved, last)
+    return rows
+
+
+def _slope(solid: np.ndarray, place: int, reach: int) -> float:
+    """Columns a row by which an edge between `place` and the next column of the last row moves outwards."""
+    kind = np.sign(int(solid[-1, place + 1]) - int(solid[-1, place]))
+    positions, at = [place], place
+    for k in range(1, reach):
+        row = np.flatnonzero(np.diff(solid[-1 - k]) == kind)
+        if len(row) == 0:
+            break
+        nearest = int(row[np.abs(row - at).argmin()])
+        if abs(nearest - at) > 4:
+            break
+        positions.append(nearest)
+        at = nearest
+    if len(positions) < 3:
+        return 0.0
+    slope = -np.polyfit(np.arange(len(positions)), positions, 1)[0]
+    return float(np.clip(slope, -_STEEPEST, _STEEPEST))
+
+
+def _continued_colours(colours: UInt8Array, alpha: Float32Array, known: _Rectangle) -> UInt8Array:
+    """The person's colours, smoothly carried on beyond the rectangle in which they are known."""
+    weight = np.zeros(alpha.shape, np.float32)
+    weight[known.slices] = np.maximum(alpha[known.slices], 1e-3)
+    if weight.all():
+        return colours
+    filled = np.clip(push_pull(colours.astype(np.float32), weight) + 0.5, 0, 255).astype(np.uint8)
+    filled[known.slices] = colours[known.slices]
+    return filled
