@@ -36,7 +36,7 @@ class CanonicalPlanes:
 def to_plane(vertices: FloatArray, plane: int) -> tuple[Float32Array, Float32Array]:
     """Head-frame points (N, 3) → pixels of a plane (N, 2) and depth towards its viewer (N,), head units."""
     x, y, z = np.moveaxis(np.asarray(vertices, np.float32) - np.float32(CENTRE), -1, 0)
-    across, depth = ((x, z), (-z, x), (z, -x))[(0, 2, 1)[plane]] if plane else (x, z)
+    across, depth = ((x, z), (z, -x), (-z, x))[plane]
     scale = PLANE / SPAN
     return np.stack([across * scale + PLANE / 2, PLANE / 2 - y * scale], -1).astype(np.float32), depth
 

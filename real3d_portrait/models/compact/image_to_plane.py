@@ -1,63 +1,129 @@
-"""Image to plane: the photo lifted on the fitted surface (Real3D-Portrait section 3.1, the compact model's form)."""
+"""Image to plane: a photo becomes the layers of a head (Real3D-Portrait section 3.1, the compact model's form).
+
+The fitted face is completed to a whole head. Skin, hair and body become meshes in the head frame with the photo as
+their picture; the canonical planes hold the skin's colours as seen from the front and both sides, filled where the photo
+does not show them.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
+import cv2
 import numpy as np
 
-from real3d_portrait.arrays import Float32Array, FloatArray
-from real3d_portrait.face.camera import DISTANCE, project, rotation_matrix
+from real3d_portrait.arrays import Float32Array, Int32Array, UInt8Array
 from real3d_portrait.face.face_model import FaceModel
 from real3d_portrait.face.fitting import FaceFit
-from real3d_portrait.face.landmarks import LID_PAIRS, OVAL
-from real3d_portrait.face.pncc import coordinate_code
-from real3d_portrait.face.rasterizer import rasterize
-from real3d_portrait.models.compact.canonical_plane import PLANE_SIZE, CanonicalPlane
-from real3d_portrait.models.compact.head_sheet import extend, keep_apart, sheet_faces
+from real3d_portrait.face.head_model import HeadModel
+from real3d_portrait.face.landmarks import CHIN, LID_PAIRS, LIP_PAIRS, N_LANDMARKS
+from real3d_portrait.models.compact.canonical_planes import CanonicalPlanes, make_planes
+from real3d_portrait.models.compact.hair import back_depth, front_depth, shows_behind
+from real3d_portrait.models.compact.sheets import (
+    PhotoCamera,
+    Sheet,
+    SkinView,
+    carried,
+    grid_sheet,
+    head_share,
+    smooth_fill,
+    smoothstep,
+    vertex_normals,
+    view_skin,
+)
 
 UPPER_FACE, LOWER_FACE = 0.0, -0.12  # y above which a photo's expression belongs to the person, and below not
-CAMERA = 2.8  # head units from the camera to the head, for the perspective of a turning head
+MIDDLE = (0.0, -0.05, -0.12)  # between the ears, head frame: silhouettes close at its depth
+_NECK = (0.10, 0.22)  # head units below the chin over which the skin's layer gives way to the body's
+_UNDER_CHIN = 0.16  # head units below the chin down to which the skin counts as the head's
+_BEHIND_JAW = 0.12  # head units above the chin up to which the neck goes on behind the jaw
+_NECK_WIDTH = 0.42  # head units to each side
+_SHOULDER_RIM = 0.03  # of the picture's side: hair on the shoulders nearer to the silhouette has nothing behind it
+_BODY_DEPTH = -0.1  # head units from the middle of the head to the shoulders
 
 
 @dataclass(frozen=True)
-class LiftedHead:
-    """What the photo's face fit says about one head; made once per photo."""
+class Canvas:
+    """A photo with what lies `margin` pixels round it; H = W = S + 2 margin.
 
-    neutral: Float32Array  # (478, 3) the person's face at rest, head frame
-    sheet: Float32Array  # (N, 3) the same with its rings
-    drag: Float32Array  # (R, 36) of `extend`
-    uv: Float32Array  # (N, 2) photo pixel of every sheet vertex
-    code: Float32Array  # (N, 3) coordinate code of the resting sheet: `origin` + code * `extent` is the vertex
-    origin: Float32Array  # (3,) head units
-    extent: Float32Array  # (3,)
-    half_width: float  # of the canonical front plane, head units
-    rotation: Float32Array  # (3, 3) the photo's pose
+    Attributes:
+        colours: (H, W, 3) uint8 of the person, continued beyond the edge.
+        matte: (H, W) alpha of the person.
+        hair, skin, cloth: (H, W) which share of a pixel is hair or worn on the head; face, ears and glasses; clothes.
+            What is left is neck.
+    """
 
-    def deform(self, displacement: Float32Array, rotation: FloatArray | None = None) -> Float32Array:
-        """Expression displacement (478, 3) of the mesh → sheet vertices (N, 3).
+    colours: UInt8Array
+    matte: Float32Array
+    hair: Float32Array
+    skin: Float32Array
+    cloth: Float32Array
+    margin: int
 
-        Given the pose (3, 3) of the frame, also what perspective does to a head that turns away from the photo's
-        pose: what comes nearer to the camera grows. The weak-perspective camera itself leaves that out, and a
-        turn looks a quarter smaller than it is.
-        """
-        mesh = keep_apart(self.neutral + displacement)
-        rings = self.sheet[478:] + self.drag @ (mesh - self.neutral)[OVAL]
-        sheet = np.concatenate([mesh, rings]).astype(np.float32)
-        if rotation is None:
-            return sheet
-        turned = sheet @ rotation.T
-        before = sheet @ self.rotation[2]
-        turned[:, :2] *= ((CAMERA - before) / (CAMERA - turned[:, 2]))[:, None]
-        return (turned @ rotation).astype(np.float32)
 
-    def raster(self, size: int = PLANE_SIZE) -> Float32Array:
-        """(size, size, 3) z, u, v of the resting sheet seen from the front."""
-        scale = size / (2 * self.half_width)
-        points = self.sheet[:, :2] * [scale, -scale] + size / 2
-        attributes = np.concatenate([self.sheet[:, 2:], self.uv], 1)
-        image, _ = rasterize(points, self.sheet[:, 2], sheet_faces(), attributes, size, size)
-        return image
+@dataclass(frozen=True)
+class Skin:
+    """The skin of the whole head, N = 478 + M vertices.
+
+    Attributes:
+        vertices: (N, 3) at rest, head frame.
+        still, share, uv: as of `Sheet`.
+        solid: (N,) 1 on the head, 0 down the neck where the body's layer takes over.
+        front: (N,) how far a place is looked up on the front plane rather than on a side's.
+        faces: (F, 3)
+        planes: the canonical head's colours.
+    """
+
+    vertices: Float32Array
+    still: Float32Array
+    share: Float32Array
+    uv: Float32Array
+    solid: Float32Array
+    front: Float32Array
+    faces: Int32Array
+    planes: CanonicalPlanes
+
+    @cached_property
+    def attributes(self) -> Float32Array:
+        """(N, 7) what the rasteriser interpolates: uv, canonical place, front, solid."""
+        return np.concatenate([self.uv, self.vertices, self.front[:, None], self.solid[:, None]], 1)
+
+
+@dataclass(frozen=True)
+class LayeredHead:
+    """A photo's layers, back to front.
+
+    Attributes:
+        behind: hair behind the head; None where there is none to see.
+        body: clothes and neck. skin: the head. hair: hair and what is worn, in front.
+        colours: (H, W, 3) uint8 the photo on its canvas, the skin's picture.
+        shown: (478 + M, 3) what the photo's expression adds to the skin at rest, head units.
+        camera: the photo's pose.
+    """
+
+    behind: Sheet | None
+    body: Sheet
+    skin: Skin
+    hair: Sheet
+    colours: UInt8Array
+    shown: Float32Array
+    camera: PhotoCamera
+
+    @property
+    def neutral(self) -> Float32Array:
+        """(478, 3) the face at rest."""
+        return self.skin.vertices[:N_LANDMARKS]
+
+
+def keep_apart(vertices: Float32Array) -> Float32Array:
+    """Lips and lids that passed through each other meet half-way instead (in place); (478 + M, 3), y up."""
+    for pairs in (LIP_PAIRS, LID_PAIRS):
+        upper, lower = (np.array(side) for side in zip(*pairs, strict=True))
+        crossed = vertices[upper, 1] < vertices[lower, 1]
+        middle = (vertices[upper[crossed]] + vertices[lower[crossed]]) / 2
+        vertices[upper[crossed], 1] = vertices[lower[crossed], 1] = middle[:, 1]
+    return vertices
 
 
 def resting_face(model: FaceModel, fit: FaceFit) -> Float32Array:
@@ -77,31 +143,137 @@ def resting_face(model: FaceModel, fit: FaceFit) -> Float32Array:
     return keep_apart(still + awake * upper * shown)
 
 
-def lift(
-    model: FaceModel,
-    fit: FaceFit,
-    size: int,
-    depth: Float32Array | float = 0.0,  # (N,) learned residual of the sheet's depth, head units
-) -> tuple[LiftedHead, CanonicalPlane]:
-    """Photo of `size` pixels with its face fit → the head and its canonical (neutral) tri-planes."""
-    neutral = resting_face(model, fit)
-    source = model.vertices(fit.identity, fit.expression, fit.offset)
-    sheet, drag = extend(neutral)
-    sheet[:, 2] += depth
-    rings = sheet[478:] + drag @ (source - neutral)[OVAL]
-    uv = project(np.concatenate([source, rings]), fit.rotation, fit.translation, size)[:, :2]
-    # The plane must reach as far as the photo does, plus what a turn brings in.
-    reach = np.exp(-fit.translation[2] / DISTANCE) * (1 + np.abs(fit.translation[:2]).max()) * 1.1
-    origin = sheet.min(0)
-    head = LiftedHead(
-        neutral=neutral,
-        sheet=sheet,
-        drag=drag,
-        uv=uv,
-        code=coordinate_code(sheet),
-        origin=origin,
-        extent=sheet.max(0) - origin,
-        half_width=float(np.clip(reach, 1.0, 1.6)),
-        rotation=rotation_matrix(fit.rotation),
-    )
-    return head, CanonicalPlane(head.raster(), head.half_width)
+def lift(model: FaceModel, head_model: HeadModel, fit: FaceFit, size: int, canvas: Canvas) -> LayeredHead:
+    """A photo of `size` pixels with its face fit → its layers."""
+    face = resting_face(model, fit)
+    rest = head_model.rest(face)
+    neutral = np.concatenate([face, rest]).astype(np.float32)
+    source = np.concatenate(
+        [
+            model.vertices(fit.identity, fit.expression, fit.offset),
+            rest + head_model.displacement(fit.expression),
+        ]
+    ).astype(np.float32)
+    camera = PhotoCamera.of(fit.rotation, fit.translation, size)
+    return _Lifting(neutral, source, head_model.faces, camera, canvas).layers()
+
+
+class _Lifting:
+    """What the layers of one photo are made from."""
+
+    def __init__(
+        self, neutral: Float32Array, source: Float32Array, faces: Int32Array, camera: PhotoCamera, canvas: Canvas
+    ) -> None:
+        self.neutral, self.source, self.faces, self.camera, self.canvas = neutral, source, faces, camera, canvas
+        self.shape = canvas.matte.shape
+        self.chin = float(neutral[CHIN, 1])
+        turned = (source @ camera.rotation.T).astype(np.float32)
+        self.still = camera.pixels(turned)
+        self.on_canvas = self.still + np.float32([canvas.margin, canvas.margin, 0])
+        self.normals = vertex_normals(turned, faces)
+        self.view = self._view(faces)
+        self.middle = float((camera.rotation @ MIDDLE)[2])
+        self.height = self._canonical_height()
+        self.share = head_share(self.height, self.chin)
+        self.person = canvas.matte > 0.5
+
+    def _view(self, faces: Int32Array) -> SkinView:
+        return view_skin(self.on_canvas, self.neutral, faces, self.shape)
+
+    def _canonical_height(self) -> Float32Array:
+        """(H, W) height in the head frame of each pixel, at the depth of the head's middle."""
+        rows, columns = np.mgrid[: self.shape[0], : self.shape[1]].astype(np.float32) + 0.5 - self.canvas.margin
+        depth = np.full(rows.shape, self.middle, np.float32)
+        return self.camera.unproject(columns, rows, depth)[..., 1]
+
+    def _sheet(self, colours: UInt8Array, alpha: Float32Array, depth: Float32Array) -> Sheet:
+        picture = np.dstack([colours, np.round(255 * alpha).astype(np.uint8)])
+        return grid_sheet(alpha > 0.004, depth, picture, self.camera, self.canvas.margin, self.chin)
+
+    def layers(self) -> LayeredHead:
+        canvas = self.canvas
+        on_head = self.view.covered & (self.view.height > self.chin - _UNDER_CHIN)
+        # What the skin does not cover of the head goes with the hair: rims of cheek and ear, earrings.
+        uncovered = 1 - cv2.blur(on_head.astype(np.float32), (3, 3))
+        left = np.clip(1 - canvas.hair - canvas.cloth, 0, 1) * uncovered
+        front = canvas.matte * np.clip(canvas.hair + left * self.share, 0, 1)
+        return LayeredHead(
+            behind=self._behind(),
+            body=self._body(),
+            skin=self._skin(),
+            hair=self._sheet(
+                canvas.colours,
+                front,
+                front_depth(
+                    front,
+                    self.person & ((self.share > 0.02) | (canvas.hair > 0.5)),
+                    self.view,
+                    self.middle,
+                    self.camera.scale,
+                ),
+            ),
+            colours=canvas.colours,
+            shown=self.source - self.neutral,
+            camera=self.camera,
+        )
+
+    def _body(self) -> Sheet:
+        canvas, view = self.canvas, self.view
+        alpha = canvas.matte * np.clip(1 - canvas.hair - self.share * (1 - canvas.cloth), 0, 1)
+        # Behind hair that falls over the shoulders there is body, and the neck goes on upwards behind the jaw.
+        alpha = np.maximum(alpha, _inside(canvas.matte, _SHOULDER_RIM * self.camera.size) * (1 - self.share))
+        alpha = np.maximum(alpha, self._neck_behind())
+        head = view.covered & (view.height > self.chin - 0.02)
+        known = (canvas.hair < 0.3) & (self.share < 0.95) & (canvas.matte > 0.95) & ~head
+        neck = view.covered & (view.height < self.chin - 0.05)
+        far = cv2.dilate(view.covered.astype(np.uint8), np.ones((25, 25), np.uint8)) == 0
+        depth = np.where(neck, view.depth, self.middle + _BODY_DEPTH).astype(np.float32)
+        return self._sheet(carried(canvas.colours, known), alpha, smooth_fill(depth, neck | far))
+
+    def _neck_behind(self) -> Float32Array:
+        """(H, W) alpha of the neck where the jaw hides it."""
+        low = self.neutral[:, 1] < self.chin + _BEHIND_JAW
+        low &= np.abs(self.neutral[:, 0]) < _NECK_WIDTH
+        low[:N_LANDMARKS] = False
+        faces = self.faces[low[self.faces].all(1)]
+        neck = self._view(faces[(self.normals[faces, 2] > -0.2).any(1)]).covered
+        return cv2.GaussianBlur(neck.astype(np.float32), (0, 0), 1.0) * neck
+
+    def _behind(self) -> Sheet | None:
+        canvas = self.canvas
+        silhouette = self.person & (self.share > 0)
+        hair = canvas.hair * canvas.matte
+        region = shows_behind(hair, silhouette, self.camera.scale) & (self.share > 0)
+        if not region.any():
+            return None
+        alpha = np.where(silhouette | ~region, canvas.matte, 1).astype(np.float32) * region
+        colours = carried(canvas.colours, (canvas.hair > 0.8) & (canvas.matte > 0.9))
+        return self._sheet(colours, alpha, back_depth(region, self.middle, self.camera.scale))
+
+    def _skin(self) -> Skin:
+        canvas = self.canvas
+        sure = (canvas.matte > 0.95).astype(np.float32)
+        # The scalp under hair has hair's colour, so that thin hair does not show skin.
+        deep = cv2.erode((canvas.hair > 0.8).astype(np.uint8), np.ones((9, 9), np.uint8)).astype(np.float32)
+        neck = (1 - canvas.hair) * (1 - canvas.cloth) * (self.view.height < self.chin)
+        known = np.maximum(np.maximum(canvas.skin, neck) * sure, cv2.blur(deep, (5, 5)))
+        uv = np.ascontiguousarray(self.on_canvas[:, :2])
+        planes = make_planes(
+            self.neutral, self.normals, uv, self.still[:, 2], self.faces, canvas.colours, known, self.view.depth
+        )
+        return Skin(
+            vertices=self.neutral,
+            still=self.still,
+            share=head_share(self.neutral[:, 1], self.chin),
+            uv=uv,
+            solid=smoothstep(self.chin - _NECK[1], self.chin - _NECK[0], self.neutral[:, 1]),
+            front=smoothstep(0.35, 0.75, vertex_normals(self.neutral, self.faces)[:, 2]),
+            faces=self.faces,
+            planes=planes,
+        )
+
+
+def _inside(matte: Float32Array, distance: float) -> Float32Array:
+    """(H, W) 1 further than `distance` pixels inside the silhouette; the canvas' border is no rim."""
+    solid = np.pad((matte > 0.9).astype(np.uint8), 1, mode="edge")
+    return (cv2.distanceTransform(solid, cv2.DIST_L2, 5)[1:-1, 1:-1] > distance).astype(np.float32)

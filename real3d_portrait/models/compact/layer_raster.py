@@ -14,23 +14,21 @@ from real3d_portrait.arrays import Float32Array, Int32Array
 NOWHERE = np.float32(-1e4)  # place in a picture of what no triangle covers
 BEHIND = np.float32(-1e9)  # depth there
 HAIR_DEPTH = np.float32(0.03)  # head units behind the skin over which hair fades
-N_SKIN = 7  # attributes of a skin vertex
 
 
 @njit(cache=True, nogil=True, fastmath=True)
-def place(vertices, still, share, before, rotation, translation, scale, camera, half, shift, points, depth):
+def place(vertices, still, share, rotation, translation, scale, camera, half, shift, points, depth):
     """Where a layer's vertices are in a frame: `points` (N, 2) pixels and `depth` (N,) head units, filled.
 
     vertices (N, 3) head frame; still (N, 3) where the photo has them: pixels, and depth in head units; share (N,) of
-    the head's motion that a vertex makes, the shoulders making the rest; before (N,) depth in the photo's pose, for
-    the perspective of a turn; shift (2,) of the shoulders, pixels.
+    the head's motion that a vertex makes, the shoulders making the rest; shift (2,) of the shoulders, pixels.
     """
     for i in range(vertices.shape[0]):
         x, y, z = vertices[i, 0], vertices[i, 1], vertices[i, 2]
         turned_x = rotation[0, 0] * x + rotation[0, 1] * y + rotation[0, 2] * z
         turned_y = rotation[1, 0] * x + rotation[1, 1] * y + rotation[1, 2] * z
         turned_z = rotation[2, 0] * x + rotation[2, 1] * y + rotation[2, 2] * z
-        nearer = (camera - before[i]) / (camera - turned_z)
+        nearer = (camera - still[i, 2]) / (camera - turned_z)
         px = half + (turned_x * nearer + translation[0]) * scale
         py = half - (turned_y * nearer + translation[1]) * scale
         w = share[i]
@@ -91,23 +89,6 @@ def lay(picture, zbuffer, skin_depth, fade, frame):
             for c in range(3):
                 frame[i, j, c] += alpha * (picture[i, j, c] - frame[i, j, c])
             frame[i, j, 3] += alpha * (np.float32(1.0) - frame[i, j, 3])
-
-
-@njit(cache=True, nogil=True, fastmath=True, inline="always")
-def _bilinear(picture, x, y, channel):
-    height, width = picture.shape[0], picture.shape[1]
-    x = min(max(x, np.float32(0.0)), np.float32(width - 1.001))
-    y = min(max(y, np.float32(0.0)), np.float32(height - 1.001))
-    i, j = int(y), int(x)
-    fy, fx = y - i, x - j
-    return (picture[i, j, channel] * (1 - fx) + picture[i, j + 1, channel] * fx) * (1 - fy) + (
-        picture[i + 1, j, channel] * (1 - fx) + picture[i + 1, j + 1, channel] * fx
-    ) * fy
-
-
-def empty(size: int) -> tuple[Float32Array, Float32Array]:
-    """Attributes of the skin (S, S, N_SKIN) and its depth (S, S), nothing drawn."""
-    return np.zeros((size, size, N_SKIN), np.float32), np.full((size, size), BEHIND, np.float32)
 
 
 def draw(

@@ -18,17 +18,19 @@ from real3d_portrait.controls import POSES
 from real3d_portrait.errors import ParameterChoiceError, PortraitModelError
 from real3d_portrait.face.camera import project, rotation_angles, rotation_matrix
 from real3d_portrait.face.face_model import FaceModel
+from real3d_portrait.face.head_model import HeadModel
 from real3d_portrait.media.audio import Audio
 from real3d_portrait.media.images import Photo
 from real3d_portrait.models.compact.avatar import CompactAvatar
 from real3d_portrait.models.compact.expression_space import CompactExpressionSpace
 from real3d_portrait.models.compact.eyes import EyeLayer
+from real3d_portrait.models.compact.canvas import canvas_of
 from real3d_portrait.models.compact.frame import FrameRenderer, over
-from real3d_portrait.models.compact.learned_residuals import Residuals
+from real3d_portrait.models.compact.image_to_plane import lift
 from real3d_portrait.models.compact.mouth_interior import MouthInterior
 from real3d_portrait.models.compact.shading import Shading
 from real3d_portrait.models.compact.speech_motion import AudioToMotion, audio_to_motion, load_a2m
-from real3d_portrait.models.compact.torso import cut_borders, head_room, shoulder_track
+from real3d_portrait.models.compact.torso import head_room, shoulder_track
 from real3d_portrait.models.interface import Frames, FramesDone, Placement
 from real3d_portrait.motion.motion import Motion
 from real3d_portrait.motion.placement import PLACE_LIMITED, TURN_LIMITED, limited_place, limited_turn
@@ -38,7 +40,7 @@ from real3d_portrait.portrait.compact import CompactPortrait, prepare_compact_po
 from real3d_portrait.portrait.occlusion import OcclusionClassifier
 from real3d_portrait.portrait.portrait import Portrait
 
-LEARNED = frozenset({"image_to_plane", "motion_adapter", "shading"})
+LEARNED = frozenset({"shading"})
 
 
 class CompactModel:
@@ -54,12 +56,12 @@ class CompactModel:
         """
         self.config = config
         self.face_model = FaceModel.load(folder / config.face_model)
+        self.head_model = HeadModel.load(folder / config.head_model, self.face_model.mean)
         present = frozenset(part for part in learned if (folder / getattr(config, part)).is_file())
         self._folder, self._device = folder, device_of(device)
         self._occlusion = OcclusionClassifier.load(folder / config.occlusion)
-        self._residuals = Residuals.load(folder, config, present)
         self._shading = Shading.load(folder / config.shading) if "shading" in present else None
-        self.renderer = FrameRenderer(self.face_model, self._residuals, self._shading)
+        self.renderer = FrameRenderer(self.face_model, self.head_model, self._shading)
 
     @property
     def name(self) -> str:
@@ -105,25 +107,18 @@ class CompactModel:
     def reconstruct(self, portrait: Portrait) -> CompactAvatar:
         if not isinstance(portrait, CompactPortrait):
             raise PortraitModelError(model=self.name)
-        size = portrait.image.shape[0]
-        fit = portrait.fit
-        matte = np.round(portrait.matte * 255).astype(np.uint8)
-        photo = np.dstack([portrait.foreground, matte])
-        lifted = self._residuals.lift(self.face_model, fit, photo)
-        rest = project(lifted.head.neutral, fit.rotation, fit.translation, size)
+        size, fit = portrait.image.shape[0], portrait.fit
+        head = lift(self.face_model, self.head_model, fit, size, canvas_of(portrait))
+        rest = project(head.neutral, fit.rotation, fit.translation, size)
         features = None if self._shading is None else self._shading.features(portrait.image, portrait.landmarks, rest)
+        matte = np.round(portrait.matte * 255).astype(np.uint8)
         return CompactAvatar(
             model=self.name,
             size=size,
             plate=portrait.background,
             portrait=portrait,
-            photo=photo,
-            head=lifted.head,
-            plane=lifted.plane,
-            cut=cut_borders(matte),
+            head=head,
             room=head_room(matte, portrait.landmarks, fit.translation),
-            share=lifted.share,
-            motion=lifted.motion,
             mouth=MouthInterior(portrait.image, portrait.landmarks, rest),
             eyes=EyeLayer(portrait.image, portrait.landmarks),
             features=features,

@@ -1,173 +1,210 @@
-"""Volume rendering of the lifted tri-planes: for each pixel, the first hit of its ray with the surface.
-
-`first_hit` is what every frame uses. `volume_render` is the full renderer of EG3D (samples along the ray,
-densities from the distance to the surface, alpha compositing), with which a test compares it. At a depth step
-the expected coordinate of the volume renderer lies on neither surface; the first hit does not have this fault.
-"""
+"""The renderer: layers drawn back to front, the skin's colours from the photo and the canonical planes."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
-import torch
 from numba import njit
-from torch.nn.functional import grid_sample
 
 from real3d_portrait.arrays import Float32Array, FloatArray, UInt8Array
 from real3d_portrait.face.camera import rotation_matrix, scale_of
-from real3d_portrait.models.compact.canonical_plane import CanonicalPlane
+from real3d_portrait.models.compact.canonical_planes import CENTRE, PLANE, SPAN
+from real3d_portrait.models.compact.image_to_plane import LayeredHead, Skin
+from real3d_portrait.models.compact.layer_raster import BEHIND, HAIR_DEPTH, draw, fill_triangles, lay, place
+from real3d_portrait.models.compact.sheets import Sheet
 
-_REFINE = 6  # secant steps at a crossing: the side of a turned head needs them, a smooth surface the first alone
-_ROUGH = 4  # pixels of a frame to one of the rough picture, each way
-_NOWHERE = np.empty((0, 0), np.float32)
+CAMERA = 2.8  # head units from the camera to the head, for the perspective of a turning head
+_OWN_POSE = 0.14  # radians from the photo's pose beyond which its pixels count only where they show the skin well
+
+Paint = Callable[[UInt8Array], UInt8Array]
 
 
-@njit(cache=True, nogil=True, fastmath=True, inline="always")
-def _height(front, row, column):
-    i, j = int(row), int(column)
-    fr, fc = row - i, column - j
-    return (front[i, j, 0] * (1 - fc) + front[i, j + 1, 0] * fc) * (1 - fr) + (
-        front[i + 1, j, 0] * (1 - fc) + front[i + 1, j + 1, 0] * fc
-    ) * fr
+@dataclass(frozen=True)
+class Pose:
+    """One frame's pose in a picture of `size` pixels."""
+
+    rotation: Float32Array  # (3, 3)
+    translation: Float32Array  # (3,) head units
+    shoulders: Float32Array  # (2,) shift in pixels
+    size: int
+
+    @classmethod
+    def of(cls, rotation: FloatArray, translation: FloatArray, shoulders: FloatArray, size: int) -> Pose:
+        """From angles (3,), radians."""
+        values = rotation_matrix(rotation), translation, shoulders
+        return cls(*(np.ascontiguousarray(v, np.float32) for v in values), size)
+
+
+def project_perspective(
+    points: Float32Array,  # (N, 3) head frame
+    before: Float32Array,  # (N,) depth in the photo's pose, head units
+    pose: Pose,
+) -> Float32Array:
+    """(N, 3) pixels, depth away from the viewer in pixels: what comes nearer than in the photo grows.
+
+    The weak-perspective camera leaves that out, and a turn would look a quarter smaller than it is.
+    """
+    turned = points @ pose.rotation.T
+    nearer = (CAMERA - before) / (CAMERA - turned[:, 2])
+    scale = float(scale_of(pose.translation, pose.size))
+    flat = (turned[:, :2] * nearer[:, None] + pose.translation[:2]) * scale * [1, -1] + pose.size / 2
+    return np.column_stack([flat, -scale * turned[:, 2]]).astype(np.float32)
+
+
+def placed(layer: Sheet | Skin, vertices: Float32Array, pose: Pose) -> tuple[Float32Array, Float32Array]:
+    """Pixels (N, 2) and depth (N,) of a layer's vertices (N, 3) in a frame."""
+    points, depth = np.empty((len(vertices), 2), np.float32), np.empty(len(vertices), np.float32)
+    scale = np.float32(scale_of(pose.translation, pose.size))
+    moving = pose.rotation, pose.translation, scale, np.float32(CAMERA), np.float32(pose.size / 2), pose.shoulders
+    place(vertices, layer.still, layer.share, *moving, points, depth)
+    return points, depth
 
 
 @njit(cache=True, nogil=True, fastmath=True)
-def _first_hit(front, half_width, inverse, tx, ty, scale, near, rough, output):
-    """Fill `output` (n, n, 5); `rough` (m, m) holds depths to start from, or nothing. Scale is of n pixels."""
-    size = output.shape[0]
-    plane = front.shape[0]
-    k = plane / (2 * half_width)
-    limit = plane - 1.001
-    dx, dy, dz = inverse[0, 2], inverse[1, 2], inverse[2, 2]
-    known = rough.shape[0]
+def _shade(image, zbuffer, photo, planes, scale, half, near, centre, output):
+    """The skin's colour and coverage into `output` (S, S, 4) uint8.
+
+    image (S, S, 5): canonical x, y, z, share of the front plane, solidity; photo (S, S, 3): the photo looked up.
+    """
+    size = zbuffer.shape[0]
+    limit = planes.shape[1] - 1.001
     for i in range(size):
-        py = -(i + 0.5 - 0.5 * size) / scale - ty
         for j in range(size):
-            px = (j + 0.5 - 0.5 * size) / scale - tx
-            ox = inverse[0, 0] * px + inverse[0, 1] * py
-            oy = inverse[1, 0] * px + inverse[1, 1] * py
-            oz = inverse[2, 0] * px + inverse[2, 1] * py
-            t = (near - oz) / dz
-            if known > 0:
-                t = min(t, rough[i * known // size, j * known // size])
-            above_t, above_gap, row, column = t, -1.0, 0.0, 0.0
-            for _ in range(24):
-                column = min(max((ox + t * dx + half_width) * k - 0.5, 0.0), limit)
-                row = min(max((half_width - oy - t * dy) * k - 0.5, 0.0), limit)
-                gap = oz + t * dz - _height(front, row, column)
-                if gap < 0.0:
-                    if above_gap < 0.0:  # the rough depth lies inside: once more from outside
-                        t, above_gap = (near - oz) / dz, 0.0
-                        continue
-                    # Crossed between the last point above the surface and this one.
-                    below_t, below_gap = t, gap
-                    for _ in range(_REFINE):
-                        t = below_t + (above_t - below_t) * (-below_gap) / (above_gap - below_gap)
-                        column = min(max((ox + t * dx + half_width) * k - 0.5, 0.0), limit)
-                        row = min(max((half_width - oy - t * dy) * k - 0.5, 0.0), limit)
-                        gap = oz + t * dz - _height(front, row, column)
-                        if abs(gap) < 2e-3:
-                            break
-                        if gap < 0.0:
-                            below_t, below_gap = t, gap
-                            above_gap *= 0.5
-                        else:
-                            above_t, above_gap = t, gap
-                            below_gap *= 0.5
-                    break
-                if gap < 1e-3:
-                    break
-                above_t, above_gap = t, gap
-                # Less than the gap, so that a slope is met from the front.
-                t -= max(0.7 * gap, 1e-3) / dz
-            output[i, j, 3] = half_width - (row + 0.5) / k
-            output[i, j, 4] = (column + 0.5) / k - half_width
-            a, b = int(row), int(column)
-            fr, fc = row - a, column - b
-            for c in range(1, 3):
-                output[i, j, c] = (front[a, b, c] * (1 - fc) + front[a, b + 1, c] * fc) * (1 - fr) + (
-                    front[a + 1, b, c] * (1 - fc) + front[a + 1, b + 1, c] * fc
-                ) * fr
-            output[i, j, 0] = t
-
-
-def first_hit(planes: CanonicalPlane, rotation: FloatArray, translation: FloatArray, size: int) -> Float32Array:
-    """(size, size, 5): depth towards the viewer, photo u and v, and canonical y and x of what each pixel sees."""
-    near = np.float32(planes.depth_range[1])
-    half_width = np.float32(planes.half_width)
-    inverse = np.ascontiguousarray(rotation_matrix(rotation).T, np.float32)
-    x, y = np.float32(translation[0]), np.float32(translation[1])
-
-    def hit(pixels: int, start: Float32Array) -> Float32Array:
-        output = np.empty((pixels, pixels, 5), np.float32)
-        scale = np.float32(scale_of(translation, pixels))
-        _first_hit(planes.front, half_width, inverse, x, y, scale, near, start, output)
-        return output
-
-    # A rough picture first: the nearest depth around each of its pixels is where the rays of the fine one start.
-    rough = np.ascontiguousarray(hit(size // _ROUGH, _NOWHERE)[..., 0])
-    return hit(size, cv2.dilate(rough, np.ones((3, 3), np.uint8)) + np.float32(0.01))
-
-
-@njit(cache=True, nogil=True)
-def _soften(picture, map_x, map_y, step, output):
-    height, width, channels = picture.shape
-    for i in range(1, height - 1):
-        for j in range(1, width - 1):
-            if (
-                abs(map_x[i, j + 1] - map_x[i, j - 1] - 2) < step
-                and abs(map_y[i, j + 1] - map_y[i, j - 1]) < step
-                and abs(map_x[i + 1, j] - map_x[i - 1, j]) < step
-                and abs(map_y[i + 1, j] - map_y[i - 1, j] - 2) < step
-            ):
+            if zbuffer[i, j] <= BEHIND:
+                output[i, j, 3] = 0
                 continue
-            for c in range(channels):
-                total = np.int32(8)
+            x, y, z = image[i, j, 0] - centre[0], image[i, j, 1] - centre[1], image[i, j, 2] - centre[2]
+            row = min(max(half - y * scale - 0.5, 0.0), limit)
+            a = int(row)
+            fr = row - a
+            front = min(max(image[i, j, 3], 0.0), 1.0)
+            red, green, blue, own, seen = 0.0, 0.0, 0.0, 0.0, 0.0
+            for k in range(2):
+                weight = front if k == 0 else 1 - front
+                if weight <= 0.003:
+                    continue
+                plane, across = 0, x
+                if k == 1:
+                    plane, across = (1, z) if x < 0 else (2, -z)
+                column = min(max(across * scale + half - 0.5, 0.0), limit)
+                b = int(column)
+                fc = column - b
+                w00, w01 = weight * (1 - fr) * (1 - fc), weight * (1 - fr) * fc
+                w10, w11 = weight * fr * (1 - fc), weight * fr * fc
+                p00, p01 = planes[plane, a, b], planes[plane, a, b + 1]
+                p10, p11 = planes[plane, a + 1, b], planes[plane, a + 1, b + 1]
+                red += w00 * p00[0] + w01 * p01[0] + w10 * p10[0] + w11 * p11[0]
+                green += w00 * p00[1] + w01 * p01[1] + w10 * p10[1] + w11 * p11[1]
+                blue += w00 * p00[2] + w01 * p01[2] + w10 * p10[2] + w11 * p11[2]
+                own += w00 * p00[3] + w01 * p01[3] + w10 * p10[3] + w11 * p11[3]
+                seen += w00 * p00[4] + w01 * p01[4] + w10 * p10[4] + w11 * p11[4]
+            own += near * (seen - own)
+            output[i, j, 0] = np.uint8(own * photo[i, j, 0] + (1 - own) * red + 0.5)
+            output[i, j, 1] = np.uint8(own * photo[i, j, 1] + (1 - own) * green + 0.5)
+            output[i, j, 2] = np.uint8(own * photo[i, j, 2] + (1 - own) * blue + 0.5)
+            output[i, j, 3] = np.uint8(255 * min(max(image[i, j, 4], 0.0), 1.0))
+
+
+@njit(cache=True, nogil=True, fastmath=True)
+def _lay_skin(skin, frame):
+    """Blend the skin (S, S, 4) over the frame (S, S, 4) premultiplied, its edge softened by coverage."""
+    size = skin.shape[0]
+    for i in range(1, size - 1):
+        for j in range(1, size - 1):
+            total, red, green, blue = 0, 0, 0, 0
+            for a in range(-1, 2):
+                for b in range(-1, 2):
+                    total += np.int64(skin[i + a, j + b, 3])
+            if total == 0:
+                continue
+            alpha = np.float32(total) / np.float32(9 * 255)
+            if skin[i, j, 3] > 0:
+                colour = (np.float32(skin[i, j, 0]), np.float32(skin[i, j, 1]), np.float32(skin[i, j, 2]))
+            else:
                 for a in range(-1, 2):
                     for b in range(-1, 2):
-                        total += np.int32(picture[i + a, j + b, c]) * ((2 - abs(a)) * (2 - abs(b)))
-                output[i, j, c] = total // 16
+                        weight = np.int64(skin[i + a, j + b, 3])
+                        red += weight * skin[i + a, j + b, 0]
+                        green += weight * skin[i + a, j + b, 1]
+                        blue += weight * skin[i + a, j + b, 2]
+                colour = (np.float32(red / total), np.float32(green / total), np.float32(blue / total))
+            for c in range(3):
+                frame[i, j, c] += alpha * (colour[c] - frame[i, j, c])
+            frame[i, j, 3] += alpha * (np.float32(1.0) - frame[i, j, 3])
 
 
-def soften_steps(picture: UInt8Array, map_x: Float32Array, map_y: Float32Array, step: float = 4.0) -> UInt8Array:
-    """Antialias a remapped picture (H, W, C) where one surface hides another: neighbours come from places of the
-    photo that lie more than `step` pixels further apart than they do, which leaves a staircase."""
-    output = picture.copy()
-    _soften(picture, map_x, map_y, np.float32(step), output)
+@njit(cache=True, nogil=True, fastmath=True)
+def _straight(frame, output):
+    for i in range(frame.shape[0]):
+        for j in range(frame.shape[1]):
+            alpha = frame[i, j, 3]
+            inverse = np.float32(1.0) / max(alpha, np.float32(1e-3))
+            for c in range(3):
+                output[i, j, c] = np.uint8(min(frame[i, j, c] * inverse + np.float32(0.5), np.float32(255.0)))
+            output[i, j, 3] = np.uint8(255 * alpha + 0.5)
+
+
+def _looked_up(picture: UInt8Array, maps: Float32Array) -> UInt8Array:
+    found = cv2.remap(picture, maps - np.float32(0.5), None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(found, np.uint8)
+
+
+@dataclass(frozen=True)
+class RenderedSkin:
+    """The skin alone in one frame of S pixels.
+
+    Attributes:
+        colour: (S, S, 4) uint8, alpha its coverage.
+        depth: (S, S) head units, BEHIND where there is none.
+    """
+
+    colour: UInt8Array
+    depth: Float32Array
+
+
+def render_skin(head: LayeredHead, vertices: Float32Array, pose: Pose) -> RenderedSkin:
+    """The skin with its vertices (478 + M, 3) in the frame's expression."""
+    skin, size = head.skin, pose.size
+    points, depth = placed(skin, vertices, pose)
+    image, zbuffer = np.zeros((size, size, 7), np.float32), np.full((size, size), BEHIND, np.float32)
+    fill_triangles(points, depth, skin.faces, skin.attributes, image, zbuffer)
+    photo = _looked_up(head.colours, image[..., :2])
+    colour = np.zeros((size, size, 4), np.uint8)
+    away = np.linalg.norm(cv2.Rodrigues(pose.rotation.astype(np.float64) @ head.camera.rotation.T)[0])
+    near = np.float32(1 - min(1.0, float(away) / _OWN_POSE))
+    centre = np.array(CENTRE, np.float32)
+    scale, half = np.float32(PLANE / SPAN), np.float32(PLANE / 2)
+    _shade(image[..., 2:], zbuffer, photo, skin.planes.texture, scale, half, near, centre, colour)
+    return RenderedSkin(colour, zbuffer)
+
+
+def render(head: LayeredHead, vertices: Float32Array, pose: Pose, paint: Paint | None = None) -> UInt8Array:
+    """The person alone, (S, S, 4) straight colour and alpha.
+
+    Args:
+        vertices: (478 + M, 3) of the skin in the frame's expression, head frame.
+        paint: what draws eyes and mouth on the skin's colours (S, S, 3).
+    """
+    size = pose.size
+    frame = np.zeros((size, size, 4), np.float32)
+    nowhere = np.full((1, 1), BEHIND, np.float32)
+    for sheet in (head.behind, head.body):
+        if sheet is not None:
+            _draw_sheet(sheet, pose, nowhere, np.float32(0), frame)
+    skin = render_skin(head, vertices, pose)
+    if paint is not None:
+        skin.colour[..., :3] = paint(np.ascontiguousarray(skin.colour[..., :3]))
+    _lay_skin(skin.colour, frame)
+    _draw_sheet(head.hair, pose, skin.depth, HAIR_DEPTH, frame)
+    output = np.empty((size, size, 4), np.uint8)
+    _straight(frame, output)
     return output
 
 
-def volume_render(
-    front: torch.Tensor,  # (3, P, P) z, u, v
-    side: torch.Tensor,  # (R, R) ramp of the side planes
-    half_width: float,
-    depth_range: tuple[float, float],
-    rotation: torch.Tensor,  # (3, 3)
-    translation: torch.Tensor,  # (3,)
-    scale: float,
-    size: int,
-    samples: int = 96,
-    softness: float = 0.005,
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Alpha-composited (size, size, 3) depth, u, v and transmittance-weighted coverage (size, size)."""
-    centre = (torch.arange(size, dtype=front.dtype) + 0.5 - size / 2) / scale
-    py, px = torch.meshgrid(-centre - translation[1], centre - translation[0], indexing="ij")
-    far, near = depth_range
-    t = torch.linspace(near * 1.3, far * 1.3, samples, dtype=front.dtype)
-    camera = torch.stack(torch.broadcast_tensors(px[..., None], py[..., None], t), -1)  # (S, S, N, 3)
-    point = camera @ rotation  # R^T X for row vectors
-    xy = point[..., :2] * torch.tensor([1.0, -1.0]) / half_width
-    feature = grid_sample(front[None], xy.reshape(1, size, -1, 2), padding_mode="border", align_corners=False)
-    feature = feature[0].reshape(3, size, size, samples).permute(1, 2, 3, 0)
-    along = (near - point[..., 2]) / (near - far) * 2 - 1
-    grid = torch.stack([torch.zeros_like(along), along], -1).reshape(1, size, -1, 2)
-    height = grid_sample(side[None, None], grid, padding_mode="border", align_corners=True)
-    behind = feature[..., 0] - height.reshape(size, size, samples)  # > 0 inside the head
-    density = torch.sigmoid(behind / softness) / softness
-    step = (t[:-1] - t[1:]).abs().mean()
-    alpha = 1 - torch.exp(-density * step)
-    clear = torch.cumprod(torch.cat([torch.ones_like(alpha[..., :1]), 1 - alpha[..., :-1]], -1), -1)
-    weight = alpha * clear
-    value = torch.stack([t.expand_as(behind), feature[..., 1], feature[..., 2]], -1)
-    total = weight.sum(-1)
-    return (weight[..., None] * value).sum(-2) / total.clamp_min(1e-6)[..., None], total
+def _draw_sheet(sheet: Sheet, pose: Pose, skin_depth: Float32Array, fade: np.float32, frame: Float32Array) -> None:
+    points, depth = placed(sheet, sheet.vertices, pose)
+    maps, zbuffer = draw(points, depth, sheet.faces, sheet.uv, pose.size)
+    lay(_looked_up(sheet.texture, maps), zbuffer, skin_depth, fade, frame)

@@ -1,0 +1,34 @@
+"""A prepared portrait as the canvas that the layers are cut from."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from real3d_portrait.arrays import Float32Array
+from real3d_portrait.models.compact.image_to_plane import Canvas
+from real3d_portrait.portrait.compact import CompactPortrait
+from real3d_portrait.portrait.parsing import FaceClass
+
+_SHARP = (0.25, 0.75)  # probabilities between which a class goes from nothing to all
+
+
+def canvas_of(portrait: CompactPortrait) -> Canvas:
+    """The classes of the crop go on beyond it as they are at its border."""
+    margin = portrait.margin
+    classes = np.pad(portrait.classes, ((margin, margin), (margin, margin), (0, 0)), mode="edge")
+    person = np.maximum(1 - classes[..., FaceClass.BACKGROUND], 1e-3)
+
+    def share(*names: FaceClass) -> Float32Array:
+        probability = classes[..., list(names)].sum(-1) / person
+        t = np.clip((probability - _SHARP[0]) / (_SHARP[1] - _SHARP[0]), 0, 1)
+        return (t * t * (3 - 2 * t)).astype(np.float32)
+
+    hair, cloth = share(FaceClass.HAIR, FaceClass.HAT, FaceClass.OTHER), share(FaceClass.CLOTH)
+    return Canvas(
+        colours=portrait.canvas_foreground,
+        matte=portrait.canvas_matte,
+        hair=hair,
+        skin=np.minimum(share(FaceClass.FACE, FaceClass.EARS, FaceClass.GLASSES), 1 - hair),
+        cloth=np.minimum(cloth, 1 - hair),
+        margin=margin,
+    )
