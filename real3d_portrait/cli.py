@@ -243,11 +243,7 @@ def _full_model() -> list[str]:
         f"speech features of {FULL}: {config.hubert}, "
         + ("here" if in_cache(config.hubert, config.hubert_revision) else "fetched at first use"),
         f"segmenter of {FULL}: "
-        + (
-            f"mediapipe multiclass, {segmenter}"
-            if segmenter
-            else "mesh, neck line and person matte (no multiclass file)"
-        ),
+        + (f"mediapipe multiclass, {segmenter}" if segmenter else "the bundled parsing network (no multiclass file)"),
     ]
 
 

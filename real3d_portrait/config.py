@@ -31,6 +31,7 @@ class CompactConfig:
     audio_to_motion: str
     shading: str
     occlusion: str
+    parsing: str
     temperature: float
     limits: PoseLimits
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from PIL import Image
 
 from real3d_portrait.face.face_model import FaceModel
 from real3d_portrait.face.fitting import fit_clip
@@ -27,10 +28,12 @@ EXAMPLES = resource("assets", "examples")
 CLIPS = {"first": ("driving", "id900"), "second": ("mimicking", "id901"), "heldout": ("talking_1", "id002")}
 # Whether a portrait is held out follows from its group's name.
 KNOWN_GROUPS, HELDOUT_GROUPS = ("group_0", "group_1", "group_2", "group_3"), ("group_7", "group_10")
+# Likewise whether a trusted label is: the last of each.
+PARSING = {"celebamask": ("0", "1", "2", "9"), "facesynthetics": ("0", "14")}
 
 
 def write_data(folder: Path) -> Path:
-    """`talking/` and `faces/` with their manifests."""
+    """`talking/`, `faces/` and `parsing/` with their manifests."""
     talking, faces = folder / "talking", folder / "faces"
     talking.mkdir(parents=True)
     rows = []
@@ -52,8 +55,40 @@ def write_data(folder: Path) -> Path:
             laughing = frames
     _write_rows(talking / "manifest.csv", rows)
     pictures = [cv2.imread(str(path)) for path in sorted(EXAMPLES.glob("portrait_*.jpg"))]
-    _write_faces(faces, [cv2.resize(p, (320, 320), interpolation=cv2.INTER_AREA) for p in pictures], laughing)
+    pictures = [cv2.resize(p, (320, 320), interpolation=cv2.INTER_AREA) for p in pictures]
+    _write_faces(faces, pictures, laughing)
+    _write_parsing(folder / "parsing", pictures)
     return folder
+
+
+def _write_parsing(parsing: Path, pictures: list[np.ndarray]) -> None:
+    """Coarse classes of the examples, drawn; one picture has a hat, one glasses."""
+    label = np.zeros((320, 320), np.uint8)
+    for part, middle, axes in ((1, (160, 130), (100, 120)), (5, (160, 330), (150, 90)), (2, (160, 150), (65, 85))):
+        cv2.ellipse(label, middle, axes, 0, 0, 360, part, -1)
+    hat, glasses = label.copy(), label.copy()
+    hat[:70][hat[:70] == 1] = 6
+    glasses[125:150, 105:215] = 7
+    rows = []
+    for source, names in PARSING.items():
+        for index, name in enumerate(names):
+            file, image = f"{source}/masks/{name}.png", f"{source}/images/{name}.jpg"
+            drawn = Image.fromarray((label, hat, glasses)[index % 3], "P")
+            drawn.putpalette(list(range(256)) * 3)
+            for path in (file, image):
+                (parsing / path).parent.mkdir(parents=True, exist_ok=True)
+            drawn.save(parsing / file)
+            cv2.imwrite(str(parsing / image), pictures[index % 3])
+            rows.append({"file": file, "image": image})
+    for portrait in ("sfhq/00", "mebeauty/02"):
+        file = f"faces/{portrait}.png"
+        (parsing / file).parent.mkdir(parents=True, exist_ok=True)
+        drawn.save(parsing / file)
+        rows.append({"file": file, "image": f"../{file}"})
+    rows.append({"file": "talking/first.png", "image": "../talking/first.mp4 (frame 0, scaled to 320x320)"})
+    (parsing / "talking").mkdir()
+    drawn.save(parsing / "talking" / "first.png")
+    _write_rows(parsing / "manifest.csv", rows)
 
 
 def _write_faces(faces: Path, pictures: list[np.ndarray], clip: list[np.ndarray]) -> None:

@@ -343,7 +343,7 @@ def test_info_tells_what_is_here(
     assert f"image.safetensors: {weights / 'image.safetensors'}" in shown
     assert "speech features of real3d-portrait: " in shown
     assert "hubert, here" in shown
-    assert "segmenter of real3d-portrait: mesh, neck line and person matte" in shown
+    assert "segmenter of real3d-portrait: the bundled parsing network" in shown
 
 
 def test_the_reduced_model_has_the_sizes_it_should(model: FullModel) -> None:

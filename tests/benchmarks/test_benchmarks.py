@@ -108,6 +108,20 @@ def test_inspection(made_data: Path, printed) -> None:
 
 
 @pytest.mark.slow
+def test_parsing(made_data: Path, tmp_path: Path, printed) -> None:
+    sheet = tmp_path / "sheet.png"
+    run_module("benchmarks.parsing", "--data", made_data, "--sheet", sheet)
+    text = printed()
+    for source in ("celebamask", "facesynthetics"):
+        line = line_of(text, source)
+        assert "1 pictures" in line
+        # The drawn labels are coarse: an ellipse for the face.
+        assert figures(line.partition(" face ")[2])[0] > 0.5
+    assert 0 < figures(line_of(text, "milliseconds"))[0] < 5000
+    assert cv2.imread(str(sheet)) is not None
+
+
+@pytest.mark.slow
 def test_memory(printed) -> None:
     run_module("benchmarks.memory", "--seconds", 0.4, "--size", 256)
     text = printed()

@@ -152,7 +152,7 @@ class FullModel:
 
     @cached_property
     def segmenter(self) -> PersonSegmenter:
-        """mediapipe's multiclass network where the weights have it, else an estimate."""
+        """mediapipe's multiclass network where the weights have it, else the bundled parsing network."""
         held = self.config.segmenter in self.weights.manifest.files
         return person_segmenter(self.weights.path(self.config.segmenter).parent if held else None)
 
