@@ -26,8 +26,7 @@ class PoseLimits:
 class CompactConfig:
     name: str
     face_model: str  # file names in the weights folder
-    image_to_plane: str
-    motion_adapter: str
+    head_model: str
     audio_to_motion: str
     shading: str
     occlusion: str

@@ -15,6 +15,7 @@ from real3d_portrait.portrait.crop import LARGEST_SIZE, choose_face, crop_square
 from real3d_portrait.portrait.inpainting import background_plate, foreground_colours
 from real3d_portrait.portrait.matting import portrait_matte
 from real3d_portrait.portrait.occlusion import OcclusionClassifier
+from real3d_portrait.portrait.parsing import FaceParser
 from real3d_portrait.portrait.portrait import Portrait
 
 
@@ -28,7 +29,8 @@ class CompactPortrait(Portrait):
         background: (S, S, 3) uint8 the crop with the person filled in.
         landmarks: (478, 3) float32 pixels of the crop.
         fit: face model coefficients and pose for the crop's camera.
-        margin: m, pixels of the canvas beyond each side of the crop; 0: there is no canvas.
+        classes: (S, S, 9) float32 how likely a pixel is of each `FaceClass`.
+        margin: m, pixels of the canvas beyond each side of the crop.
         canvas_foreground: (S + 2m, S + 2m, 3) uint8 as `foreground`, which is its inner part, going on beyond the crop.
         canvas_matte: (S + 2m, S + 2m) float32 as `matte`, which is its inner part.
     """
@@ -38,9 +40,10 @@ class CompactPortrait(Portrait):
     background: UInt8Array
     landmarks: Float32Array
     fit: FaceFit
-    margin: int = 0
-    canvas_foreground: UInt8Array | None = None
-    canvas_matte: Float32Array | None = None
+    classes: Float32Array
+    margin: int
+    canvas_foreground: UInt8Array
+    canvas_matte: Float32Array
 
 
 def prepare_compact_portrait(
@@ -49,6 +52,7 @@ def prepare_compact_portrait(
     size: int | None = 512,
     face: int | None = None,
     occlusion: OcclusionClassifier | None = None,
+    parser: FaceParser | None = None,
 ) -> CompactPortrait:
     """Everything about a photo that does not change from frame to frame.
 
@@ -58,6 +62,7 @@ def prepare_compact_portrait(
         size: side of the crop in pixels; None keeps the photo's own resolution, up to 1024.
         face: which face, 1 being the largest; None takes the largest, with a warning where there are more.
         occlusion: what tells a covered mouth or eye; None: the bundled one.
+        parser: what tells hair, face, clothes apart; None: the bundled one.
 
     Raises:
         NoFaceError, FaceIndexError, FaceTooSmallError (under 64 px), FaceInProfileError (over 60° of yaw).
@@ -83,6 +88,7 @@ def prepare_compact_portrait(
         background=background_plate(image, matte),
         landmarks=landmarks,
         fit=fit_still(model, landmarks, size),
+        classes=(parser or FaceParser.bundled())(image, landmarks, matte),
         margin=canvas_margin(size),
         canvas_foreground=canvas_foreground,
         canvas_matte=canvas_matte,

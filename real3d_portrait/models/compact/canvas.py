@@ -1,15 +1,35 @@
-"""A prepared portrait as the canvas that the layers are cut from."""
+"""The picture that the layers of a head are cut from: a photo, what lies round it, and what its pixels show."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
-from real3d_portrait.arrays import Float32Array
-from real3d_portrait.models.compact.image_to_plane import Canvas
+from real3d_portrait.arrays import Float32Array, UInt8Array
 from real3d_portrait.portrait.compact import CompactPortrait
 from real3d_portrait.portrait.parsing import FaceClass
 
 _SHARP = (0.25, 0.75)  # probabilities between which a class goes from nothing to all
+
+
+@dataclass(frozen=True)
+class Canvas:
+    """A photo with what lies `margin` pixels round it; H = W = S + 2 margin.
+
+    Attributes:
+        colours: (H, W, 3) uint8 of the person, continued beyond the edge.
+        matte: (H, W) alpha of the person.
+        hair, skin, cloth: (H, W) which share of a pixel is hair or worn on the head; face, ears and glasses; clothes.
+            What is left is neck.
+    """
+
+    colours: UInt8Array
+    matte: Float32Array
+    hair: Float32Array
+    skin: Float32Array
+    cloth: Float32Array
+    margin: int
 
 
 def canvas_of(portrait: CompactPortrait) -> Canvas:

@@ -14,6 +14,7 @@ _ROUND = 0.42  # head units from the silhouette where that is reached
 _THIN, _THICK = 0.02, 0.12  # head units of hair over the skin, at least and at most
 _BULGE = 1.2  # of hair beside the skull over the harmonic mean of the ways to both its edges
 _HAIRLINE = 0.14  # head units over which hair grows to its thickness
+_FACING = 0.35  # cosine up to which hair over the skull follows the skin
 _SUNK = 0.012  # head units that the hairline lies under the skin
 _LEAST = 0.10  # head units of hair in a row for which there is hair behind
 
@@ -37,7 +38,8 @@ def front_depth(
     middle, bulging the more the further hair stands out; over the skull as thick as it stands out beside it, growing
     from the hairline.
     """
-    rim, covered = _to_rim(silhouette, scale), skin.covered
+    # Where the skin is seen edge-on its depth says nothing of the hair over it.
+    rim, covered = _to_rim(silhouette, scale), skin.covered & (skin.facing > _FACING)
     beside = silhouette & ~covered
     to_skull = _to_rim(~covered, scale)
     width = rim + to_skull
@@ -48,7 +50,7 @@ def front_depth(
     sheet = smooth_fill(np.where(covered, over, middle).astype(np.float32), covered | ~silhouette)
     bulge = _BULGE * rim * to_skull / np.maximum(width, 1e-3)
     depth = np.where(covered, over, sheet + np.where(beside, bulge, 0)).astype(np.float32)
-    smooth = cv2.GaussianBlur(depth, (0, 0), 0.02 * scale)
+    smooth = cv2.GaussianBlur(depth, (0, 0), 0.03 * scale)
     # The hairline itself stays on the skin.
     near = smoothstep(0.02, 0.10, hairline)
     return np.where(covered, over + near * (smooth - over), smooth).astype(np.float32)

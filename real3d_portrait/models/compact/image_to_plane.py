@@ -18,7 +18,9 @@ from real3d_portrait.face.face_model import FaceModel
 from real3d_portrait.face.fitting import FaceFit
 from real3d_portrait.face.head_model import HeadModel
 from real3d_portrait.face.landmarks import CHIN, LID_PAIRS, LIP_PAIRS, N_LANDMARKS
+from real3d_portrait.models.compact.canvas import Canvas
 from real3d_portrait.models.compact.canonical_planes import CanonicalPlanes, make_planes
+from real3d_portrait.models.compact.head_sides import fit_sides
 from real3d_portrait.models.compact.hair import back_depth, front_depth, shows_behind
 from real3d_portrait.models.compact.sheets import (
     PhotoCamera,
@@ -41,25 +43,6 @@ _BEHIND_JAW = 0.12  # head units above the chin up to which the neck goes on beh
 _NECK_WIDTH = 0.42  # head units to each side
 _SHOULDER_RIM = 0.03  # of the picture's side: hair on the shoulders nearer to the silhouette has nothing behind it
 _BODY_DEPTH = -0.1  # head units from the middle of the head to the shoulders
-
-
-@dataclass(frozen=True)
-class Canvas:
-    """A photo with what lies `margin` pixels round it; H = W = S + 2 margin.
-
-    Attributes:
-        colours: (H, W, 3) uint8 of the person, continued beyond the edge.
-        matte: (H, W) alpha of the person.
-        hair, skin, cloth: (H, W) which share of a pixel is hair or worn on the head; face, ears and glasses; clothes.
-            What is left is neck.
-    """
-
-    colours: UInt8Array
-    matte: Float32Array
-    hair: Float32Array
-    skin: Float32Array
-    cloth: Float32Array
-    margin: int
 
 
 @dataclass(frozen=True)
@@ -155,7 +138,8 @@ def lift(model: FaceModel, head_model: HeadModel, fit: FaceFit, size: int, canva
         ]
     ).astype(np.float32)
     camera = PhotoCamera.of(fit.rotation, fit.translation, size)
-    return _Lifting(neutral, source, head_model.faces, camera, canvas).layers()
+    moved = fit_sides(neutral, source, head_model.faces, camera, canvas)
+    return _Lifting(neutral + moved, source + moved, head_model.faces, camera, canvas).layers()
 
 
 class _Lifting:
@@ -178,7 +162,7 @@ class _Lifting:
         self.person = canvas.matte > 0.5
 
     def _view(self, faces: Int32Array) -> SkinView:
-        return view_skin(self.on_canvas, self.neutral, faces, self.shape)
+        return view_skin(self.on_canvas, self.neutral, self.normals, faces, self.shape)
 
     def _canonical_height(self) -> Float32Array:
         """(H, W) height in the head frame of each pixel, at the depth of the head's middle."""
@@ -219,12 +203,12 @@ class _Lifting:
 
     def _body(self) -> Sheet:
         canvas, view = self.canvas, self.view
-        alpha = canvas.matte * np.clip(1 - canvas.hair - self.share * (1 - canvas.cloth), 0, 1)
+        neck = np.clip(1 - canvas.hair - canvas.skin - canvas.cloth, 0, 1)
+        alpha = canvas.matte * np.clip(canvas.cloth + neck + canvas.skin * (1 - self.share), 0, 1)
         # Behind hair that falls over the shoulders there is body, and the neck goes on upwards behind the jaw.
         alpha = np.maximum(alpha, _inside(canvas.matte, _SHOULDER_RIM * self.camera.size) * (1 - self.share))
         alpha = np.maximum(alpha, self._neck_behind())
-        head = view.covered & (view.height > self.chin - 0.02)
-        known = (canvas.hair < 0.3) & (self.share < 0.95) & (canvas.matte > 0.95) & ~head
+        known = (canvas.cloth + neck + canvas.skin * (self.share < 0.9) > 0.6) & (canvas.matte > 0.95)
         neck = view.covered & (view.height < self.chin - 0.05)
         far = cv2.dilate(view.covered.astype(np.uint8), np.ones((25, 25), np.uint8)) == 0
         depth = np.where(neck, view.depth, self.middle + _BODY_DEPTH).astype(np.float32)
@@ -237,7 +221,7 @@ class _Lifting:
         low[:N_LANDMARKS] = False
         faces = self.faces[low[self.faces].all(1)]
         neck = self._view(faces[(self.normals[faces, 2] > -0.2).any(1)]).covered
-        return cv2.GaussianBlur(neck.astype(np.float32), (0, 0), 1.0) * neck
+        return cv2.GaussianBlur(neck.astype(np.float32), (0, 0), 1.0) * neck * self.canvas.matte
 
     def _behind(self) -> Sheet | None:
         canvas = self.canvas
@@ -252,7 +236,7 @@ class _Lifting:
 
     def _skin(self) -> Skin:
         canvas = self.canvas
-        sure = (canvas.matte > 0.95).astype(np.float32)
+        sure = cv2.erode((canvas.matte > 0.95).astype(np.float32), np.ones((5, 5), np.uint8))
         # The scalp under hair has hair's colour, so that thin hair does not show skin.
         deep = cv2.erode((canvas.hair > 0.8).astype(np.uint8), np.ones((9, 9), np.uint8)).astype(np.float32)
         neck = (1 - canvas.hair) * (1 - canvas.cloth) * (self.view.height < self.chin)
@@ -266,11 +250,20 @@ class _Lifting:
             still=self.still,
             share=head_share(self.neutral[:, 1], self.chin),
             uv=uv,
-            solid=smoothstep(self.chin - _NECK[1], self.chin - _NECK[0], self.neutral[:, 1]),
+            solid=self._solid(),
             front=smoothstep(0.35, 0.75, vertex_normals(self.neutral, self.faces)[:, 2]),
             faces=self.faces,
             planes=planes,
         )
+
+    def _solid(self) -> Float32Array:
+        """(N,) of `Skin`: nothing either where clothes lie before the neck."""
+        solid = smoothstep(self.chin - _NECK[1], self.chin - _NECK[0], self.neutral[:, 1])
+        x, y = (np.ascontiguousarray(self.on_canvas[:, k]) - 0.5 for k in (0, 1))
+        cloth = cv2.remap(self.canvas.cloth, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)[:, 0]
+        low = smoothstep(self.chin + 0.15, self.chin + 0.05, self.neutral[:, 1])
+        low[:N_LANDMARKS] = 0
+        return solid * (1 - low * cloth)
 
 
 def _inside(matte: Float32Array, distance: float) -> Float32Array:

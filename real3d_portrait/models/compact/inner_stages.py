@@ -8,13 +8,13 @@ import cv2
 import numpy as np
 
 from real3d_portrait.arrays import BoolArray, Float32Array, UInt8Array
-from real3d_portrait.face.landmarks import CHIN
 from real3d_portrait.face.pncc import coordinate_code, pncc
 from real3d_portrait.face.rasterizer import FAR
 from real3d_portrait.face.topology import closed_faces
 from real3d_portrait.models.compact.avatar import CompactAvatar
 from real3d_portrait.models.compact.frame import over
 from real3d_portrait.models.compact.model import CompactModel
+from real3d_portrait.models.compact.volume_renderer import render_skin
 from real3d_portrait.motion.motion import Motion
 from real3d_portrait.portrait.crop import resize_square
 
@@ -30,8 +30,8 @@ class Stages:
         photo: the crop that the head is made from.
         pncc: the motion code: each place of the canonical front view names the resting head's point that came there.
         depth: of what each pixel of the frame sees, near ones bright.
-        raw: the head alone, looked up in the photo through the rendered planes.
-        final: with teeth and lids, shoulders, fine texture and background.
+        raw: the skin of the head alone, from the photo and the canonical planes.
+        final: with hair, teeth and lids, shoulders and background.
     """
 
     photo: UInt8Array
@@ -56,24 +56,20 @@ def inner_stages(model: CompactModel, avatar: CompactAvatar, motion: Motion, fra
         behind: (S, S, 3) the background of that frame.
     """
     size, head, portrait = avatar.size, avatar.head, avatar.portrait
-    driven = model.renderer.head(avatar, motion.expression[frame], motion.rotation[frame], motion.translation[frame])
-    hit = driven.hit
+    pose = motion.rotation[frame], motion.translation[frame]
+    driven = model.renderer.head(avatar, motion.expression[frame], *pose, model.shoulders(avatar, motion)[frame])
     # Of the whole code the face, over its own range: hair and shoulders would leave it few colours.
-    face = driven.surface[: len(head.neutral)] - (head.neutral.max(0) + head.neutral.min(0)) / 2
-    code, drawn = pncc(face, closed_faces(), coordinate_code(head.neutral), size, _AROUND_FACE)
-    looked_up = cv2.remap(
-        avatar.photo, hit[..., 1] - 0.5, hit[..., 2] - 0.5, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
-    )
-    seen = looked_up[..., 3] > 127
-    chin = float(head.neutral[CHIN, 1])
-    looked_up[..., 3][hit[..., 3] < chin - 0.03] = 0
-    person = model.renderer.person(avatar, driven, model.shoulders(avatar, motion)[frame])
-    plain = np.full_like(behind, _NOTHING)
+    neutral = head.neutral
+    face = driven.surface[: len(neutral)] - (neutral.max(0) + neutral.min(0)) / 2
+    code, drawn = pncc(face, closed_faces(), coordinate_code(neutral), size, _AROUND_FACE)
+    skin = render_skin(head, driven.surface, driven.pose)
+    seen = skin.colour[..., 3] > 127
+    person = model.renderer.person(avatar, driven)
     return Stages(
         photo=resize_square(portrait.image, size),
         pncc=np.where((drawn > FAR)[..., None], 255 * code.clip(0, 1), _NOTHING).astype(np.uint8),
-        depth=np.where(seen[..., None], _shaded(hit[..., 0], seen), _NOTHING).astype(np.uint8),
-        raw=over(np.asarray(looked_up, np.uint8), plain),
+        depth=np.where(seen[..., None], _shaded(skin.depth, seen), _NOTHING).astype(np.uint8),
+        raw=over(skin.colour, np.full_like(behind, _NOTHING)),
         final=over(person, behind),
     )
 

@@ -38,6 +38,7 @@ from real3d_portrait.motion.video_to_motion import video_to_motion
 from real3d_portrait.parallel import in_parallel
 from real3d_portrait.portrait.compact import CompactPortrait, prepare_compact_portrait
 from real3d_portrait.portrait.occlusion import OcclusionClassifier
+from real3d_portrait.portrait.parsing import FaceParser
 from real3d_portrait.portrait.portrait import Portrait
 
 LEARNED = frozenset({"shading"})
@@ -60,6 +61,7 @@ class CompactModel:
         present = frozenset(part for part in learned if (folder / getattr(config, part)).is_file())
         self._folder, self._device = folder, device_of(device)
         self._occlusion = OcclusionClassifier.load(folder / config.occlusion)
+        self._parser = FaceParser.load(folder / config.parsing)
         self._shading = Shading.load(folder / config.shading) if "shading" in present else None
         self.renderer = FrameRenderer(self.face_model, self.head_model, self._shading)
 
@@ -102,7 +104,7 @@ class CompactModel:
         return None
 
     def prepare(self, photo: Photo, size: int | None, face: int | None) -> CompactPortrait:
-        return prepare_compact_portrait(photo, self.face_model, size=size, face=face, occlusion=self._occlusion)
+        return prepare_compact_portrait(photo, self.face_model, size=size, face=face, occlusion=self._occlusion, parser=self._parser)
 
     def reconstruct(self, portrait: Portrait) -> CompactAvatar:
         if not isinstance(portrait, CompactPortrait):

@@ -75,10 +75,12 @@ class SkinView:
     Attributes:
         depth: head units, BEHIND where there is no skin.
         height: canonical y.
+        facing: cosine between the skin's normal and the way to the viewer.
     """
 
     depth: Float32Array
     height: Float32Array
+    facing: Float32Array
 
     @property
     def covered(self) -> BoolArray:
@@ -132,13 +134,14 @@ def grid_sheet(
 def view_skin(
     points: Float32Array,  # (N, 3) canvas pixels, and depth in head units
     canonical: Float32Array,  # (N, 3)
+    normals: Float32Array,  # (N, 3) in the photo's pose
     faces: Int32Array,
     shape: tuple[int, int],
 ) -> SkinView:
-    image, zbuffer = np.zeros((*shape, 1), np.float32), np.full(shape, BEHIND, np.float32)
-    flat, depth, height = (np.ascontiguousarray(v) for v in (points[:, :2], points[:, 2], canonical[:, 1:2]))
-    fill_triangles(flat, depth, faces, height, image, zbuffer)
-    return SkinView(zbuffer, image[..., 0])
+    image, zbuffer = np.zeros((*shape, 2), np.float32), np.full(shape, BEHIND, np.float32)
+    flat, depth = np.ascontiguousarray(points[:, :2]), np.ascontiguousarray(points[:, 2])
+    fill_triangles(flat, depth, faces, np.column_stack([canonical[:, 1], normals[:, 2]]), image, zbuffer)
+    return SkinView(zbuffer, image[..., 0], image[..., 1])
 
 
 def vertex_normals(vertices: Float32Array, faces: Int32Array) -> Float32Array:
