@@ -24,6 +24,9 @@ FRONT, LEFT, RIGHT = range(3)
 _GRAZING, _FACING = 0.10, 0.32  # cosines between which the photo's own pixel fades in
 _LOW_PASS = 6.0  # pixels of a plane: what is coarser is light and colour, what is finer is texture
 _TRUST_MIRROR = 0.5
+_DEPTH_TOLERANCE = 0.035  # head units behind the nearest surface up to which a place is seen
+_PRIOR = 0.08  # weight of the usual hairline, against 1 for what the photo shows
+_BALD = 150.0  # pixels of a plane: with less hair there is none
 
 
 @dataclass(frozen=True)
@@ -41,55 +44,105 @@ def to_plane(vertices: FloatArray, plane: int) -> tuple[Float32Array, Float32Arr
     return np.stack([across * scale + PLANE / 2, PLANE / 2 - y * scale], -1).astype(np.float32), depth
 
 
+@dataclass(frozen=True)
+class _View:
+    """One plane before it is filled, (PLANE, PLANE, …): the photo's colours, how far skin or hair is known by them,
+    whether the photo shows the place, and how likely the scalp is there."""
+
+    colour: Float32Array
+    skin: Float32Array
+    hair: Float32Array
+    shown: Float32Array
+    scalp: Float32Array
+
+
+@dataclass(frozen=True)
+class SurfaceInPhoto:
+    """The skin's surface as the photo has it, N vertices.
+
+    Attributes:
+        vertices: (N, 3) canonical.
+        uv: (N, 2) pixels of the photo.
+        depth, facing: (N,) head units and cosine, in the photo's pose.
+        faces: (F, 3)
+        nearest: (H, W) depth of what the photo shows.
+    """
+
+    vertices: Float32Array
+    uv: Float32Array
+    depth: Float32Array
+    facing: Float32Array
+    faces: Int32Array
+    nearest: Float32Array
+
+
 def make_planes(
-    vertices: Float32Array,  # (N, 3) canonical
-    normals: Float32Array,  # (N, 3) in the photo's pose
-    uv: Float32Array,  # (N, 2) pixels of the photo
-    depth: Float32Array,  # (N,) in the photo's pose
-    faces: Int32Array,
+    surface: SurfaceInPhoto,
     photo: UInt8Array,  # (H, W, 3)
-    known: Float32Array,  # (H, W) how far the photo's pixel is the skin's, or the scalp's, colour
-    seen_depth: Float32Array,  # (H, W) nearest depth in the photo's pose
+    skin: Float32Array,  # (H, W) how far a pixel has the skin's colour
+    hair: Float32Array,  # (H, W) how far it has the colour of the hair on the scalp
 ) -> CanonicalPlanes:
     """Lay the photo on the planes and fill what it does not show."""
-    attributes = np.concatenate([uv, depth[:, None], normals[:, 2:]], 1).astype(np.float32)
-    colours, shares, shown = [], [], []
-    for plane in (FRONT, LEFT, RIGHT):
-        points, towards = to_plane(vertices, plane)
-        image, zbuffer = np.zeros((PLANE, PLANE, 4), np.float32), np.full((PLANE, PLANE), BEHIND, np.float32)
-        fill_triangles(points, np.ascontiguousarray(towards, np.float32), faces, attributes, image, zbuffer)
-        x, y = np.ascontiguousarray(image[..., 0]) - 0.5, np.ascontiguousarray(image[..., 1]) - 0.5
-        colour = cv2.remap(photo, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE).astype(np.float32)
-        own = cv2.remap(known, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
-        nearest = cv2.remap(seen_depth, x, y, cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE)
-        seen = (image[..., 2] > nearest - 0.035) & (image[..., 3] > 0) & (zbuffer > BEHIND)
-        facing = np.clip((image[..., 3] - _GRAZING) / (_FACING - _GRAZING), 0, 1)
-        share = (own * seen * facing * facing * (3 - 2 * facing)).astype(np.float32)
-        # Half a pixel of rim is uncertain on both sides.
-        share = np.minimum(share, cv2.blur(cv2.erode(share, np.ones((3, 3), np.uint8)), (5, 5)))
-        colours.append(colour)
-        shares.append(share)
-        shown.append(cv2.blur((own * seen).astype(np.float32), (3, 3)))
-    colours, shares = _filled(colours, shares)
-    texture = [np.dstack([c, s, v]) for c, s, v in zip(colours, shares, shown, strict=True)]
+    views = [_view(surface, plane, photo, skin, hair) for plane in (FRONT, LEFT, RIGHT)]
+    bald = max(float(view.hair.sum()) for view in views) < _BALD
+    texture = []
+    for plane, other in ((FRONT, FRONT), (LEFT, RIGHT), (RIGHT, LEFT)):
+        view = views[plane]
+        share = np.maximum(view.skin, view.hair)
+        colour = _fill(view, views[other], bald)
+        colour = share[..., None] * view.colour + (1 - share[..., None]) * colour
+        texture.append(np.dstack([np.clip(colour, 0, 255), share, view.shown]))
     return CanonicalPlanes(np.stack(texture).astype(np.float32))
+
+
+def _view(surface: SurfaceInPhoto, plane: int, photo: UInt8Array, skin: Float32Array, hair: Float32Array) -> _View:
+    y, z = surface.vertices[:, 1], surface.vertices[:, 2]
+    scalp = np.maximum(np.clip((y - 0.30) / 0.08, 0, 1), np.clip((-0.08 - z) / 0.08, 0, 1) * (y > -0.25))
+    attributes = np.column_stack([surface.uv, surface.depth, surface.facing, scalp]).astype(np.float32)
+    points, towards = to_plane(surface.vertices, plane)
+    image, zbuffer = np.zeros((PLANE, PLANE, 5), np.float32), np.full((PLANE, PLANE), BEHIND, np.float32)
+    fill_triangles(points, np.ascontiguousarray(towards, np.float32), surface.faces, attributes, image, zbuffer)
+    x, y = (np.ascontiguousarray(image[..., k]) - 0.5 for k in (0, 1))
+
+    def looked_up(values: np.ndarray, how: int = cv2.INTER_LINEAR) -> Float32Array:
+        return cv2.remap(values, x, y, how, borderMode=cv2.BORDER_REPLICATE).astype(np.float32)
+
+    nearest = looked_up(surface.nearest, cv2.INTER_NEAREST)
+    seen = (image[..., 2] > nearest - _DEPTH_TOLERANCE) & (image[..., 3] > 0) & (zbuffer > BEHIND)
+    facing = np.clip((image[..., 3] - _GRAZING) / (_FACING - _GRAZING), 0, 1)
+    facing = (seen * facing * facing * (3 - 2 * facing)).astype(np.float32)
+    own_skin, own_hair = looked_up(skin), looked_up(hair)
+    return _View(
+        colour=looked_up(photo),
+        skin=_inner(own_skin * facing),
+        hair=_inner(own_hair * facing),
+        shown=cv2.blur((np.maximum(own_skin, own_hair) * seen).astype(np.float32), (3, 3)),
+        scalp=np.where(zbuffer > BEHIND, image[..., 4], 0).astype(np.float32),
+    )
+
+
+def _inner(share: Float32Array) -> Float32Array:
+    """Without its rim, which is uncertain on both sides."""
+    return np.minimum(share, cv2.blur(cv2.erode(share, np.ones((3, 3), np.uint8)), (5, 5)))
+
+
+def _fill(view: _View, mirrored: _View, bald: bool) -> Float32Array:
+    """(PLANE, PLANE, 3) colours of what the photo does not show: skin or hair, with the mirrored side's texture."""
+    colour = push_pull(view.colour, view.skin)
+    if not bald:
+        known = np.maximum(view.skin, view.hair)
+        weight = known + _PRIOR * (1 - known)
+        label = (view.hair + _PRIOR * (1 - known) * view.scalp) / np.maximum(weight, 1e-6)
+        label = push_pull(label[..., None], np.minimum(weight, 1))
+        hair = push_pull(view.colour, view.hair) if view.hair.sum() > _BALD else push_pull(
+            np.ascontiguousarray(mirrored.colour[:, ::-1]), np.ascontiguousarray(mirrored.hair[:, ::-1])
+        )
+        colour = colour + np.clip(label, 0, 1) * (hair - colour)
+    share, other = (np.ascontiguousarray(v[:, ::-1]) for v in (np.maximum(mirrored.skin, mirrored.hair), mirrored.colour))
+    detail = other - _low(other, share)
+    return colour + (np.clip(2 * share - 1, 0, 1) * _TRUST_MIRROR)[..., None] * detail
 
 
 def _low(values: Float32Array, weight: Float32Array) -> Float32Array:
     total = cv2.GaussianBlur(values * weight[..., None], (0, 0), _LOW_PASS)
     return total / np.maximum(cv2.GaussianBlur(weight, (0, 0), _LOW_PASS), 1e-3)[..., None]
-
-
-def _filled(
-    colours: list[Float32Array], shares: list[Float32Array]
-) -> tuple[list[Float32Array], list[Float32Array]]:
-    smooth = [push_pull(c, np.clip(s, 0, 1)) for c, s in zip(colours, shares, strict=True)]
-    filled = []
-    for plane, other in ((FRONT, FRONT), (LEFT, RIGHT), (RIGHT, LEFT)):
-        mirrored, weight = (np.ascontiguousarray(v[other][:, ::-1]) for v in (colours, shares))
-        detail = mirrored - _low(mirrored, weight)
-        trust = np.clip(weight * 2 - 1, 0, 1) * _TRUST_MIRROR
-        fill = smooth[plane] + trust[..., None] * detail
-        share = shares[plane][..., None]
-        filled.append(np.clip(share * colours[plane] + (1 - share) * fill, 0, 255).astype(np.float32))
-    return filled, shares

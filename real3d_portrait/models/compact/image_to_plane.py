@@ -19,7 +19,7 @@ from real3d_portrait.face.fitting import FaceFit
 from real3d_portrait.face.head_model import HeadModel
 from real3d_portrait.face.landmarks import CHIN, LID_PAIRS, LIP_PAIRS, N_LANDMARKS
 from real3d_portrait.models.compact.canvas import Canvas
-from real3d_portrait.models.compact.canonical_planes import CanonicalPlanes, make_planes
+from real3d_portrait.models.compact.canonical_planes import CanonicalPlanes, SurfaceInPhoto, make_planes
 from real3d_portrait.models.compact.head_sides import fit_sides
 from real3d_portrait.models.compact.hair import back_depth, front_depth, shows_behind
 from real3d_portrait.models.compact.sheets import (
@@ -42,6 +42,7 @@ _UNDER_CHIN = 0.16  # head units below the chin down to which the skin counts as
 _BEHIND_JAW = 0.12  # head units above the chin up to which the neck goes on behind the jaw
 _NECK_WIDTH = 0.42  # head units to each side
 _SHOULDER_RIM = 0.03  # of the picture's side: hair on the shoulders nearer to the silhouette has nothing behind it
+_RIM = 2.0  # pixels of hair along the silhouette whose colours may be the background's
 _BODY_DEPTH = -0.1  # head units from the middle of the head to the shoulders
 
 
@@ -172,7 +173,8 @@ class _Lifting:
 
     def _sheet(self, colours: UInt8Array, alpha: Float32Array, depth: Float32Array) -> Sheet:
         picture = np.dstack([colours, np.round(255 * alpha).astype(np.uint8)])
-        return grid_sheet(alpha > 0.004, depth, picture, self.camera, self.canvas.margin, self.chin)
+        shown = cv2.dilate((alpha > 0.004).astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+        return grid_sheet(shown, depth, picture, self.camera, self.canvas.margin, self.chin)
 
     def layers(self) -> LayeredHead:
         canvas = self.canvas
@@ -186,7 +188,7 @@ class _Lifting:
             body=self._body(),
             skin=self._skin(),
             hair=self._sheet(
-                canvas.colours,
+                carried(canvas.colours, _inside(canvas.matte, _RIM) > 0),
                 front,
                 front_depth(
                     front,
@@ -230,21 +232,23 @@ class _Lifting:
         region = shows_behind(hair, silhouette, self.camera.scale) & (self.share > 0)
         if not region.any():
             return None
-        alpha = np.where(silhouette | ~region, canvas.matte, 1).astype(np.float32) * region
         colours = carried(canvas.colours, (canvas.hair > 0.8) & (canvas.matte > 0.9))
-        return self._sheet(colours, alpha, back_depth(region, self.middle, self.camera.scale))
+        # Whole up to its rim, as it is drawn only where it comes out from behind the hair in front.
+        picture = np.dstack([colours, np.full(self.shape, 255, np.uint8)])
+        depth = back_depth(region, self.middle, self.camera.scale)
+        return grid_sheet(region, depth, picture, self.camera, canvas.margin, self.chin)
 
     def _skin(self) -> Skin:
         canvas = self.canvas
-        sure = cv2.erode((canvas.matte > 0.95).astype(np.float32), np.ones((5, 5), np.uint8))
+        sure = cv2.erode((canvas.matte > 0.95).astype(np.float32), np.ones((9, 9), np.uint8))
         # The scalp under hair has hair's colour, so that thin hair does not show skin.
         deep = cv2.erode((canvas.hair > 0.8).astype(np.uint8), np.ones((9, 9), np.uint8)).astype(np.float32)
         neck = (1 - canvas.hair) * (1 - canvas.cloth) * (self.view.height < self.chin)
-        known = np.maximum(np.maximum(canvas.skin, neck) * sure, cv2.blur(deep, (5, 5)))
         uv = np.ascontiguousarray(self.on_canvas[:, :2])
-        planes = make_planes(
-            self.neutral, self.normals, uv, self.still[:, 2], self.faces, canvas.colours, known, self.view.depth
+        surface = SurfaceInPhoto(
+            self.neutral, uv, self.still[:, 2], self.normals[:, 2], self.faces, self.view.depth
         )
+        planes = make_planes(surface, canvas.colours, np.maximum(canvas.skin, neck) * sure, cv2.blur(deep, (5, 5)))
         return Skin(
             vertices=self.neutral,
             still=self.still,

@@ -11,9 +11,8 @@ from numba import njit
 
 from real3d_portrait.arrays import Float32Array, Int32Array
 
-NOWHERE = np.float32(-1e4)  # place in a picture of what no triangle covers
-BEHIND = np.float32(-1e9)  # depth there
-HAIR_DEPTH = np.float32(0.03)  # head units behind the skin over which hair fades
+BEHIND = np.float32(-1e9)  # depth where no triangle is
+HAIR_DEPTH = np.float32(0.05)  # head units behind the skin over which hair fades
 
 
 @njit(cache=True, nogil=True, fastmath=True)
@@ -69,25 +68,80 @@ def fill_triangles(points, depth, faces, attributes, image, zbuffer):
                 wc += step_c
 
 
-@njit(cache=True, nogil=True, fastmath=True)
-def lay(picture, zbuffer, skin_depth, fade, frame):
-    """Blend `picture` (H, W, 4) straight RGBA, drawn at `zbuffer`, over `frame` (H, W, 4) premultiplied, float32.
+@njit(cache=True, nogil=True, fastmath=True, inline="always")
+def _cubic_weights(f):
+    """Catmull-Rom weights of the four neighbours of a place a share f beyond the second."""
+    f2 = f * f
+    f3 = f2 * f
+    half = np.float32(0.5)
+    return (
+        half * (-f3 + np.float32(2.0) * f2 - f),
+        half * (np.float32(3.0) * f3 - np.float32(5.0) * f2 + np.float32(2.0)),
+        half * (np.float32(-3.0) * f3 + np.float32(4.0) * f2 + f),
+        half * (f3 - f2),
+    )
 
-    Where skin at `skin_depth` lies nearer, the picture fades out over `fade` head units; 0: never.
+
+@njit(cache=True, nogil=True, fastmath=True, inline="always")
+def cubic(picture, x, y):
+    """Red, green, blue and last channel of `picture` (H, W, C) uint8 at pixel place x, y (centres at halves)."""
+    height, width, last = picture.shape[0], picture.shape[1], picture.shape[2] - 1
+    x -= np.float32(0.5)
+    y -= np.float32(0.5)
+    left, top = int(np.floor(x)), int(np.floor(y))
+    wx, wy = _cubic_weights(x - np.float32(left)), _cubic_weights(y - np.float32(top))
+    red, green, blue, alpha = np.float32(0), np.float32(0), np.float32(0), np.float32(0)
+    for a in range(4):
+        row = min(max(top + a - 1, 0), height - 1)
+        for b in range(4):
+            column = min(max(left + b - 1, 0), width - 1)
+            weight = wy[a] * wx[b]
+            red += weight * picture[row, column, 0]
+            green += weight * picture[row, column, 1]
+            blue += weight * picture[row, column, 2]
+            alpha += weight * picture[row, column, last]
+    top_value = np.float32(255)
+    zero = np.float32(0)
+    return (
+        min(max(red, zero), top_value),
+        min(max(green, zero), top_value),
+        min(max(blue, zero), top_value),
+        min(max(alpha, zero), top_value),
+    )
+
+
+@njit(cache=True, nogil=True, fastmath=True)
+def lay(texture, maps, zbuffer, skin_depth, fade, gain, opaque, frame):
+    """Blend a sheet over `frame` (H, W, 4) premultiplied, float32.
+
+    texture (h, w, 4) straight RGBA uint8, looked up at `maps` (H, W, 2) where `zbuffer` (H, W) says the sheet is.
+    Where skin at `skin_depth` (H, W) lies nearer, the sheet fades out over `fade` head units; 0: never. `gain`
+    multiplies its alpha. An `opaque` sheet ends where its mesh ends, and its edge is softened by coverage.
     """
     height, width = zbuffer.shape
     for i in range(height):
         for j in range(width):
             if zbuffer[i, j] <= BEHIND:
                 continue
-            alpha = picture[i, j, 3] * np.float32(1 / 255)
-            if alpha <= 0:
-                continue
+            show = np.float32(1.0)
             if fade > 0:
                 hidden = (skin_depth[i, j] - zbuffer[i, j]) / fade
-                alpha *= min(max(np.float32(2.0) - hidden, np.float32(0.0)), np.float32(1.0))
-            for c in range(3):
-                frame[i, j, c] += alpha * (picture[i, j, c] - frame[i, j, c])
+                show = min(max(np.float32(2.0) - hidden, np.float32(0.0)), np.float32(1.0))
+                if show <= 0:
+                    continue
+            red, green, blue, alpha = cubic(texture, maps[i, j, 0], maps[i, j, 1])
+            if opaque:
+                covered = 0
+                for a in range(max(i - 1, 0), min(i + 2, height)):
+                    for b in range(max(j - 1, 0), min(j + 2, width)):
+                        covered += zbuffer[a, b] > BEHIND
+                alpha *= min(np.float32(covered) / np.float32(9.0), np.float32(1.0))
+            alpha = show * min(gain * alpha * np.float32(1 / 255), np.float32(1.0))
+            if alpha <= np.float32(0.002):
+                continue
+            frame[i, j, 0] += alpha * (red - frame[i, j, 0])
+            frame[i, j, 1] += alpha * (green - frame[i, j, 1])
+            frame[i, j, 2] += alpha * (blue - frame[i, j, 2])
             frame[i, j, 3] += alpha * (np.float32(1.0) - frame[i, j, 3])
 
 
@@ -98,8 +152,8 @@ def draw(
     uv: Float32Array,  # (N, 2) pixels of the texture
     size: int,
 ) -> tuple[Float32Array, Float32Array]:
-    """Maps (S, S, 2) for `cv2.remap`, NOWHERE where nothing is, and depth (S, S)."""
-    maps = np.full((size, size, 2), NOWHERE, np.float32)
+    """Places in the texture (S, S, 2), and depth (S, S), BEHIND where nothing is."""
+    maps = np.empty((size, size, 2), np.float32)
     zbuffer = np.full((size, size), BEHIND, np.float32)
     fill_triangles(points, depth, faces, uv, maps, zbuffer)
     return maps, zbuffer

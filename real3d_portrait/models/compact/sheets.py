@@ -109,10 +109,9 @@ def grid_sheet(
     height, width = region.shape
     rows, columns = np.arange(0, height + CELL, CELL), np.arange(0, width + CELL, CELL)
     y, x = np.meshgrid(rows, columns, indexing="ij")
-    used = cv2.dilate(region.astype(np.uint8), np.ones((3, 3), np.uint8))
     shape = (len(rows) - 1) * CELL, (len(columns) - 1) * CELL
-    used = np.pad(used, ((0, shape[0] - height), (0, shape[1] - width)))
-    cells = used.reshape(len(rows) - 1, CELL, len(columns) - 1, CELL).max((1, 3)) > 0
+    used = np.pad(region, ((0, shape[0] - height), (0, shape[1] - width)))
+    cells = used.reshape(len(rows) - 1, CELL, len(columns) - 1, CELL).any((1, 3))
     number = np.arange(len(rows) * len(columns)).reshape(len(rows), len(columns))
     a, b, c, d = (n[cells] for n in (number[:-1, :-1], number[:-1, 1:], number[1:, 1:], number[1:, :-1]))
     faces = np.concatenate([np.stack([a, d, b], 1), np.stack([b, d, c], 1)])

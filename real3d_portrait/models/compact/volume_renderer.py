@@ -13,7 +13,7 @@ from real3d_portrait.arrays import Float32Array, FloatArray, UInt8Array
 from real3d_portrait.face.camera import rotation_matrix, scale_of
 from real3d_portrait.models.compact.canonical_planes import CENTRE, PLANE, SPAN
 from real3d_portrait.models.compact.image_to_plane import LayeredHead, Skin
-from real3d_portrait.models.compact.layer_raster import BEHIND, HAIR_DEPTH, draw, fill_triangles, lay, place
+from real3d_portrait.models.compact.layer_raster import BEHIND, HAIR_DEPTH, cubic, draw, fill_triangles, lay, place
 from real3d_portrait.models.compact.sheets import Sheet
 
 CAMERA = 2.8  # head units from the camera to the head, for the perspective of a turning head
@@ -64,10 +64,10 @@ def placed(layer: Sheet | Skin, vertices: Float32Array, pose: Pose) -> tuple[Flo
 
 
 @njit(cache=True, nogil=True, fastmath=True)
-def _shade(image, zbuffer, photo, planes, scale, half, near, centre, output):
+def _shade(image, zbuffer, picture, planes, scale, half, near, centre, output):
     """The skin's colour and coverage into `output` (S, S, 4) uint8.
 
-    image (S, S, 5): canonical x, y, z, share of the front plane, solidity; photo (S, S, 3): the photo looked up.
+    image (S, S, 7): place in the picture, canonical x, y, z, share of the front plane, solidity.
     """
     size = zbuffer.shape[0]
     limit = planes.shape[1] - 1.001
@@ -76,12 +76,13 @@ def _shade(image, zbuffer, photo, planes, scale, half, near, centre, output):
             if zbuffer[i, j] <= BEHIND:
                 output[i, j, 3] = 0
                 continue
-            x, y, z = image[i, j, 0] - centre[0], image[i, j, 1] - centre[1], image[i, j, 2] - centre[2]
+            x, y, z = image[i, j, 2] - centre[0], image[i, j, 3] - centre[1], image[i, j, 4] - centre[2]
             row = min(max(half - y * scale - 0.5, 0.0), limit)
             a = int(row)
             fr = row - a
-            front = min(max(image[i, j, 3], 0.0), 1.0)
-            red, green, blue, own, seen = 0.0, 0.0, 0.0, 0.0, 0.0
+            front = min(max(image[i, j, 5], 0.0), 1.0)
+            red, green, blue = np.float32(0), np.float32(0), np.float32(0)
+            own, seen = np.float32(0), np.float32(0)
             for k in range(2):
                 weight = front if k == 0 else 1 - front
                 if weight <= 0.003:
@@ -102,10 +103,15 @@ def _shade(image, zbuffer, photo, planes, scale, half, near, centre, output):
                 own += w00 * p00[3] + w01 * p01[3] + w10 * p10[3] + w11 * p11[3]
                 seen += w00 * p00[4] + w01 * p01[4] + w10 * p10[4] + w11 * p11[4]
             own += near * (seen - own)
-            output[i, j, 0] = np.uint8(own * photo[i, j, 0] + (1 - own) * red + 0.5)
-            output[i, j, 1] = np.uint8(own * photo[i, j, 1] + (1 - own) * green + 0.5)
-            output[i, j, 2] = np.uint8(own * photo[i, j, 2] + (1 - own) * blue + 0.5)
-            output[i, j, 3] = np.uint8(255 * min(max(image[i, j, 4], 0.0), 1.0))
+            if own > 0.003:
+                photo = cubic(picture, image[i, j, 0], image[i, j, 1])
+                red = own * photo[0] + (1 - own) * red
+                green = own * photo[1] + (1 - own) * green
+                blue = own * photo[2] + (1 - own) * blue
+            output[i, j, 0] = np.uint8(red + 0.5)
+            output[i, j, 1] = np.uint8(green + 0.5)
+            output[i, j, 2] = np.uint8(blue + 0.5)
+            output[i, j, 3] = np.uint8(255 * min(max(image[i, j, 6], 0.0), 1.0))
 
 
 @njit(cache=True, nogil=True, fastmath=True)
@@ -147,11 +153,6 @@ def _straight(frame, output):
             output[i, j, 3] = np.uint8(255 * alpha + 0.5)
 
 
-def _looked_up(picture: UInt8Array, maps: Float32Array) -> UInt8Array:
-    found = cv2.remap(picture, maps - np.float32(0.5), None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
-    return np.asarray(found, np.uint8)
-
-
 @dataclass(frozen=True)
 class RenderedSkin:
     """The skin alone in one frame of S pixels.
@@ -165,19 +166,23 @@ class RenderedSkin:
     depth: Float32Array
 
 
+def at_own_pose(head: LayeredHead, pose: Pose) -> float:
+    """1 where a head is turned as in its photo, falling to 0."""
+    away = np.linalg.norm(cv2.Rodrigues(pose.rotation.astype(np.float64) @ head.camera.rotation.T)[0])
+    return 1 - min(1.0, float(away) / _OWN_POSE)
+
+
 def render_skin(head: LayeredHead, vertices: Float32Array, pose: Pose) -> RenderedSkin:
     """The skin with its vertices (478 + M, 3) in the frame's expression."""
     skin, size = head.skin, pose.size
     points, depth = placed(skin, vertices, pose)
     image, zbuffer = np.zeros((size, size, 7), np.float32), np.full((size, size), BEHIND, np.float32)
     fill_triangles(points, depth, skin.faces, skin.attributes, image, zbuffer)
-    photo = _looked_up(head.colours, image[..., :2])
     colour = np.zeros((size, size, 4), np.uint8)
-    away = np.linalg.norm(cv2.Rodrigues(pose.rotation.astype(np.float64) @ head.camera.rotation.T)[0])
-    near = np.float32(1 - min(1.0, float(away) / _OWN_POSE))
+    near = np.float32(at_own_pose(head, pose))
     centre = np.array(CENTRE, np.float32)
     scale, half = np.float32(PLANE / SPAN), np.float32(PLANE / 2)
-    _shade(image[..., 2:], zbuffer, photo, skin.planes.texture, scale, half, near, centre, colour)
+    _shade(image, zbuffer, head.colours, skin.planes.texture, scale, half, near, centre, colour)
     return RenderedSkin(colour, zbuffer)
 
 
@@ -191,20 +196,30 @@ def render(head: LayeredHead, vertices: Float32Array, pose: Pose, paint: Paint |
     size = pose.size
     frame = np.zeros((size, size, 4), np.float32)
     nowhere = np.full((1, 1), BEHIND, np.float32)
-    for sheet in (head.behind, head.body):
-        if sheet is not None:
-            _draw_sheet(sheet, pose, nowhere, np.float32(0), frame)
+    never, as_it_is = np.float32(0), np.float32(1)
+    if head.behind is not None:
+        # In the photo's own pose it is hidden but for its rim.
+        _draw_sheet(head.behind, pose, nowhere, never, np.float32(1 - at_own_pose(head, pose)), frame, opaque=True)
+    _draw_sheet(head.body, pose, nowhere, never, as_it_is, frame)
     skin = render_skin(head, vertices, pose)
     if paint is not None:
         skin.colour[..., :3] = paint(np.ascontiguousarray(skin.colour[..., :3]))
     _lay_skin(skin.colour, frame)
-    _draw_sheet(head.hair, pose, skin.depth, HAIR_DEPTH, frame)
+    _draw_sheet(head.hair, pose, skin.depth, HAIR_DEPTH, as_it_is, frame)
     output = np.empty((size, size, 4), np.uint8)
     _straight(frame, output)
     return output
 
 
-def _draw_sheet(sheet: Sheet, pose: Pose, skin_depth: Float32Array, fade: np.float32, frame: Float32Array) -> None:
+def _draw_sheet(
+    sheet: Sheet,
+    pose: Pose,
+    skin_depth: Float32Array,
+    fade: np.float32,
+    gain: np.float32,
+    frame: Float32Array,
+    opaque: bool = False,
+) -> None:
     points, depth = placed(sheet, sheet.vertices, pose)
     maps, zbuffer = draw(points, depth, sheet.faces, sheet.uv, pose.size)
-    lay(_looked_up(sheet.texture, maps), zbuffer, skin_depth, fade, frame)
+    lay(sheet.texture, maps, zbuffer, skin_depth, fade, gain, opaque, frame)
