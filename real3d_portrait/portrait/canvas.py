@@ -15,8 +15,9 @@ from PIL import Image
 
 from real3d_portrait.arrays import Float32Array, UInt8Array
 from real3d_portrait.portrait.crop import sharpened
-from real3d_portrait.portrait.inpainting import foreground_colours, push_pull
+from real3d_portrait.portrait.inpainting import foreground_colours
 from real3d_portrait.portrait.matting import portrait_matte
+from real3d_portrait.portrait.push_pull import push_pull
 
 MARGIN = 0.2  # of the crop's side
 

@@ -13,8 +13,9 @@ from real3d_portrait.face.tracking import FaceFinder
 from real3d_portrait.media.images import Photo, read_photo
 from real3d_portrait.portrait.compact import CompactPortrait, prepare_compact_portrait
 from real3d_portrait.portrait.crop import check_face, choose_face, crop_square, resize_square, yaw_degrees
-from real3d_portrait.portrait.inpainting import background_plate, foreground_colours, push_pull
+from real3d_portrait.portrait.inpainting import background_plate, foreground_colours
 from real3d_portrait.portrait.paste_back import PasteBack
+from real3d_portrait.portrait.push_pull import push_pull
 from real3d_portrait.resources import resource
 from tests.example_inputs import PORTRAIT
 
@@ -204,6 +205,29 @@ def test_the_plate_shows_no_ghost_and_keeps_the_grain(scene):
     assert np.abs(plate - back)[hole].mean() < 6
     fine = plate[..., 2] - cv2.GaussianBlur(plate[..., 2].astype(np.float32), (0, 0), 1.5)
     assert 0.4 < fine[alpha == 1].std() / fine[:40].std() < 1.6
+
+
+def test_the_plate_is_the_same_again_and_shows_no_colour_of_the_person(scene):
+    picture, alpha, front, back = scene
+    plate = background_plate(picture, alpha)
+    assert (plate == background_plate(picture, alpha)).all()
+    towards = (front - back).astype(np.float32)
+    share = ((plate - back) * towards).sum(-1) / (towards**2).sum(-1)
+    assert share.max() < 0.2
+
+
+def test_far_letters_stay_and_loose_hair_goes(scene):
+    _, alpha, front, back = scene
+    wall = np.clip(back, 0, 255).astype(np.uint8)
+    cv2.putText(wall, "LETTERS", (4, 30), cv2.FONT_HERSHEY_SIMPLEX, 1, (200, 60, 40), 2)
+    picture = (alpha[..., None] * front + (1 - alpha[..., None]) * wall).astype(np.uint8)
+    hair = np.zeros(alpha.shape, np.uint8)
+    cv2.line(hair, (200, 100), (211, 94), 1, 1)
+    picture[hair > 0] = front[0, 0]
+    plate = background_plate(picture, alpha)
+    far = cv2.distanceTransform((alpha == 0).astype(np.uint8), cv2.DIST_L2, 5) > 0.07 * SIZE
+    assert (plate[far] == picture[far]).all()
+    assert np.abs(plate.astype(float) - wall)[hair > 0].mean() < 15
 
 
 def test_a_photo_full_of_person_has_a_plate_of_one_colour():

@@ -20,7 +20,7 @@ from real3d_portrait.face.landmarks import (
     LIPS_OUTER,
     OVAL_JAW,
 )
-from real3d_portrait.portrait.inpainting import push_pull
+from real3d_portrait.portrait.push_pull import push_pull
 
 # The outline's lower part from ear to ear.
 _UPPER_LIDS, _LOWER_LIDS = (list(side) for side in zip(*LID_PAIRS_MIDDLE, strict=True))
