@@ -50,8 +50,7 @@ weights: packages $(READY)
 	$(VENV)/bin/python -m training.fit_face_model --work $(WORK) --output $(WEIGHTS)/face_model.safetensors
 	$(VENV)/bin/python -m training.a2m --data $(DATA) --work $(WORK)
 	$(VENV)/bin/python -m training.avatar_speech_encoder --data $(DATA) --output $(WEIGHTS)/avatar_speech_encoder.safetensors
-	$(VENV)/bin/python -m training.residual_data --data $(DATA) --work $(WORK)
-	$(VENV)/bin/python -m training.residuals --work $(WORK) --minutes 40 --output $(WEIGHTS)
+	$(VENV)/bin/python -m training.head_model --heads $(DATA)/heads --output $(WEIGHTS)/head_model.safetensors
 	$(VENV)/bin/python -m training.shading_pairs --data $(DATA) --work $(WORK)
 	$(VENV)/bin/python -m training.shading --work $(WORK) --minutes 40 --output $(WEIGHTS)/shading.safetensors
 	$(VENV)/bin/python -m training.occlusion --faces $(DATA)/faces --output $(WEIGHTS)/occlusion.safetensors

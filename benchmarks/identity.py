@@ -19,14 +19,25 @@ import cv2
 import numpy as np
 
 from real3d_portrait import Real3DPortrait
+from real3d_portrait.arrays import Float32Array, Float64Array
 from real3d_portrait.errors import InputError
+from real3d_portrait.face.face_model import FaceModel
 from real3d_portrait.media.images import read_photo
 from real3d_portrait.models.compact.frame import over
-from real3d_portrait.models.compact.learned_residuals import shown_expression
 from real3d_portrait.portrait.compact import prepare_compact_portrait
 from training.split import is_heldout_portrait
 
 SIZE = 512
+
+
+def shown_expression(model: FaceModel, shift: Float32Array) -> Float64Array:
+    """(478, 3) the photo's face less its resting face → (E,) the expression that comes nearest to it.
+
+    The resting face keeps some of the photo's expression, so that this is not the fitted one.
+    """
+    root = (np.array([1, 1, 0.3]) / model.noise[:, None]).reshape(-1)
+    basis = (model.expression.reshape(model.n_expression, -1) * root).T.astype(np.float64)
+    return np.linalg.solve(basis.T @ basis + np.eye(model.n_expression), basis.T @ (shift.reshape(-1) * root))
 
 
 def main() -> None:

@@ -93,7 +93,7 @@ def outside_face(heads: LinearHeads) -> BoolArray:
 def spacing(points: Float64Array) -> Float64Array:
     """(N, 3) → (N,) wanted distance between points there."""
     x, y, z = np.abs(points[:, 0]), points[:, 1], points[:, 2]
-    ear = np.exp(-(((x - 9.0) / 2.2) ** 2 + ((y - 1.5) / 4.0) ** 2 + ((z + 0.5) / 3.0) ** 2) ** 2)
+    ear = np.exp(-((((x - 9.0) / 2.2) ** 2 + ((y - 1.5) / 4.0) ** 2 + ((z + 0.5) / 3.0) ** 2) ** 2))
     front = np.clip((z + 2.0) / 6.0, 0, 1)  # jaw, temples and hairline finer than the back
     wide = WIDE + (0.8 - WIDE) * front
     return wide + (DENSE - wide) * ear
@@ -147,9 +147,7 @@ def with_seam(faces: Int32Array) -> Int32Array:
     return np.concatenate([faces, np.array(added, np.int32).reshape(-1, 3)])
 
 
-def to_head_frame(
-    model: FaceModel, face: Float64Array, rest: Float64Array
-) -> tuple[Float64Array, Float64Array]:
+def to_head_frame(model: FaceModel, face: Float64Array, rest: Float64Array) -> tuple[Float64Array, Float64Array]:
     """Faces (T, 468, 3) and what goes with them (T, M, 3) laid on the face model's mean by similarity."""
     weights = np.full(N_MESH, 0.1)
     weights[RIGID] = 1

@@ -68,7 +68,7 @@ class HeadModel:
 
 
 def with_seam(rest: FloatArray, oval: FloatArray, goal: FloatArray) -> Float32Array:
-    """The rest (M, 3) carried along as its face oval goes from (36, 3) to (36, 3): wholly at the seam, less far from it."""
+    """The rest (M, 3) carried along as its face oval goes from one (36, 3) to another: wholly at the seam, less far off."""
     rest, place = np.asarray(rest, np.float64), np.asarray(oval, np.float64)
     for reach in _SEAM_REACH:
         shift = goal - place
@@ -81,4 +81,3 @@ def _carried(points: Float64Array, at: Float64Array, shift: Float64Array, reach:
     squared = np.square(points[:, None] - at[None]).sum(-1)
     weight = np.exp(-squared / reach**2)
     return weight @ shift / (weight.sum(1, keepdims=True) + _SEAM_PULL)
-

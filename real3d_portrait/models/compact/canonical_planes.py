@@ -15,7 +15,7 @@ import numpy as np
 
 from real3d_portrait.arrays import Float32Array, FloatArray, Int32Array, UInt8Array
 from real3d_portrait.models.compact.layer_raster import BEHIND, fill_triangles
-from real3d_portrait.portrait.inpainting import push_pull
+from real3d_portrait.portrait.push_pull import push_pull
 
 PLANE = 320  # pixels to a side
 SPAN = 1.3  # head units to a side of a plane
@@ -38,7 +38,7 @@ class CanonicalPlanes:
 
 def to_plane(vertices: FloatArray, plane: int) -> tuple[Float32Array, Float32Array]:
     """Head-frame points (N, 3) → pixels of a plane (N, 2) and depth towards its viewer (N,), head units."""
-    x, y, z = np.moveaxis(np.asarray(vertices, np.float32) - np.float32(CENTRE), -1, 0)
+    x, y, z = np.moveaxis(np.asarray(vertices, np.float32) - np.array(CENTRE, np.float32), -1, 0)
     across, depth = ((x, z), (z, -x), (-z, x))[plane]
     scale = PLANE / SPAN
     return np.stack([across * scale + PLANE / 2, PLANE / 2 - y * scale], -1).astype(np.float32), depth
@@ -116,7 +116,7 @@ def _view(surface: SurfaceInPhoto, plane: int, photo: UInt8Array, skin: Float32A
         colour=looked_up(photo),
         skin=_inner(own_skin * facing),
         hair=_inner(own_hair * facing),
-        shown=cv2.blur((np.maximum(own_skin, own_hair) * seen).astype(np.float32), (3, 3)),
+        shown=np.asarray(cv2.blur((np.maximum(own_skin, own_hair) * seen).astype(np.float32), (3, 3)), np.float32),
         scalp=np.where(zbuffer > BEHIND, image[..., 4], 0).astype(np.float32),
     )
 
@@ -134,11 +134,15 @@ def _fill(view: _View, mirrored: _View, bald: bool) -> Float32Array:
         weight = known + _PRIOR * (1 - known)
         label = (view.hair + _PRIOR * (1 - known) * view.scalp) / np.maximum(weight, 1e-6)
         label = push_pull(label[..., None], np.minimum(weight, 1))
-        hair = push_pull(view.colour, view.hair) if view.hair.sum() > _BALD else push_pull(
-            np.ascontiguousarray(mirrored.colour[:, ::-1]), np.ascontiguousarray(mirrored.hair[:, ::-1])
+        hair = (
+            push_pull(view.colour, view.hair)
+            if view.hair.sum() > _BALD
+            else push_pull(np.ascontiguousarray(mirrored.colour[:, ::-1]), np.ascontiguousarray(mirrored.hair[:, ::-1]))
         )
         colour = colour + np.clip(label, 0, 1) * (hair - colour)
-    share, other = (np.ascontiguousarray(v[:, ::-1]) for v in (np.maximum(mirrored.skin, mirrored.hair), mirrored.colour))
+    share, other = (
+        np.ascontiguousarray(v[:, ::-1]) for v in (np.maximum(mirrored.skin, mirrored.hair), mirrored.colour)
+    )
     detail = other - _low(other, share)
     return colour + (np.clip(2 * share - 1, 0, 1) * _TRUST_MIRROR)[..., None] * detail
 

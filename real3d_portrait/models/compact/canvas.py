@@ -31,6 +31,11 @@ class Canvas:
     cloth: Float32Array
     margin: int
 
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(H, W)"""
+        return self.matte.shape[0], self.matte.shape[1]
+
 
 def canvas_of(portrait: CompactPortrait) -> Canvas:
     """The classes of the crop go on beyond it as they are at its border."""

@@ -58,8 +58,8 @@ def front_depth(
 
 def shows_behind(hair: Float32Array, silhouette: BoolArray, scale: float) -> BoolArray:
     """(H, W) where hair shows behind the head once it turns: in each row from its leftmost to its rightmost pixel."""
-    solid = ((hair > 0.5) & silhouette).astype(np.uint8)
-    solid = cv2.morphologyEx(solid, cv2.MORPH_OPEN, np.ones((5, 5), np.uint8)) > 0
+    found = ((hair > 0.5) & silhouette).astype(np.uint8)
+    solid = cv2.morphologyEx(found, cv2.MORPH_OPEN, np.ones((5, 5), np.uint8)).astype(bool)
     left = np.maximum.accumulate(solid, 1)
     right = np.maximum.accumulate(solid[:, ::-1], 1)[:, ::-1]
     enough = solid.sum(1, keepdims=True) > _LEAST * scale

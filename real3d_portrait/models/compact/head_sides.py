@@ -48,8 +48,8 @@ def fit_sides(
     crown[:N_LANDMARKS] = 0
     for _ in range(ROUNDS):
         turned = ((source + moved) @ camera.rotation.T).astype(np.float32)
-        points = camera.pixels(turned) + np.float32([canvas.margin, canvas.margin, 0])
-        view = view_skin(points, neutral, vertex_normals(turned, faces), faces, person.shape)
+        points = camera.pixels(turned) + np.array([canvas.margin, canvas.margin, 0], np.float32)
+        view = view_skin(points, neutral, vertex_normals(turned, faces), faces, canvas.shape)
         covered = view.covered & (view.height > chin - _NECK)
         neck_rows = covered & (view.height < chin)
         rows = np.clip(np.rint(points[:, 1]).astype(int), 0, len(person) - 1)
@@ -65,9 +65,7 @@ def fit_sides(
     return (moved + _ears_under_hair(neutral + moved, source + moved, camera, canvas)).astype(np.float32)
 
 
-def _ears_under_hair(
-    neutral: Float32Array, source: Float32Array, camera: PhotoCamera, canvas: Canvas
-) -> Float32Array:
+def _ears_under_hair(neutral: Float32Array, source: Float32Array, camera: PhotoCamera, canvas: Canvas) -> Float32Array:
     """(N, 3) that lays an ear which hair covers against the head, so that it does not come through."""
     points = camera.pixels((source @ camera.rotation.T).astype(np.float32)) + np.float32(canvas.margin)
     x, y = (np.ascontiguousarray(points[:, k]) - 0.5 for k in (0, 1))
@@ -79,7 +77,7 @@ def _ears_under_hair(
     for side in (-1, 1):
         which = ear & (np.sign(neutral[:, 0]) == side)
         if which.any():
-            covered = smoothstep(*_COVERED, np.float32(hair[which].mean()))
+            covered = smoothstep(*_COVERED, hair[which].mean(keepdims=True))
             moved[which, 0] = -side * _FLAT * covered * out[which]
     return moved
 

@@ -1,8 +1,8 @@
 """Image to plane: a photo becomes the layers of a head (Real3D-Portrait section 3.1, the compact model's form).
 
 The fitted face is completed to a whole head. Skin, hair and body become meshes in the head frame with the photo as
-their picture; the canonical planes hold the skin's colours as seen from the front and both sides, filled where the photo
-does not show them.
+their picture; the canonical planes hold the skin's colours as seen from the front and both sides, filled where the
+photo does not show them.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from real3d_portrait.face.face_model import FaceModel
 from real3d_portrait.face.fitting import FaceFit
 from real3d_portrait.face.head_model import HeadModel
 from real3d_portrait.face.landmarks import CHIN, LID_PAIRS, LIP_PAIRS, N_LANDMARKS
-from real3d_portrait.models.compact.canvas import Canvas
 from real3d_portrait.models.compact.canonical_planes import CanonicalPlanes, SurfaceInPhoto, make_planes
-from real3d_portrait.models.compact.head_sides import fit_sides
+from real3d_portrait.models.compact.canvas import Canvas
 from real3d_portrait.models.compact.hair import back_depth, front_depth, shows_behind
+from real3d_portrait.models.compact.head_sides import fit_sides
 from real3d_portrait.models.compact.sheets import (
     PhotoCamera,
     Sheet,
@@ -150,11 +150,11 @@ class _Lifting:
         self, neutral: Float32Array, source: Float32Array, faces: Int32Array, camera: PhotoCamera, canvas: Canvas
     ) -> None:
         self.neutral, self.source, self.faces, self.camera, self.canvas = neutral, source, faces, camera, canvas
-        self.shape = canvas.matte.shape
+        self.shape = canvas.shape
         self.chin = float(neutral[CHIN, 1])
         turned = (source @ camera.rotation.T).astype(np.float32)
         self.still = camera.pixels(turned)
-        self.on_canvas = self.still + np.float32([canvas.margin, canvas.margin, 0])
+        self.on_canvas = self.still + np.array([canvas.margin, canvas.margin, 0], np.float32)
         self.normals = vertex_normals(turned, faces)
         self.view = self._view(faces)
         self.middle = float((camera.rotation @ MIDDLE)[2])
@@ -245,10 +245,13 @@ class _Lifting:
         deep = cv2.erode((canvas.hair > 0.8).astype(np.uint8), np.ones((9, 9), np.uint8)).astype(np.float32)
         neck = (1 - canvas.hair) * (1 - canvas.cloth) * (self.view.height < self.chin)
         uv = np.ascontiguousarray(self.on_canvas[:, :2])
-        surface = SurfaceInPhoto(
-            self.neutral, uv, self.still[:, 2], self.normals[:, 2], self.faces, self.view.depth
+        surface = SurfaceInPhoto(self.neutral, uv, self.still[:, 2], self.normals[:, 2], self.faces, self.view.depth)
+        planes = make_planes(
+            surface,
+            canvas.colours,
+            np.maximum(canvas.skin, neck) * sure,
+            np.asarray(cv2.blur(deep, (5, 5)), np.float32),
         )
-        planes = make_planes(surface, canvas.colours, np.maximum(canvas.skin, neck) * sure, cv2.blur(deep, (5, 5)))
         return Skin(
             vertices=self.neutral,
             still=self.still,

@@ -22,9 +22,9 @@ from real3d_portrait.face.head_model import HeadModel
 from real3d_portrait.media.audio import Audio
 from real3d_portrait.media.images import Photo
 from real3d_portrait.models.compact.avatar import CompactAvatar
+from real3d_portrait.models.compact.canvas import canvas_of
 from real3d_portrait.models.compact.expression_space import CompactExpressionSpace
 from real3d_portrait.models.compact.eyes import EyeLayer
-from real3d_portrait.models.compact.canvas import canvas_of
 from real3d_portrait.models.compact.frame import FrameRenderer, over
 from real3d_portrait.models.compact.image_to_plane import lift
 from real3d_portrait.models.compact.mouth_interior import MouthInterior
@@ -104,7 +104,9 @@ class CompactModel:
         return None
 
     def prepare(self, photo: Photo, size: int | None, face: int | None) -> CompactPortrait:
-        return prepare_compact_portrait(photo, self.face_model, size=size, face=face, occlusion=self._occlusion, parser=self._parser)
+        return prepare_compact_portrait(
+            photo, self.face_model, size=size, face=face, occlusion=self._occlusion, parser=self._parser
+        )
 
     def reconstruct(self, portrait: Portrait) -> CompactAvatar:
         if not isinstance(portrait, CompactPortrait):

@@ -10,7 +10,7 @@ import numpy as np
 from real3d_portrait.arrays import BoolArray, Float32Array, Float64Array, FloatArray, Int32Array, UInt8Array
 from real3d_portrait.face.camera import rotation_matrix, scale_of
 from real3d_portrait.models.compact.layer_raster import BEHIND, fill_triangles
-from real3d_portrait.portrait.inpainting import push_pull
+from real3d_portrait.portrait.push_pull import push_pull
 
 CELL = 4  # pixels of the photo between two vertices of a sheet
 COLLARBONE = 0.38  # head units below the chin where the shoulders' share of the motion is whole

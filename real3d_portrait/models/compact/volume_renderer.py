@@ -34,8 +34,10 @@ class Pose:
     @classmethod
     def of(cls, rotation: FloatArray, translation: FloatArray, shoulders: FloatArray, size: int) -> Pose:
         """From angles (3,), radians."""
-        values = rotation_matrix(rotation), translation, shoulders
-        return cls(*(np.ascontiguousarray(v, np.float32) for v in values), size)
+        turn, place, shift = (
+            np.ascontiguousarray(v, np.float32) for v in (rotation_matrix(rotation), translation, shoulders)
+        )
+        return cls(turn, place, shift, size)
 
 
 def project_perspective(
