@@ -122,7 +122,7 @@ def _lay_skin(skin, frame):
     size = skin.shape[0]
     for i in range(1, size - 1):
         for j in range(1, size - 1):
-            total, red, green, blue = 0, 0, 0, 0
+            total, red, green, blue = np.int64(0), np.int64(0), np.int64(0), np.int64(0)
             for a in range(-1, 2):
                 for b in range(-1, 2):
                     total += np.int64(skin[i + a, j + b, 3])
