@@ -68,7 +68,7 @@ class HeadModel:
 
 
 def with_seam(rest: FloatArray, oval: FloatArray, goal: FloatArray) -> Float32Array:
-    """The rest (M, 3) carried along as its face oval goes from one (36, 3) to another: wholly at the seam, less far off."""
+    """The rest (M, 3) carried along as its face oval goes from one (36, 3) to another: wholly at the seam."""
     rest, place = np.asarray(rest, np.float64), np.asarray(oval, np.float64)
     for reach in _SEAM_REACH:
         shift = goal - place

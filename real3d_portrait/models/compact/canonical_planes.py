@@ -26,6 +26,7 @@ _LOW_PASS = 6.0  # pixels of a plane: what is coarser is light and colour, what 
 _TRUST_MIRROR = 0.5
 _DEPTH_TOLERANCE = 0.035  # head units behind the nearest surface up to which a place is seen
 _PRIOR = 0.08  # weight of the usual hairline, against 1 for what the photo shows
+_CORE = 40.0  # pixels of a plane from which its colours can be continued
 _BALD = 150.0  # pixels of a plane: with less hair there is none
 
 
@@ -128,14 +129,14 @@ def _inner(share: Float32Array) -> Float32Array:
 
 def _fill(view: _View, mirrored: _View, bald: bool) -> Float32Array:
     """(PLANE, PLANE, 3) colours of what the photo does not show: skin or hair, with the mirrored side's texture."""
-    colour = push_pull(view.colour, view.skin)
+    colour = _continued(view.colour, view.skin)
     if not bald:
         known = np.maximum(view.skin, view.hair)
         weight = known + _PRIOR * (1 - known)
         label = (view.hair + _PRIOR * (1 - known) * view.scalp) / np.maximum(weight, 1e-6)
         label = push_pull(label[..., None], np.minimum(weight, 1))
         hair = (
-            push_pull(view.colour, view.hair)
+            _continued(view.colour, view.hair)
             if view.hair.sum() > _BALD
             else push_pull(np.ascontiguousarray(mirrored.colour[:, ::-1]), np.ascontiguousarray(mirrored.hair[:, ::-1]))
         )
@@ -145,6 +146,17 @@ def _fill(view: _View, mirrored: _View, bald: bool) -> Float32Array:
     )
     detail = other - _low(other, share)
     return colour + (np.clip(2 * share - 1, 0, 1) * _TRUST_MIRROR)[..., None] * detail
+
+
+def _continued(colour: Float32Array, share: Float32Array) -> Float32Array:
+    """(PLANE, PLANE, 3) carried smoothly from where the share is whole, as the light there is on average.
+
+    The rim itself counts neither: what shines from behind makes it bright.
+    """
+    core = (cv2.erode(share, np.ones((7, 7), np.uint8)) > 0.9).astype(np.float32)
+    if core.sum() < _CORE:
+        core = (share > 0.5).astype(np.float32)
+    return push_pull(_low(colour, core), core)
 
 
 def _low(values: Float32Array, weight: Float32Array) -> Float32Array:

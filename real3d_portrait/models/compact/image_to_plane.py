@@ -20,7 +20,7 @@ from real3d_portrait.face.head_model import HeadModel
 from real3d_portrait.face.landmarks import CHIN, LID_PAIRS, LIP_PAIRS, N_LANDMARKS
 from real3d_portrait.models.compact.canonical_planes import CanonicalPlanes, SurfaceInPhoto, make_planes
 from real3d_portrait.models.compact.canvas import Canvas
-from real3d_portrait.models.compact.hair import back_depth, front_depth, shows_behind
+from real3d_portrait.models.compact.hair import hair_depths, shows_behind
 from real3d_portrait.models.compact.head_sides import fit_sides
 from real3d_portrait.models.compact.sheets import (
     PhotoCamera,
@@ -43,6 +43,7 @@ _BEHIND_JAW = 0.12  # head units above the chin up to which the neck goes on beh
 _NECK_WIDTH = 0.42  # head units to each side
 _SHOULDER_RIM = 0.03  # of the picture's side: hair on the shoulders nearer to the silhouette has nothing behind it
 _RIM = 2.0  # pixels of hair along the silhouette whose colours may be the background's
+_SHADE = 0.35  # how much darker it is under the chin
 _BODY_DEPTH = -0.1  # head units from the middle of the head to the shoulders
 
 
@@ -55,6 +56,8 @@ class Skin:
         still, share, uv: as of `Sheet`.
         solid: (N,) 1 on the head, 0 down the neck where the body's layer takes over.
         front: (N,) how far a place is looked up on the front plane rather than on a side's.
+        shown: (N,) whether the photo can show it: its surface looks towards the photo's camera.
+        light: (N,) how light the fill is there, against 1 in the open: less under the chin.
         faces: (F, 3)
         planes: the canonical head's colours.
     """
@@ -65,13 +68,15 @@ class Skin:
     uv: Float32Array
     solid: Float32Array
     front: Float32Array
+    shown: Float32Array
+    light: Float32Array
     faces: Int32Array
     planes: CanonicalPlanes
 
     @cached_property
     def attributes(self) -> Float32Array:
-        """(N, 7) what the rasteriser interpolates: uv, canonical place, front, solid."""
-        return np.concatenate([self.uv, self.vertices, self.front[:, None], self.solid[:, None]], 1)
+        """(N, 9) what the rasteriser interpolates: uv, canonical place, front, solid, shown, light."""
+        return np.column_stack([self.uv, self.vertices, self.front, self.solid, self.shown, self.light])
 
 
 @dataclass(frozen=True)
@@ -80,6 +85,7 @@ class LayeredHead:
 
     Attributes:
         behind: hair behind the head; None where there is none to see.
+        rim: what the photo shows of the head beside skin and hair: only good in the photo's own pose.
         body: clothes and neck. skin: the head. hair: hair and what is worn, in front.
         colours: (H, W, 3) uint8 the photo on its canvas, the skin's picture.
         shown: (478 + M, 3) what the photo's expression adds to the skin at rest, head units.
@@ -90,6 +96,7 @@ class LayeredHead:
     body: Sheet
     skin: Skin
     hair: Sheet
+    rim: Sheet
     colours: UInt8Array
     shown: Float32Array
     camera: PhotoCamera
@@ -179,25 +186,21 @@ class _Lifting:
     def layers(self) -> LayeredHead:
         canvas = self.canvas
         on_head = self.view.covered & (self.view.height > self.chin - _UNDER_CHIN)
-        # What the skin does not cover of the head goes with the hair: rims of cheek and ear, earrings.
         uncovered = 1 - cv2.blur(on_head.astype(np.float32), (3, 3))
         left = np.clip(1 - canvas.hair - canvas.cloth, 0, 1) * uncovered
-        front = canvas.matte * np.clip(canvas.hair + left * self.share, 0, 1)
+        front = canvas.matte * canvas.hair
+        silhouette = self.person & ((self.share > 0.02) | (canvas.hair > 0.5))
+        depth, back = hair_depths(front, silhouette, self.view, self.camera.scale)
         return LayeredHead(
-            behind=self._behind(),
+            behind=self._behind(back),
             body=self._body(),
             skin=self._skin(),
             hair=self._sheet(
                 carried(canvas.colours, _inside(canvas.matte, _RIM) > 0),
                 front,
-                front_depth(
-                    front,
-                    self.person & ((self.share > 0.02) | (canvas.hair > 0.5)),
-                    self.view,
-                    self.middle,
-                    self.camera.scale,
-                ),
+                depth,
             ),
+            rim=self._sheet(canvas.colours, canvas.matte * left * self.share, depth),
             colours=canvas.colours,
             shown=self.source - self.neutral,
             camera=self.camera,
@@ -225,7 +228,7 @@ class _Lifting:
         neck = self._view(faces[(self.normals[faces, 2] > -0.2).any(1)]).covered
         return cv2.GaussianBlur(neck.astype(np.float32), (0, 0), 1.0) * neck * self.canvas.matte
 
-    def _behind(self) -> Sheet | None:
+    def _behind(self, depth: Float32Array) -> Sheet | None:
         canvas = self.canvas
         silhouette = self.person & (self.share > 0)
         hair = canvas.hair * canvas.matte
@@ -235,7 +238,6 @@ class _Lifting:
         colours = carried(canvas.colours, (canvas.hair > 0.8) & (canvas.matte > 0.9))
         # Whole up to its rim, as it is drawn only where it comes out from behind the hair in front.
         picture = np.dstack([colours, np.full(self.shape, 255, np.uint8)])
-        depth = back_depth(region, self.middle, self.camera.scale)
         return grid_sheet(region, depth, picture, self.camera, canvas.margin, self.chin)
 
     def _skin(self) -> Skin:
@@ -252,13 +254,18 @@ class _Lifting:
             np.maximum(canvas.skin, neck) * sure,
             np.asarray(cv2.blur(deep, (5, 5)), np.float32),
         )
+        canonical_normals = vertex_normals(self.neutral, self.faces)
+        under = smoothstep(0.1, 0.8, -canonical_normals[:, 1]) * smoothstep(0.1, 0.0, self.neutral[:, 1] - self.chin)
+        under[:N_LANDMARKS] = 0
         return Skin(
             vertices=self.neutral,
             still=self.still,
             share=head_share(self.neutral[:, 1], self.chin),
             uv=uv,
             solid=self._solid(),
-            front=smoothstep(0.35, 0.75, vertex_normals(self.neutral, self.faces)[:, 2]),
+            front=smoothstep(0.35, 0.75, canonical_normals[:, 2]),
+            shown=smoothstep(0.0, 0.15, self.normals[:, 2]),
+            light=1 - _SHADE * under,
             faces=self.faces,
             planes=planes,
         )

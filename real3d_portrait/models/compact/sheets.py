@@ -74,11 +74,13 @@ class SkinView:
 
     Attributes:
         depth: head units, BEHIND where there is no skin.
+        back: depth of the far side.
         height: canonical y.
         facing: cosine between the skin's normal and the way to the viewer.
     """
 
     depth: Float32Array
+    back: Float32Array
     height: Float32Array
     facing: Float32Array
 
@@ -140,7 +142,9 @@ def view_skin(
     image, zbuffer = np.zeros((*shape, 2), np.float32), np.full(shape, BEHIND, np.float32)
     flat, depth = np.ascontiguousarray(points[:, :2]), np.ascontiguousarray(points[:, 2])
     fill_triangles(flat, depth, faces, np.column_stack([canonical[:, 1], normals[:, 2]]), image, zbuffer)
-    return SkinView(zbuffer, image[..., 0], image[..., 1])
+    away, nothing = np.full(shape, BEHIND, np.float32), np.zeros((*shape, 0), np.float32)
+    fill_triangles(flat, -depth, faces, np.zeros((len(points), 0), np.float32), nothing, away)
+    return SkinView(zbuffer, -away, image[..., 0], image[..., 1])
 
 
 def vertex_normals(vertices: Float32Array, faces: Int32Array) -> Float32Array:

@@ -69,7 +69,8 @@ def placed(layer: Sheet | Skin, vertices: Float32Array, pose: Pose) -> tuple[Flo
 def _shade(image, zbuffer, picture, planes, scale, half, near, centre, output):
     """The skin's colour and coverage into `output` (S, S, 4) uint8.
 
-    image (S, S, 7): place in the picture, canonical x, y, z, share of the front plane, solidity.
+    image (S, S, 9): place in the picture, canonical x, y, z, share of the front plane, solidity, whether the photo can
+    show the place, light of the fill.
     """
     size = zbuffer.shape[0]
     limit = planes.shape[1] - 1.001
@@ -104,7 +105,9 @@ def _shade(image, zbuffer, picture, planes, scale, half, near, centre, output):
                 blue += w00 * p00[2] + w01 * p01[2] + w10 * p10[2] + w11 * p11[2]
                 own += w00 * p00[3] + w01 * p01[3] + w10 * p10[3] + w11 * p11[3]
                 seen += w00 * p00[4] + w01 * p01[4] + w10 * p10[4] + w11 * p11[4]
-            own += near * (seen - own)
+            own = (own + near * (seen - own)) * min(max(image[i, j, 7], np.float32(0)), np.float32(1))
+            light = image[i, j, 8]
+            red, green, blue = light * red, light * green, light * blue
             if own > 0.003:
                 photo = cubic(picture, image[i, j, 0], image[i, j, 1])
                 red = own * photo[0] + (1 - own) * red
@@ -178,7 +181,7 @@ def render_skin(head: LayeredHead, vertices: Float32Array, pose: Pose) -> Render
     """The skin with its vertices (478 + M, 3) in the frame's expression."""
     skin, size = head.skin, pose.size
     points, depth = placed(skin, vertices, pose)
-    image, zbuffer = np.zeros((size, size, 7), np.float32), np.full((size, size), BEHIND, np.float32)
+    image, zbuffer = np.zeros((size, size, 9), np.float32), np.full((size, size), BEHIND, np.float32)
     fill_triangles(points, depth, skin.faces, skin.attributes, image, zbuffer)
     colour = np.zeros((size, size, 4), np.uint8)
     near = np.float32(at_own_pose(head, pose))
@@ -199,14 +202,17 @@ def render(head: LayeredHead, vertices: Float32Array, pose: Pose, paint: Paint |
     frame = np.zeros((size, size, 4), np.float32)
     nowhere = np.full((1, 1), BEHIND, np.float32)
     never, as_it_is = np.float32(0), np.float32(1)
-    if head.behind is not None:
+    own = at_own_pose(head, pose)
+    if head.behind is not None and own < 1:
         # In the photo's own pose it is hidden but for its rim.
-        _draw_sheet(head.behind, pose, nowhere, never, np.float32(1 - at_own_pose(head, pose)), frame, opaque=True)
+        _draw_sheet(head.behind, pose, nowhere, never, np.float32(1 - own), frame, opaque=True)
     _draw_sheet(head.body, pose, nowhere, never, as_it_is, frame)
     skin = render_skin(head, vertices, pose)
     if paint is not None:
         skin.colour[..., :3] = paint(np.ascontiguousarray(skin.colour[..., :3]))
     _lay_skin(skin.colour, frame)
+    if own > 0:
+        _draw_sheet(head.rim, pose, nowhere, never, np.float32(own), frame)
     _draw_sheet(head.hair, pose, skin.depth, HAIR_DEPTH, as_it_is, frame)
     output = np.empty((size, size, 4), np.uint8)
     _straight(frame, output)
