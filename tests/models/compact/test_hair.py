@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from real3d_portrait.models.compact.hair import back_depth, front_depth, shows_behind
+from real3d_portrait.models.compact.hair import hair_depths, shows_behind
 from real3d_portrait.models.compact.layer_raster import BEHIND
 from real3d_portrait.models.compact.sheets import SkinView
 
@@ -27,7 +27,8 @@ def skin(radius: np.ndarray) -> SkinView:
     facing = np.sqrt(np.maximum(1 - (radius / SKULL) ** 2, 0)).astype(np.float32)
     depth = np.where(radius < SKULL, MIDDLE + SKULL * facing, BEHIND).astype(np.float32)
     height = -(np.mgrid[:SIDE, :SIDE][0] + 0.5 - SIDE / 2).astype(np.float32) / SCALE
-    return SkinView(depth, height, facing)
+    back = np.where(radius < SKULL, MIDDLE - SKULL * facing, BEHIND).astype(np.float32)
+    return SkinView(depth=depth, height=height, facing=facing, back=back)
 
 
 @pytest.fixture(scope="module")
@@ -42,8 +43,13 @@ def hair(silhouette: np.ndarray, skin: SkinView) -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def front(hair: np.ndarray, silhouette: np.ndarray, skin: SkinView) -> np.ndarray:
-    return front_depth(hair, silhouette, skin, MIDDLE, SCALE)
+def depths(hair: np.ndarray, silhouette: np.ndarray, skin: SkinView) -> tuple[np.ndarray, np.ndarray]:
+    return hair_depths(hair, silhouette, skin, SCALE)
+
+
+@pytest.fixture(scope="module")
+def front(depths: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
+    return depths[0]
 
 
 def test_hair_lies_before_the_skull_but_not_far(front: np.ndarray, skin: SkinView) -> None:
@@ -76,18 +82,21 @@ def test_the_further_hair_stands_out_the_thicker_it_is(skin: SkinView, radius: n
     def thickness(outline: float) -> float:
         silhouette = radius < outline
         hair = (silhouette & ((skin.height > HAIRLINE) | ~skin.covered)).astype(np.float32)
-        front = front_depth(hair, silhouette, skin, MIDDLE, SCALE)
+        front, _ = hair_depths(hair, silhouette, skin, SCALE)
         return float((front - skin.depth)[(skin.facing > 0.7) & (skin.height > 0.3)].mean())
 
     assert thickness(0.6) < thickness(0.7) < thickness(0.8)
 
 
-def test_the_back_bulges_away_and_meets_the_front_at_the_rim(silhouette: np.ndarray, radius: np.ndarray) -> None:
-    back = back_depth(silhouette, MIDDLE, SCALE)
-    assert (back <= MIDDLE).all()
-    assert back[np.abs(radius - OUTLINE) < 0.01] == pytest.approx(MIDDLE, abs=0.12)
-    assert MIDDLE - 0.8 < back.min() < MIDDLE - 0.2
-    assert back[radius < 0.1].max() < back[np.abs(radius - 0.6) < 0.05].min()
+def test_hair_behind_lies_behind_the_skull_and_meets_the_front_at_the_rim(
+    depths: tuple[np.ndarray, np.ndarray], skin: SkinView, silhouette: np.ndarray, radius: np.ndarray
+) -> None:
+    front, back = depths
+    assert (back <= front + 0.01)[silhouette].all()
+    middle = radius < 0.3
+    assert (back < skin.back)[middle].all()
+    assert (skin.back - back)[middle].max() < 0.2
+    assert back[np.abs(radius - OUTLINE) < 0.015] == pytest.approx(MIDDLE, abs=0.12)
 
 
 def test_hair_behind_spans_each_row_from_its_left_to_its_right(hair: np.ndarray, silhouette: np.ndarray) -> None:
