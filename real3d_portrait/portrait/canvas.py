@@ -13,11 +13,13 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from real3d_portrait.arrays import Float32Array, UInt8Array
+from real3d_portrait.arrays import BoolArray, Float32Array, UInt8Array
 from real3d_portrait.portrait.crop import sharpened
 from real3d_portrait.portrait.inpainting import foreground_colours
 from real3d_portrait.portrait.matting import portrait_matte
+from real3d_portrait.portrait.patch_fill import patch_fill
 from real3d_portrait.portrait.push_pull import push_pull
+from real3d_portrait.portrait.trimap import face_region, grown, shrunk
 
 MARGIN = 0.2  # of the crop's side
 
@@ -28,10 +30,17 @@ _BLEND = 0.04
 # Share of the side along which the outline's direction at the border is measured, and the steepest one kept.
 _DIRECTION = 0.06
 _STEEPEST = 2.0
+_ROUND = 0.3  # height of what closes a part that the upper border cuts, as a share of the part's width
+_THIN = 0.04  # of the side: parts narrower than this at the border do not go on
+_SOFT = 2.5  # pixels over which the continued outline is soft
+_STAND_OFF = 0.015  # of the side: colours nearer to the person's outline are not copied
+_NEIGHBOURHOOD = 0.25  # of the side: how far from there colours are copied
+_FACE_RIM = 0.03  # of the side: round the face, what is not copied with it
+_LATITUDE = 0.03  # of the side: how far colours go on beyond the continued outline
 
 
 @dataclass(frozen=True)
-class _Rectangle:
+class Rectangle:
     """Rows top … bottom and columns left … right of a canvas, the last ones not included."""
 
     top: int
@@ -79,15 +88,16 @@ def wider_canvas(
         alpha = _in_step(alpha, matte, margin)
         colours = foreground_colours(whole, alpha)
     else:
-        known = _Rectangle(margin, margin + size, margin, margin + size)
+        known = Rectangle(margin, margin + size, margin, margin + size)
     colours[crop], alpha[crop] = foreground, matte
     alpha = continued_matte(alpha, known)
-    return _continued_colours(colours, alpha, known), alpha
+    face = grown(face_region(landmarks + np.array([margin, margin, 0], np.float32), width), _FACE_RIM * size)
+    return _continued_colours(colours, alpha, known, face), alpha
 
 
 def _photo_on_canvas(
     source: UInt8Array, crop_to_source: np.ndarray, size: int, margin: int
-) -> tuple[UInt8Array, _Rectangle]:
+) -> tuple[UInt8Array, Rectangle]:
     """What the photo shows of the canvas, at the crop's resolution, and where it lies on the canvas."""
     scale, left, top = (float(crop_to_source[i]) for i in ((0, 0), (0, 2), (1, 2)))
     height, width = source.shape[:2]
@@ -113,7 +123,7 @@ def _photo_on_canvas(
             np.asarray(photo.resize(shape, how, box)) for how in (Image.Resampling.BICUBIC, Image.Resampling.BILINEAR)
         )
         picture = np.asarray(cv2.addWeighted(crisp, 0.3, soft, 0.7, 0), np.uint8)
-    return picture, _Rectangle(upper, lower, first, last)
+    return picture, Rectangle(upper, lower, first, last)
 
 
 def _in_step(alpha: Float32Array, matte: Float32Array, margin: int) -> Float32Array:
@@ -127,13 +137,16 @@ def _in_step(alpha: Float32Array, matte: Float32Array, margin: int) -> Float32Ar
     return np.clip(alpha + difference * np.clip(1 - distance / (_BLEND * size), 0, 1), 0, 1).astype(np.float32)
 
 
-def continued_matte(alpha: Float32Array, known: _Rectangle) -> Float32Array:
-    """A matte (C, C) of which only the rectangle is known, its outline carried on outwards in its direction."""
+def continued_matte(alpha: Float32Array, known: Rectangle) -> Float32Array:
+    """A matte (C, C) of which only the rectangle is known, its outline carried on outwards in its direction.
+
+    Bodies go on at the bottom and the sides; what the upper border cuts, a head, is rounded off.
+    """
     side = len(alpha)
     out = alpha.copy()
     columns = slice(known.left, known.right)
     out[known.bottom :, columns] = _rows_after(out[known.top : known.bottom, columns], side - known.bottom)
-    above = _rows_after(out[known.top : known.bottom, columns][::-1], known.top)
+    above = _rows_after(out[known.top : known.bottom, columns][::-1], known.top, _ROUND)
     out[: known.top, columns] = above[::-1]
     right = _rows_after(out[:, columns].T, side - known.right)
     out[:, known.right :] = right.T
@@ -142,24 +155,36 @@ def continued_matte(alpha: Float32Array, known: _Rectangle) -> Float32Array:
     return out
 
 
-def _rows_after(alpha: Float32Array, count: int) -> Float32Array:
-    """`count` rows (count, W) that carry the outline of a matte (H, W) on beyond its last row."""
-    height, width = alpha.shape
-    last = alpha[-1]
+def _rows_after(alpha: Float32Array, count: int, height: float | None = None) -> Float32Array:
+    """`count` rows (count, W) that carry a matte (H, W) on beyond its last row.
+
+    height: of what is added to each part of the person, as a share of its width; None: parts go on without end, but
+        for thin ones, which are strands or errors.
+    """
+    width = alpha.shape[1]
+    rows = np.zeros((count, width), np.float32)
+    if count == 0:
+        return rows
     solid = (alpha > 0.5).astype(np.int8)
-    places = np.flatnonzero(np.diff(solid[-1]))
-    if count == 0 or len(places) == 0:
-        return np.repeat(last[None], count, axis=0)
-    slopes = [_slope(solid, int(place), min(height, max(3, round(_DIRECTION * width)))) for place in places]
-    at = np.concatenate([[0], places + 0.5, [width - 1]])
-    slope = np.interp(np.arange(width), at, [0.0, *slopes, 0.0])
-    x = np.arange(width, dtype=np.float64)
-    rows = np.empty((count, width), np.float32)
-    for k in range(count):
-        # Outlines that would cross meet instead.
-        moved = np.maximum.accumulate(x + (k + 1) * slope)
-        rows[k] = np.interp(x, moved, last)
-    return rows
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], solid[-1], [0]])))
+    reach = min(len(alpha), max(3, round(_DIRECTION * width)))
+    x, k = np.arange(width)[None], np.arange(1, count + 1)[:, None]
+    for first, end in edges.reshape(-1, 2):
+        left, right = (_slope(solid, int(edge) - 1, reach) if 0 < edge < width else 0.0 for edge in (first, end))
+        part = float(end - first)
+        length = height if height is not None else _ROUND if part < _THIN * width else None
+        closing = np.zeros(k.shape)
+        if length is not None:
+            # A quarter of an ellipse on each side, and no flare.
+            left, right = max(left, 0.0), min(right, 0.0)
+            closing = 0.5 * part * (1 - np.sqrt(np.clip(1 - (k / (length * part)) ** 2, 0, 1)))
+        starts = first + left * k + closing if first > 0 else np.full(k.shape, -2.0)
+        ends = end + right * k - closing if end < width else np.full(k.shape, width + 2.0)
+        if length is not None:
+            ends = np.where(k < length * part, ends, starts)
+        there = ends - starts > _SOFT
+        rows = np.maximum(rows, there * np.clip(np.minimum(x + 1 - starts, ends - x) / _SOFT + 0.5, 0, 1))
+    return rows.astype(np.float32)
 
 
 def _slope(solid: np.ndarray, place: int, reach: int) -> float:
@@ -181,12 +206,26 @@ def _slope(solid: np.ndarray, place: int, reach: int) -> float:
     return float(np.clip(slope, -_STEEPEST, _STEEPEST))
 
 
-def _continued_colours(colours: UInt8Array, alpha: Float32Array, known: _Rectangle) -> UInt8Array:
-    """The person's colours, smoothly carried on beyond the rectangle in which they are known."""
-    weight = np.zeros(alpha.shape, np.float32)
-    weight[known.slices] = np.maximum(alpha[known.slices], 1e-3)
-    if weight.all():
+def _continued_colours(colours: UInt8Array, alpha: Float32Array, known: Rectangle, face: BoolArray) -> UInt8Array:
+    """The person's colours, carried on as texture beyond the rectangle in which they are known.
+
+    face: (C, C) what is never copied.
+    """
+    side = len(alpha)
+    given = np.zeros(alpha.shape, bool)
+    given[known.slices] = True
+    if given.all():
         return colours
-    filled = np.clip(push_pull(colours.astype(np.float32), weight) + 0.5, 0, 255).astype(np.uint8)
-    filled[known.slices] = colours[known.slices]
-    return filled
+    person = given & (alpha > 0.9)
+    picture = colours.astype(np.float32)
+    hole = ~given & grown(alpha > 0, _LATITUDE * side)
+    # Only what lies near is like what goes on there.
+    near = grown(hole, _NEIGHBOURHOOD * side)
+    source = shrunk(person, _STAND_OFF * side) & near & ~face
+    weight = np.where(given, np.maximum(alpha, 1e-3), 0).astype(np.float32)
+    filled = push_pull(picture, weight)
+    if hole.any():
+        textured = patch_fill(picture, hole, person & near, source)
+        if textured is not None:
+            filled[hole] = textured[hole]
+    return np.where(given[..., None], colours, np.clip(filled + 0.5, 0, 255).astype(np.uint8))

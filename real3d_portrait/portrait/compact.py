@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -80,12 +81,16 @@ def prepare_compact_portrait(
     matte = portrait_matte(image, landmarks)
     foreground = foreground_colours(image, matte)
     crop_to_source = np.array([[side / size, 0, left], [0, side / size, top]])
-    canvas_foreground, canvas_matte = wider_canvas(source, crop_to_source, foreground, matte, landmarks)
+    # The two long steps, side by side.
+    with ThreadPoolExecutor(1) as pool:
+        beyond = pool.submit(wider_canvas, source, crop_to_source, foreground, matte, landmarks)
+        background = background_plate(image, matte)
+        canvas_foreground, canvas_matte = beyond.result()
     return CompactPortrait(
         image=image,
         matte=matte,
         foreground=foreground,
-        background=background_plate(image, matte),
+        background=background,
         landmarks=landmarks,
         fit=fit_still(model, landmarks, size),
         classes=(parser or FaceParser.bundled())(image, landmarks, matte),

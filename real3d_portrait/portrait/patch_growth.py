@@ -14,8 +14,8 @@ _EVEN = 0.02  # priority of places without any edge, against 1 for one from blac
 @njit(cache=True, nogil=True, fastmath=True)
 def _priority(grey, confidence, y, x):
     """How soon to fill round this pixel of the rim: how much is known there times how strongly an edge runs into it."""
-    across = np.sign(confidence[y, x + 1]) - np.sign(confidence[y, x - 1])
-    down = np.sign(confidence[y + 1, x]) - np.sign(confidence[y - 1, x])
+    across = np.float32(confidence[y, x + 1] > 0) - np.float32(confidence[y, x - 1] > 0)
+    down = np.float32(confidence[y + 1, x] > 0) - np.float32(confidence[y - 1, x] > 0)
     length = max(np.sqrt(across * across + down * down), 1e-6)
     total = edge = 0.0
     for i in range(y - _HALF, y + _HALF):
@@ -56,11 +56,18 @@ def grow(image, confidence, hole, sources, shifts, zoom, share):
                 around = confidence[y, x - 1] + confidence[y, x + 1] + confidence[y - 1, x] + confidence[y + 1, x]
                 if hole[y, x] and confidence[y, x] == 0 and around > 0:
                     priority[y, x] = _priority(grey, confidence, y, x)
-        first = priority.argmax()
-        y, x = first // width - _HALF, first % width - _HALF
-        if priority[y + _HALF, x + _HALF] == 0:
+        # Loops rather than array expressions, which take seconds more to compile.
+        first, y, x = np.float32(0), 0, 0
+        for i in range(height):
+            for j in range(width):
+                if priority[i, j] > first:
+                    first, y, x = priority[i, j], i - _HALF, j - _HALF
+        if first == 0:
             return origin
-        known = confidence[y : y + PATCH, x : x + PATCH].sum()
+        known = np.float32(0)
+        for i in range(PATCH):
+            for j in range(PATCH):
+                known += confidence[y + i, x + j]
         best, chosen = np.float32(np.inf), 0
         for n in range(len(sources)):
             cost = compare(
@@ -78,6 +85,6 @@ def grow(image, confidence, hole, sources, shifts, zoom, share):
                 weight[y + i, t : t + 3] = known / PATCH**2
                 image[y + i, t : t + 3] = image[sy + i, s : s + 3]
                 grey[y + i, x + j] = (image[sy + i, s] + image[sy + i, s + 1] + image[sy + i, s + 2]) / 3
-                origin[y + i, x + j] = sy + i, sx + j
+                origin[y + i, x + j, 0], origin[y + i, x + j, 1] = sy + i, sx + j
         top, bottom = max(PATCH, y - PATCH), min(height - PATCH, y + 2 * PATCH)
         left, right = max(PATCH, x - PATCH), min(width - PATCH, x + 2 * PATCH)

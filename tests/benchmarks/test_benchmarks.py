@@ -10,6 +10,7 @@ import cv2
 import pytest
 
 from benchmarks import angles, stages, yardstick
+from benchmarks.walls import WALLS
 from real3d_portrait.resources import resource
 from tests.made_data import CLIPS
 from tests.running import run_module
@@ -127,6 +128,17 @@ def test_memory(printed) -> None:
     text = printed()
     assert "10 frames at 256" in text
     assert 100 < float(text.split("peak ")[1].split(" MiB")[0]) < 10_000
+
+
+@pytest.mark.slow
+def test_plate(made_data: Path, tmp_path: Path, printed) -> None:
+    sheet = tmp_path / "sheet.png"
+    run_module("benchmarks.plate", "--faces", made_data / "faces", "--pictures", 1, "--size", 192, "--sheet", sheet)
+    text = printed()
+    for wall in WALLS:
+        assert 5 < float(line_of(text, wall).split("psnr ")[1].split()[0]) < 50
+    assert "far_changed 0" in line_of(text, "portraits")
+    assert sheet.exists()
 
 
 @pytest.mark.slow

@@ -23,6 +23,7 @@ CENTRE = (0.0, -0.12, -0.1)  # its middle, head frame
 FRONT, LEFT, RIGHT = range(3)
 _GRAZING, _FACING = 0.10, 0.32  # cosines between which the photo's own pixel fades in
 _LOW_PASS = 6.0  # pixels of a plane: what is coarser is light and colour, what is finer is texture
+_LIGHT = 2.0  # pixels of a plane over which colours are averaged before they are continued
 _TRUST_MIRROR = 0.5
 _DEPTH_TOLERANCE = 0.035  # head units behind the nearest surface up to which a place is seen
 _PRIOR = 0.08  # weight of the usual hairline, against 1 for what the photo shows
@@ -153,12 +154,12 @@ def _continued(colour: Float32Array, share: Float32Array) -> Float32Array:
 
     The rim itself counts neither: what shines from behind makes it bright.
     """
-    core = (cv2.erode(share, np.ones((7, 7), np.uint8)) > 0.9).astype(np.float32)
+    core = (cv2.erode(share, np.ones((5, 5), np.uint8)) > 0.9).astype(np.float32)
     if core.sum() < _CORE:
         core = (share > 0.5).astype(np.float32)
-    return push_pull(_low(colour, core), core)
+    return push_pull(_low(colour, core, _LIGHT), core)
 
 
-def _low(values: Float32Array, weight: Float32Array) -> Float32Array:
-    total = cv2.GaussianBlur(values * weight[..., None], (0, 0), _LOW_PASS)
-    return total / np.maximum(cv2.GaussianBlur(weight, (0, 0), _LOW_PASS), 1e-3)[..., None]
+def _low(values: Float32Array, weight: Float32Array, deviation: float = _LOW_PASS) -> Float32Array:
+    total = cv2.GaussianBlur(values * weight[..., None], (0, 0), deviation)
+    return total / np.maximum(cv2.GaussianBlur(weight, (0, 0), deviation), 1e-3)[..., None]

@@ -238,7 +238,8 @@ class _Lifting:
         colours = carried(canvas.colours, (canvas.hair > 0.8) & (canvas.matte > 0.9))
         # Whole up to its rim, as it is drawn only where it comes out from behind the hair in front.
         picture = np.dstack([colours, np.full(self.shape, 255, np.uint8)])
-        return grid_sheet(region, depth, picture, self.camera, canvas.margin, self.chin)
+        smooth = cv2.GaussianBlur(region.astype(np.float32), (0, 0), 2.0) > 0.5
+        return grid_sheet(smooth, depth, picture, self.camera, canvas.margin, self.chin, to_rim=True)
 
     def _skin(self) -> Skin:
         canvas = self.canvas
@@ -264,7 +265,7 @@ class _Lifting:
             uv=uv,
             solid=self._solid(),
             front=smoothstep(0.35, 0.75, canonical_normals[:, 2]),
-            shown=smoothstep(0.0, 0.15, self.normals[:, 2]),
+            shown=smoothstep(-0.15, 0.0, self.normals[:, 2]),
             light=1 - _SHADE * under,
             faces=self.faces,
             planes=planes,

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+from scipy.ndimage import distance_transform_edt
 
 from real3d_portrait.arrays import BoolArray, Float32Array, Float64Array, FloatArray, Int32Array, UInt8Array
 from real3d_portrait.face.camera import rotation_matrix, scale_of
@@ -106,8 +107,12 @@ def grid_sheet(
     camera: PhotoCamera,
     margin: int,  # pixels of the canvas round the picture
     chin: float,
+    to_rim: bool = False,
 ) -> Sheet:
-    """A regular mesh over a canvas, cells that show nothing left out."""
+    """A regular mesh over a canvas, cells that show nothing left out.
+
+    `to_rim`: vertices outside the region are moved to its rim, so that the mesh ends where the region does.
+    """
     height, width = region.shape
     rows, columns = np.arange(0, height + CELL, CELL), np.arange(0, width + CELL, CELL)
     y, x = np.meshgrid(rows, columns, indexing="ij")
@@ -119,6 +124,8 @@ def grid_sheet(
     faces = np.concatenate([np.stack([a, d, b], 1), np.stack([b, d, c], 1)])
     kept, index = np.unique(faces, return_inverse=True)
     across, down = x.ravel()[kept].astype(np.float32), y.ravel()[kept].astype(np.float32)
+    if to_rim:
+        across, down = _at_rim(across, down, region)
     z = cv2.remap(depth, across - 0.5, down - 0.5, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)[:, 0]
     still = np.stack([across - margin, down - margin, z], -1).astype(np.float32)
     vertices = camera.unproject(*still.T)
@@ -130,6 +137,16 @@ def grid_sheet(
         faces=index.reshape(-1, 3).astype(np.int32),
         texture=texture,
     )
+
+
+def _at_rim(x: Float32Array, y: Float32Array, region: BoolArray) -> tuple[Float32Array, Float32Array]:
+    """Places (N,) each, those outside a region (H, W) moved to the middle of its nearest pixel."""
+    nearest = distance_transform_edt(~region, return_distances=False, return_indices=True)
+    column = np.clip(x.astype(int), 0, region.shape[1] - 1)
+    row = np.clip(y.astype(int), 0, region.shape[0] - 1)
+    outside = ~region[row, column]
+    found = nearest[:, row, column].astype(np.float32) + np.float32(0.5)
+    return np.where(outside, found[1], x), np.where(outside, found[0], y)
 
 
 def view_skin(
