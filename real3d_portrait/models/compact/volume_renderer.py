@@ -105,8 +105,7 @@ def _shade(image, zbuffer, picture, planes, scale, half, near, centre, output):
                 blue += w00 * p00[2] + w01 * p01[2] + w10 * p10[2] + w11 * p11[2]
                 own += w00 * p00[3] + w01 * p01[3] + w10 * p10[3] + w11 * p11[3]
                 seen += w00 * p00[4] + w01 * p01[4] + w10 * p10[4] + w11 * p11[4]
-            own *= min(max(image[i, j, 7], np.float32(0)), np.float32(1))
-            own += near * (seen - own)
+            own = (own + near * (seen - own)) * min(max(image[i, j, 7], np.float32(0)), np.float32(1))
             light = image[i, j, 8]
             red, green, blue = light * red, light * green, light * blue
             if own > 0.003:

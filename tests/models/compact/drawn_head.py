@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 
@@ -68,7 +68,8 @@ def drawn_head(yaw: float = 0.0, vertices: np.ndarray | None = None, distance: f
     shown = depth > BEHIND
     picture = np.where(shown[..., None], colours_at(place), BACKGROUND).clip(0, 255)
     matte, nothing = shown.astype(np.float32), np.zeros(shown.shape, np.float32)
-    canvas = Canvas(np.round(picture).astype(np.uint8), matte, nothing, matte, nothing, MARGIN)
+    parts = {f.name: nothing for f in fields(Canvas)} | {"matte": matte, "skin": matte}
+    canvas = Canvas(**parts | {"colours": np.round(picture).astype(np.uint8), "margin": MARGIN})
     still = np.zeros(face.n_identity), np.zeros(face.n_expression)
     offset = (vertices[: len(face.mean)] - face.mean).astype(np.float64)
     fit = FaceFit(*still, rotation, translation, offset)

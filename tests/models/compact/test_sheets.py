@@ -107,3 +107,11 @@ def test_known_values_stay_and_the_rest_goes_on_smoothly() -> None:
     filled = carried(picture, known)
     assert np.abs(filled.astype(int) - [200, 100, 50]).max() <= 1
     assert smooth_fill(np.where(known, 5, -99).astype(np.float32), known) == pytest.approx(np.full((40, 40), 5.0), abs=1e-3)
+
+
+def test_a_region_with_nothing_in_it_is_an_empty_sheet() -> None:
+    """As hair of a bald head is."""
+    picture = np.zeros((SIDE, SIDE, 4), np.uint8)
+    empty = grid_sheet(np.zeros((SIDE, SIDE), bool), np.zeros((SIDE, SIDE), np.float32), picture, CAMERA, MARGIN, -0.5)
+    assert empty.vertices.shape == (0, 3)
+    assert empty.faces.shape == (0, 3)
