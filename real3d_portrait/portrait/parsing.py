@@ -1,6 +1,6 @@
 """Which pixels of a portrait are hair, face, ears, neck, cloth, hat, glasses: a small network, edges from the photo.
 
-The network sees the crop at 192 x 192 pixels together with what is known already: where the person is, the face's
+The network sees the crop at 160 x 160 pixels together with what is known already: where the person is, the face's
 outline and each pixel's place relative to the face. A colour-guided filter (He et al. 2013) carries its answer to the
 photo's resolution along the photo's edges, and the person matte is its border. Trained by `training/parsing.py`.
 """
@@ -25,8 +25,9 @@ from real3d_portrait.resources import resource
 
 A = TypeVar("A", Float32Array, UInt8Array)
 
-SIDE = 192
+SIDE = 160
 
+_MIRROR = np.array([1, 1, 1, 1, 1, -1, 1], np.float32)  # signs that inputs have in a mirror: x changes its own
 _RADIUS, _EPSILON = 3, 2e-4  # of the guided filter: pixels of the network's picture; variance of colours in 0..1
 _ABSENT = 0.05  # classes that nowhere reach this probability are not refined
 _FARTHEST = 2.0  # face heights up to which a place relative to the face is told apart
@@ -75,28 +76,32 @@ class FaceParser:
     def __call__(self, image: UInt8Array, landmarks: FloatArray, person: Float32Array) -> Float32Array:
         """Probabilities (S, S, 9) float32 in the order of `FaceClass`; they add up to 1.
 
-        The background's is 1 - person exactly.
+        The background's is 1 - person exactly. In memory each class is a plane of its own.
 
         Args:
             image: (S, S, 3) RGB, a crop as `portrait.crop` makes it.
             landmarks: (478, 3) face mesh in its pixels.
             person: (S, S) matte or probability of the person, 0..1.
         """
-        small = self._small(image, landmarks, person)
-        return bordered(refined(small, image), person)
+        return bordered(refined(self._parts(image, landmarks, person), image), person).transpose(1, 2, 0)
 
     def classes(self, image: UInt8Array, landmarks: FloatArray, person: Float32Array) -> UInt8Array:
         """(S, S) of `FaceClass`: where person is at least a half its likeliest part; arguments as for a call."""
-        parts = self(image, landmarks, person)[..., 1:].argmax(-1) + 1
+        parts = refined(self._parts(image, landmarks, person), image).argmax(0) + 1
         return np.where(person >= 0.5, parts, FaceClass.BACKGROUND).astype(np.uint8)
 
-    def _small(self, image: UInt8Array, landmarks: FloatArray, person: Float32Array) -> Float32Array:
-        """(192, 192, 9) the network's own answer."""
+    def _parts(self, image: UInt8Array, landmarks: FloatArray, person: Float32Array) -> Float32Array:
+        """(8, 160, 160) probabilities of all classes but the background, given that it is none of it.
+
+        The mean over the picture and its mirror image.
+        """
         scale = SIDE / len(image)
         inputs = network_input(_resized(image, SIDE), landmarks[:, :2] * scale, _resized(person, SIDE))
+        mirrored = inputs[:, ::-1] * _MIRROR
         with torch.inference_mode():
-            logits = self._network(torch.from_numpy(inputs).permute(2, 0, 1)[None])
-            return np.asarray(logits.softmax(1)[0].permute(1, 2, 0).contiguous().numpy(), np.float32)
+            both = torch.from_numpy(np.stack([inputs, mirrored])).permute(0, 3, 1, 2)
+            plain, twin = self._network(both)[:, 1:].softmax(1)
+            return np.asarray((0.5 * (plain + twin.flip(-1))).contiguous().numpy(), np.float32)
 
 
 def network_input(image: UInt8Array, points: FloatArray, person: Float32Array) -> Float32Array:
@@ -125,50 +130,48 @@ def network_input(image: UInt8Array, points: FloatArray, person: Float32Array) -
 
 
 def refined(probability: Float32Array, image: UInt8Array) -> Float32Array:
-    """Probabilities (N, N, K) at the resolution of a larger RGB picture (S, S, 3), along its edges.
+    """Probabilities (K, N, N) at the resolution of a larger RGB picture (S, S, 3), along its edges: (K, S, S).
 
     Within each window a class is an affine function of the colour (guided filter, its coefficients computed at N).
     """
-    side, size = len(probability), len(image)
-    guide = _resized(image, side).astype(np.float32) / 255
-    mean = _box(guide)
-    r, g, b = cv2.split(guide)
-    second = _box(cv2.merge([r * r, r * g, r * b, g * g])), _box(cv2.merge([g * b, b * b]))
-    rr, rg, rb, gg = cv2.split(second[0])
-    gb, bb = cv2.split(second[1])
-    mr, mg, mb = cv2.split(mean)
-    rr, gg, bb = rr - mr * mr + _EPSILON, gg - mg * mg + _EPSILON, bb - mb * mb + _EPSILON
-    rg, rb, gb = rg - mr * mg, rb - mr * mb, gb - mg * mb
+    side, size = probability.shape[-1], len(image)
+    small = _resized(image, side).astype(np.float32) / 255
+    r, g, b = (np.ascontiguousarray(small[..., channel]) for channel in range(3))
+    mr, mg, mb = (_box(x) for x in (r, g, b))
+    rr, rg, rb = _box(r * r) - mr * mr + _EPSILON, _box(r * g) - mr * mg, _box(r * b) - mr * mb
+    gg, gb, bb = _box(g * g) - mg * mg + _EPSILON, _box(g * b) - mg * mb, _box(b * b) - mb * mb + _EPSILON
     # Inverse of the symmetric covariance by cofactors.
+    c00: Float32Array
+    c11: Float32Array
+    c22: Float32Array
     c00, c01, c02 = gg * bb - gb * gb, rb * gb - rg * bb, rg * gb - rb * gg
     c11, c12, c22 = rr * bb - rb * rb, rg * rb - rr * gb, rr * gg - rg * rg
     scale = 1 / np.maximum(rr * c00 + rg * c01 + rb * c02, 1e-12)
-    fine = cv2.split(image.astype(np.float32) / 255)
-    out = np.zeros((size, size, probability.shape[-1]), np.float32)
-    for k in range(probability.shape[-1]):
-        p = np.ascontiguousarray(probability[..., k])
+    fine = [plane.astype(np.float32) / 255 for plane in cv2.split(image)]
+    out = np.zeros((len(probability), size, size), np.float32)
+    for p, plane in zip(probability, out, strict=True):
         if p.max() < _ABSENT:
             continue
-        level, pr, pg, pb = cv2.split(_box(cv2.merge([p, p * r, p * g, p * b])))
-        pr, pg, pb = pr - level * mr, pg - level * mg, pb - level * mb
-        slope_r = (c00 * pr + c01 * pg + c02 * pb) * scale
-        slope_g = (c01 * pr + c11 * pg + c12 * pb) * scale
-        slope_b = (c02 * pr + c12 * pg + c22 * pb) * scale
-        level = level - slope_r * mr - slope_g * mg - slope_b * mb
-        map_ = _resized(_box(cv2.merge([level, slope_r, slope_g, slope_b])), size, cv2.INTER_LINEAR)
-        level, slope_r, slope_g, slope_b = cv2.split(map_)
-        out[..., k] = level + slope_r * fine[0] + slope_g * fine[1] + slope_b * fine[2]
-    np.clip(out, 0, 1, out=out)
-    return out
+        level = _box(p)
+        pr, pg, pb = _box(p * r) - level * mr, _box(p * g) - level * mg, _box(p * b) - level * mb
+        slopes = (
+            (c00 * pr + c01 * pg + c02 * pb) * scale,
+            (c01 * pr + c11 * pg + c12 * pb) * scale,
+            (c02 * pr + c12 * pg + c22 * pb) * scale,
+        )
+        level = level - slopes[0] * mr - slopes[1] * mg - slopes[2] * mb
+        plane += _resized(_box(level), size, cv2.INTER_LINEAR)
+        for slope, colour in zip(slopes, fine, strict=True):
+            plane += _resized(_box(slope), size, cv2.INTER_LINEAR) * colour
+    return np.clip(out, 0, 1, out=out)
 
 
-def bordered(probability: Float32Array, person: Float32Array) -> Float32Array:
-    """The same (S, S, 9) with a background of 1 - person (S, S), the rest in its old proportion."""
-    out = probability.copy()
-    out[..., 0] = 0
-    out += np.float32(1e-6)
-    out *= (person / out[..., 1:].sum(-1))[..., None]
-    out[..., 0] = 1 - person
+def bordered(parts: Float32Array, person: Float32Array) -> Float32Array:
+    """(9, S, S): 1 - person (S, S), and the parts (8, S, S) in proportion, person in sum."""
+    out = np.empty((len(parts) + 1, *person.shape), np.float32)
+    np.subtract(1, person, out=out[0])
+    np.add(parts, np.float32(1e-6), out=out[1:])
+    out[1:] *= person / out[1:].sum(0)
     return out
 
 

@@ -80,15 +80,15 @@ def test_hats_and_glasses_are_pasted(portraits: parsing.Portraits) -> None:
 
 
 def test_the_loss_falls_from_wrong_to_right() -> None:
-    labels = torch.randint(0, N_CLASSES, (2, 4, 8, 8), generator=torch.Generator().manual_seed(0))
+    labels = torch.randint(0, N_CLASSES, (2, 4, 16, 16), generator=torch.Generator().manual_seed(0))
     right = torch.nn.functional.one_hot(labels, N_CLASSES).permute(0, 4, 1, 2, 3).float()
     losses = [float(parsing.loss_of((factor * right).flatten(1, 2), labels)) for factor in (-8, 0, 8)]
     assert losses[0] > losses[1] > losses[2]
     assert losses[2] < 0.1
     unknown = torch.full_like(labels, UNKNOWN)
-    unknown[:, :, :4] = labels[:, :, :4]
+    unknown[:, :, :8] = labels[:, :, :8]
     part = (8 * right).flatten(1, 2)
-    part[:, :, 4:] = 100 * torch.randn(part[:, :, 4:].shape)
+    part[:, :, 8:] = 100 * torch.randn(part[:, :, 8:].shape)
     assert float(parsing.loss_of(part, unknown)) < 0.1
 
 
