@@ -92,7 +92,9 @@ def test_the_hidden_half_keeps_the_colours_of_its_own_side() -> None:
     """Light from the side: what is hidden goes on as the photo's nearest skin, and does not copy the bright cheek."""
     drawn = drawn_head(HALF_TURNED)
     dim = np.clip(0.5 - drawn.place[..., 0], 0.2, 1)[..., None]  # brighter to the left
-    planes = planes_of(drawn, np.round(drawn.canvas.colours * np.where(drawn.shown[..., None], dim, 1)).astype(np.uint8))
+    planes = planes_of(
+        drawn, np.round(drawn.canvas.colours * np.where(drawn.shown[..., None], dim, 1)).astype(np.uint8)
+    )
     _, head = truth(drawn, FRONT)
     texture = planes.texture[FRONT]
     x = (np.arange(PLANE) + 0.5 - PLANE / 2)[None] * np.ones((PLANE, 1))

@@ -40,7 +40,7 @@ def test_triangles_are_those_of_the_torch_twin(generator: np.random.Generator) -
     same = np.abs(zbuffer - nearest.numpy()) < 1e-3
     assert same.mean() > 0.99  # an edge that passes through a pixel's centre may fall either way
     assert np.abs(image - twin.numpy())[same].max() < 1e-2
-    assert 0.3 < (zbuffer > BEHIND).mean()
+    assert (zbuffer > BEHIND).mean() > 0.3
 
 
 def test_a_mesh_has_no_cracks_and_no_rim(generator: np.random.Generator) -> None:
@@ -92,7 +92,9 @@ def test_what_follows_the_shoulders_alone_stays_where_the_photo_has_it() -> None
     points, depth = np.empty((1, 2), np.float32), np.empty(1, np.float32)
     turn = np.float32([[0, 0, 1], [0, 1, 0], [-1, 0, 0]])
     numbers = np.float32(17), np.float32(2.8), np.float32(20)
-    place(vertices, still, np.zeros(1, np.float32), turn, np.zeros(3, "f4"), *numbers, np.float32([2, 1]), points, depth)
+    place(
+        vertices, still, np.zeros(1, np.float32), turn, np.zeros(3, "f4"), *numbers, np.float32([2, 1]), points, depth
+    )
     assert points[0] == pytest.approx([14, 31])
     assert depth[0] == pytest.approx(-0.2)
 
@@ -111,7 +113,9 @@ def test_a_pixel_is_itself_and_a_ramp_stays_one() -> None:
     assert cubic(ramp, np.float32(7.9), np.float32(3.2)) == pytest.approx([74] * 4, abs=1e-3)
 
 
-@pytest.mark.parametrize(("fade", "gain", "opaque"), [(0, 1, False), (0.05, 1, False), (0, 0.6, True), (0.1, 1.5, True)])
+@pytest.mark.parametrize(
+    ("fade", "gain", "opaque"), [(0, 1, False), (0.05, 1, False), (0, 0.6, True), (0.1, 1.5, True)]
+)
 def test_a_sheet_is_laid_as_by_the_torch_twin(
     generator: np.random.Generator, fade: float, gain: float, opaque: bool
 ) -> None:

@@ -106,7 +106,9 @@ def test_known_values_stay_and_the_rest_goes_on_smoothly() -> None:
     picture = np.where(known[..., None], (200, 100, 50), 0).astype(np.uint8)
     filled = carried(picture, known)
     assert np.abs(filled.astype(int) - [200, 100, 50]).max() <= 1
-    assert smooth_fill(np.where(known, 5, -99).astype(np.float32), known) == pytest.approx(np.full((40, 40), 5.0), abs=1e-3)
+    assert smooth_fill(np.where(known, 5, -99).astype(np.float32), known) == pytest.approx(
+        np.full((40, 40), 5.0), abs=1e-3
+    )
 
 
 def test_a_region_with_nothing_in_it_is_an_empty_sheet() -> None:

@@ -201,7 +201,9 @@ def test_paint_sees_the_skin_and_is_drawn_under_the_hair(avatar: CompactAvatar) 
 def test_a_drawn_head_turns_as_it_is(drawn_layers: LayeredHead, drawn: DrawnHead, yaw: float) -> None:
     """Against the picture of the same head drawn in that pose: outline and colours, without background."""
     rotation = drawn.fit.rotation + np.radians([yaw, 0, 0])
-    frame = render(drawn_layers, drawn_layers.skin.vertices, Pose.of(rotation, drawn.fit.translation, np.zeros(2), DRAWN))
+    frame = render(
+        drawn_layers, drawn_layers.skin.vertices, Pose.of(rotation, drawn.fit.translation, np.zeros(2), DRAWN)
+    )
     true = drawn_head(np.radians(yaw), distance=CAMERA)
     inner = np.s_[true.canvas.margin : -true.canvas.margin, true.canvas.margin : -true.canvas.margin]
     above = np.arange(DRAWN)[:, None] < true.camera.pixels(true.vertices @ true.camera.rotation.T)[CHIN, 1] - 8
