@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from safetensors.torch import load_file
+from threadpoolctl import ThreadpoolController
 
 from real3d_portrait.arrays import Float32Array, FloatArray, UInt8Array
 from real3d_portrait.errors import WeightsCorruptError
@@ -55,6 +56,8 @@ class FaceParser:
 
     def __init__(self, network: ParsingNet) -> None:
         self._network = network.fused()
+        # So small a network gains little from a second core, and waits long for one that is busy.
+        self._openmp = ThreadpoolController().select(user_api="openmp")
 
     @classmethod
     def bundled(cls) -> FaceParser:
@@ -101,7 +104,7 @@ class FaceParser:
         scale = SIDE / len(image)
         inputs = network_input(_resized(image, SIDE), landmarks[:, :2] * scale, _resized(person, SIDE))
         mirrored = inputs[:, ::-1] * _MIRROR
-        with torch.inference_mode():
+        with self._openmp.limit(limits=1), torch.inference_mode():
             both = torch.from_numpy(np.stack([inputs, mirrored])).permute(0, 3, 1, 2)
             plain, twin = (_SHARPNESS * self._network(both)[:, 1:]).softmax(1)
             parts = np.asarray((0.5 * (plain + twin.flip(-1))).contiguous().numpy(), np.float32)
