@@ -55,7 +55,7 @@ weights: packages $(READY)
 	$(VENV)/bin/python -m training.shading --work $(WORK) --minutes 40 --output $(WEIGHTS)/shading.safetensors
 	$(VENV)/bin/python -m training.occlusion --faces $(DATA)/faces --output $(WEIGHTS)/occlusion.safetensors
 	$(VENV)/bin/python -m training.parsing_data --data $(DATA) --work $(WORK)
-	$(VENV)/bin/python -m training.parsing --work $(WORK) --minutes 45 --output $(WEIGHTS)/parsing.safetensors
+	$(VENV)/bin/python -m training.parsing --work $(WORK) --minutes 47 --output $(WEIGHTS)/parsing.safetensors
 
 wheel: $(READY)
 	$(VENV)/bin/pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .

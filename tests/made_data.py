@@ -80,6 +80,9 @@ def _write_parsing(parsing: Path, pictures: list[np.ndarray]) -> None:
             drawn.save(parsing / file)
             cv2.imwrite(str(parsing / image), pictures[index % 3])
             rows.append({"file": file, "image": image})
+    label[120:165, 85:235] = 255  # the eyes are unknown in labels by a network
+    drawn = Image.fromarray(label, "P")
+    drawn.putpalette(list(range(256)) * 3)
     for portrait in ("sfhq/00", "mebeauty/02"):
         file = f"faces/{portrait}.png"
         (parsing / file).parent.mkdir(parents=True, exist_ok=True)

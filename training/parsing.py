@@ -1,6 +1,6 @@
 """Learns to tell hair, face, ears, neck, cloth, hat and glasses apart in portraits.
 
-    python -m training.parsing --work WORK --minutes 45 --output assets/weights/compact/parsing.safetensors
+    python -m training.parsing --work WORK --minutes 47 --output assets/weights/compact/parsing.safetensors
 
 WORK/parsing is what `training.parsing_data` packed. Two of three pictures are labelled by people or by a renderer.
 The pictures are small at first, and of the network's own size at last; the weights are a running average.
@@ -16,6 +16,7 @@ import logging
 import math
 import time
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -162,6 +163,8 @@ def loss_of(logits: Tensor, labels: Tensor) -> Tensor:
 
 
 class Trainer:
+    """The network in training, its running average and the optimiser."""
+
     def __init__(self, portraits: Portraits) -> None:
         self.portraits = portraits
         self.net = ParsingNet().to(memory_format=torch.channels_last)
@@ -195,11 +198,11 @@ class Trainer:
                 else:
                     mean.copy_(value)
 
-    def state(self) -> dict[str, object]:
+    def state(self) -> dict[str, Any]:
         parts = [part.state_dict() for part in (self.net, self.average, self.optimiser)]
         return {"parts": parts, "steps": self.steps, "smooth": self.smooth}
 
-    def load(self, state: dict[str, object]) -> None:
+    def load(self, state: dict[str, Any]) -> None:
         for part, saved in zip((self.net, self.average, self.optimiser), state["parts"], strict=True):
             part.load_state_dict(saved)
         self.steps, self.smooth = state["steps"], state["smooth"]
@@ -258,7 +261,7 @@ def report(net: ParsingNet, portraits: Portraits) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, default=Path("work"))
-    parser.add_argument("--minutes", type=float, default=45.0)
+    parser.add_argument("--minutes", type=float, default=47.0)
     parser.add_argument("--output", type=Path, default=None, help="default: WORK/parsing/parsing.safetensors")
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")

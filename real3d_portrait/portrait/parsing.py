@@ -16,10 +16,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from safetensors.torch import load_file
+from threadpoolctl import ThreadpoolController
 
 from real3d_portrait.arrays import Float32Array, FloatArray, UInt8Array
 from real3d_portrait.errors import WeightsCorruptError
-from real3d_portrait.face.landmarks import CHIN, FOREHEAD, OVAL
+from real3d_portrait.face.landmarks import BROW_LEFT, BROW_RIGHT, CHIN, EYE_LEFT, EYE_RIGHT, FOREHEAD, OVAL
 from real3d_portrait.portrait.parsing_network import ParsingNet
 from real3d_portrait.resources import resource
 
@@ -28,6 +29,9 @@ A = TypeVar("A", Float32Array, UInt8Array)
 SIDE = 160
 
 _MIRROR = np.array([1, 1, 1, 1, 1, -1, 1], np.float32)  # signs that inputs have in a mirror: x changes its own
+_SHARPNESS = 1.5  # on the logits
+_EYES = [*EYE_LEFT, *EYE_RIGHT, *BROW_LEFT, *BROW_RIGHT]
+_GLASSES = (0.2, 0.4)  # mean probability round the eyes up to which there are surely none, and from which they are kept
 _RADIUS, _EPSILON = 3, 2e-4  # of the guided filter: pixels of the network's picture; variance of colours in 0..1
 _ABSENT = 0.05  # classes that nowhere reach this probability are not refined
 _FARTHEST = 2.0  # face heights up to which a place relative to the face is told apart
@@ -52,6 +56,8 @@ class FaceParser:
 
     def __init__(self, network: ParsingNet) -> None:
         self._network = network.fused()
+        # So small a network gains little from a second core, and waits long for one that is busy.
+        self._openmp = ThreadpoolController().select(user_api="openmp")
 
     @classmethod
     def bundled(cls) -> FaceParser:
@@ -98,10 +104,11 @@ class FaceParser:
         scale = SIDE / len(image)
         inputs = network_input(_resized(image, SIDE), landmarks[:, :2] * scale, _resized(person, SIDE))
         mirrored = inputs[:, ::-1] * _MIRROR
-        with torch.inference_mode():
+        with self._openmp.limit(limits=1), torch.inference_mode():
             both = torch.from_numpy(np.stack([inputs, mirrored])).permute(0, 3, 1, 2)
-            plain, twin = self._network(both)[:, 1:].softmax(1)
-            return np.asarray((0.5 * (plain + twin.flip(-1))).contiguous().numpy(), np.float32)
+            plain, twin = (_SHARPNESS * self._network(both)[:, 1:]).softmax(1)
+            parts = np.asarray((0.5 * (plain + twin.flip(-1))).contiguous().numpy(), np.float32)
+        return without_unsure_glasses(parts, landmarks[:, :2] * scale)
 
 
 def network_input(image: UInt8Array, points: FloatArray, person: Float32Array) -> Float32Array:
@@ -126,6 +133,28 @@ def network_input(image: UInt8Array, points: FloatArray, person: Float32Array) -
     x, y = np.arange(side) + 0.5 - middle[0], np.arange(side)[:, None] + 0.5 - middle[1]
     out[..., 5] = np.clip((down[1] * x - down[0] * y) / _FARTHEST, -1, 1)
     out[..., 6] = np.clip((down[0] * x + down[1] * y) / _FARTHEST, -1, 1)
+    return out
+
+
+def without_unsure_glasses(parts: Float32Array, points: FloatArray) -> Float32Array:
+    """Takes glasses from the face where most of both eyes' surroundings have none: nobody wears a part of glasses.
+
+    Args:
+        parts: (8, N, N) from hair on.
+        points: (478, 2) face mesh in their pixels.
+    """
+    blank = np.zeros(parts.shape[1:], np.uint8)
+    hull = cv2.convexHull(np.rint(points[_EYES]).astype(np.int32))
+    eyes = cv2.fillConvexPoly(blank.copy(), hull, (1,)) > 0
+    glasses = parts[FaceClass.GLASSES - 1]
+    share = float(glasses[eyes].mean()) if eyes.any() else 0.0
+    least, sure = _GLASSES
+    kept = min(max((share - least) / (sure - least), 0.0), 1.0)
+    face = cv2.fillPoly(blank, [np.rint(points[OVAL]).astype(np.int32)], (1,)) > 0
+    taken = np.where(face, (1 - kept) * glasses, 0).astype(np.float32)
+    out = parts.copy()
+    out[FaceClass.GLASSES - 1] -= taken
+    out[FaceClass.FACE - 1] += taken
     return out
 
 

@@ -16,7 +16,14 @@ from real3d_portrait.face.tracking import FaceFinder
 from real3d_portrait.media.images import read_photo
 from real3d_portrait.portrait.crop import crop_square, resize_square
 from real3d_portrait.portrait.matting import portrait_matte
-from real3d_portrait.portrait.parsing import FaceClass, FaceParser, bordered, network_input, refined
+from real3d_portrait.portrait.parsing import (
+    FaceClass,
+    FaceParser,
+    bordered,
+    network_input,
+    refined,
+    without_unsure_glasses,
+)
 from real3d_portrait.portrait.parsing_network import N_CLASSES, N_INPUTS, Block, ParsingNet
 from real3d_portrait.resources import resource
 
@@ -118,6 +125,18 @@ def test_the_border_is_the_person_s() -> None:
     found = bordered(parts, person)
     np.testing.assert_allclose(found[0], 1 - person)
     np.testing.assert_allclose(found[3], person / 8, atol=1e-6)
+
+
+def test_a_haze_of_glasses_is_taken_from_the_face_and_glasses_are_kept(portrait: tuple[np.ndarray, ...]) -> None:
+    points = portrait[1][:, :2] * (192 / SIZE)
+    for probability, kept in ((0.15, 0.0), (0.8, 0.8)):
+        parts = np.zeros((N_CLASSES - 1, 192, 192), np.float32)
+        parts[FaceClass.GLASSES - 1], parts[FaceClass.FACE - 1] = probability, 1 - probability
+        found = without_unsure_glasses(parts, points)
+        x, y = points[NOSE_TIP].astype(int)
+        assert found[FaceClass.GLASSES - 1, y, x] == pytest.approx(kept)
+        assert found[FaceClass.GLASSES - 1, 0, 0] == pytest.approx(probability)  # pushed up over the hair
+        np.testing.assert_allclose(found.sum(0), 1, atol=1e-6)
 
 
 def test_folding_the_normalisation_in_changes_nothing() -> None:

@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file
 
 from real3d_portrait.portrait.parsing import FaceClass
-from real3d_portrait.portrait.parsing_network import N_CLASSES, N_INPUTS
+from real3d_portrait.portrait.parsing_network import N_CLASSES, N_INPUTS, ParsingNet
 from real3d_portrait.resources import resource
 from tests.running import run_module
 from training import parsing, parsing_augment
@@ -79,6 +79,19 @@ def test_hats_and_glasses_are_pasted(portraits: parsing.Portraits) -> None:
         assert not changed[:20].any()
 
 
+def test_bare_eyes_are_settled_as_face(packed: Path) -> None:
+    portraits = parsing.Portraits(packed / "parsing")
+    index = next(i for i, sample in enumerate(portraits.samples) if sample.source == "faces")
+    eye = portraits.labelled(index).points[159].astype(int)
+    assert portraits.labelled(index).label[eye[1], eye[0]] == UNKNOWN
+    network = ParsingNet().fused()
+    network.load_state_dict({name: tensor.float() for name, tensor in load_file(BUNDLED).items()})
+    bare, worn = portraits.settle_eyes(network)
+    assert bare >= 1
+    assert worn == 0
+    assert portraits.labelled(index).label[eye[1], eye[0]] == FaceClass.FACE
+
+
 def test_the_loss_falls_from_wrong_to_right() -> None:
     labels = torch.randint(0, N_CLASSES, (2, 4, 16, 16), generator=torch.Generator().manual_seed(0))
     right = torch.nn.functional.one_hot(labels, N_CLASSES).permute(0, 4, 1, 2, 3).float()
@@ -97,7 +110,7 @@ def test_the_network_trains_goes_on_and_is_saved(packed: Path, tmp_path: Path, m
     monkeypatch.setattr(parsing, "BATCH", 2)
     monkeypatch.setattr(parsing, "SIDES", ((0.5, 32), (1.0, 64)))
     output = tmp_path / "parsing.safetensors"
-    for minutes in (1e-4, 1e-3):
+    for minutes in (1e-3, 1e-2):
         run_module("training.parsing", "--work", tmp_path, "--minutes", minutes, "--output", output)
     made, bundled = load_file(output), load_file(BUNDLED)
     assert {key: tensor.shape for key, tensor in made.items()} == {key: tensor.shape for key, tensor in bundled.items()}

@@ -118,7 +118,7 @@ def _view(surface: SurfaceInPhoto, plane: int, photo: UInt8Array, skin: Float32A
         colour=looked_up(photo),
         skin=_inner(own_skin * facing),
         hair=_inner(own_hair * facing),
-        shown=np.asarray(cv2.blur((np.maximum(own_skin, own_hair) * seen).astype(np.float32), (3, 3)), np.float32),
+        shown=np.asarray(cv2.blur(seen.astype(np.float32), (3, 3)), np.float32),
         scalp=np.where(zbuffer > BEHIND, image[..., 4], 0).astype(np.float32),
     )
 

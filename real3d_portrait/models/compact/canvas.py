@@ -22,6 +22,7 @@ class Canvas:
         matte: (H, W) alpha of the person.
         hair, skin, cloth: (H, W) which share of a pixel is hair or worn on the head; face, ears and glasses; clothes.
             What is left is neck.
+        ears: (H, W) those of the skin that are ears.
     """
 
     colours: UInt8Array
@@ -29,6 +30,7 @@ class Canvas:
     hair: Float32Array
     skin: Float32Array
     cloth: Float32Array
+    ears: Float32Array
     margin: int
 
     @property
@@ -55,5 +57,6 @@ def canvas_of(portrait: CompactPortrait) -> Canvas:
         hair=hair,
         skin=np.minimum(share(FaceClass.FACE, FaceClass.EARS, FaceClass.GLASSES), 1 - hair),
         cloth=np.minimum(cloth, 1 - hair),
+        ears=share(FaceClass.EARS),
         margin=margin,
     )

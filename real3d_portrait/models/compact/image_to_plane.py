@@ -85,7 +85,7 @@ class LayeredHead:
 
     Attributes:
         behind: hair behind the head; None where there is none to see.
-        rim: what the photo shows of the head beside skin and hair: only good in the photo's own pose.
+        flat: the whole head as the photo has it: closes what layers leave open in the photo's own pose.
         body: clothes and neck. skin: the head. hair: hair and what is worn, in front.
         colours: (H, W, 3) uint8 the photo on its canvas, the skin's picture.
         shown: (478 + M, 3) what the photo's expression adds to the skin at rest, head units.
@@ -96,7 +96,7 @@ class LayeredHead:
     body: Sheet
     skin: Skin
     hair: Sheet
-    rim: Sheet
+    flat: Sheet
     colours: UInt8Array
     shown: Float32Array
     camera: PhotoCamera
@@ -185,9 +185,6 @@ class _Lifting:
 
     def layers(self) -> LayeredHead:
         canvas = self.canvas
-        on_head = self.view.covered & (self.view.height > self.chin - _UNDER_CHIN)
-        uncovered = 1 - cv2.blur(on_head.astype(np.float32), (3, 3))
-        left = np.clip(1 - canvas.hair - canvas.cloth, 0, 1) * uncovered
         front = canvas.matte * canvas.hair
         silhouette = self.person & ((self.share > 0.02) | (canvas.hair > 0.5))
         depth, back = hair_depths(front, silhouette, self.view, self.camera.scale)
@@ -200,7 +197,7 @@ class _Lifting:
                 front,
                 depth,
             ),
-            rim=self._sheet(canvas.colours, canvas.matte * left * self.share, depth),
+            flat=self._sheet(canvas.colours, canvas.matte * self.share, depth),
             colours=canvas.colours,
             shown=self.source - self.neutral,
             camera=self.camera,

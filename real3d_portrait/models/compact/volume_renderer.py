@@ -207,12 +207,12 @@ def render(head: LayeredHead, vertices: Float32Array, pose: Pose, paint: Paint |
         # In the photo's own pose it is hidden but for its rim.
         _draw_sheet(head.behind, pose, nowhere, never, np.float32(1 - own), frame, opaque=True)
     _draw_sheet(head.body, pose, nowhere, never, as_it_is, frame)
+    if own > 0:
+        _draw_sheet(head.flat, pose, nowhere, never, np.float32(own), frame)
     skin = render_skin(head, vertices, pose)
     if paint is not None:
         skin.colour[..., :3] = paint(np.ascontiguousarray(skin.colour[..., :3]))
     _lay_skin(skin.colour, frame)
-    if own > 0:
-        _draw_sheet(head.rim, pose, nowhere, never, np.float32(own), frame)
     _draw_sheet(head.hair, pose, skin.depth, HAIR_DEPTH, as_it_is, frame)
     output = np.empty((size, size, 4), np.uint8)
     _straight(frame, output)
