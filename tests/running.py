@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import logging
 import sys
 from pathlib import Path
 from unittest.mock import patch
@@ -12,7 +13,7 @@ import torch
 
 
 def run_module(name: str, *arguments: str | Path | float) -> None:
-    """As `python -m NAME ARGUMENTS`; threads and the generator of torch are as before afterwards."""
+    """As `python -m NAME ARGUMENTS`; threads, the generator of torch and logging are as before afterwards."""
     threads, cv_threads = torch.get_num_threads(), cv2.getNumThreads()
     try:
         with torch.random.fork_rng(devices=[]), patch.object(sys, "argv", [name, *map(str, arguments)]):
@@ -20,3 +21,4 @@ def run_module(name: str, *arguments: str | Path | float) -> None:
     finally:
         torch.set_num_threads(threads)
         cv2.setNumThreads(cv_threads)
+        logging.disable(logging.NOTSET)

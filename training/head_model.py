@@ -136,14 +136,26 @@ def remesh(heads: LinearHeads) -> tuple[Int32Array, Int32Array]:
 
 
 def with_seam(faces: Int32Array) -> Int32Array:
-    """The triangles (F, 3) and those that are missing between two neighbours on the oval and a point next to both."""
-    edges = {(int(a), int(b)) for face in faces for a, b in zip(face, np.roll(face, -1), strict=True)}
-    border = {(a, b) for a, b in edges if (b, a) not in edges}
-    added = []
-    for a, b in zip(OVAL, [*OVAL[1:], OVAL[0]], strict=True):
-        # The oval runs clockwise seen from the front, so a triangle outside it has the edge a to b.
-        if (a, b) not in edges:
-            added += [(a, b, x) for x in range(N_LANDMARKS, faces.max() + 1) if {(x, b), (a, x)} <= border]
+    """The triangles (F, 3) and those that are missing between them and the face oval: each hole there, filled."""
+    # The oval runs clockwise seen from the front, so a triangle outside it has the edge from one point to the next.
+    face = {(int(b), int(a)) for a, b in zip(OVAL, [*OVAL[1:], OVAL[0]], strict=True)}
+    edges = face | {(int(a), int(b)) for corners in faces for a, b in zip(corners, np.roll(corners, -1), strict=True)}
+    # From point to point round each hole; two holes may share a point.
+    onward: dict[int, list[int]] = {}
+    for a, b in sorted(edges):
+        if (b, a) not in edges:
+            onward.setdefault(b, []).append(a)
+    added: list[tuple[int, int, int]] = []
+    for start in OVAL:
+        way = [start]
+        while onward.get(way[-1]):
+            at = onward[way[-1]].pop()
+            if at in way:
+                hole = way[way.index(at) :]
+                added += [(hole[0], hole[i], hole[i + 1]) for i in range(1, len(hole) - 1)]
+                del way[way.index(at) + 1 :]
+            else:
+                way.append(at)
     return np.concatenate([faces, np.array(added, np.int32).reshape(-1, 3)])
 
 

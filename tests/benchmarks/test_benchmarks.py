@@ -27,6 +27,24 @@ args = parser.parse_args()
 assert all(path.stat().st_size > 0 for name, path in vars(args).items() if path and name != "json")
 args.json.write_text(json.dumps({"photo": {"psnr": 31.25, "csim_mean": 0.5}}))
 """
+# The same for benchmarks.turned: it names a photo among the frames, and measures a clip.
+TURNED = """
+import argparse, json, pathlib
+parser = argparse.ArgumentParser()
+parser.add_argument("--gt", type=pathlib.Path, required=True)
+parser.add_argument("--list", action="store_true")
+parser.add_argument("--photo-frame", type=int)
+parser.add_argument("--out", type=pathlib.Path)
+args = parser.parse_args()
+assert args.gt.is_file()
+if args.list:
+    print("some words")
+    print(json.dumps({"photo_frame": 2}))
+else:
+    assert args.photo_frame == 2 and args.out.stat().st_size > 0
+    names = "csim lpips lmd still_csim still_lpips still_lmd largest_turn frames".split()
+    print(json.dumps({name: 0.75 for name in names}))
+"""
 
 
 @pytest.fixture
@@ -81,15 +99,14 @@ def test_shading(made_data: Path, made_work: Path, tmp_path: Path, printed) -> N
 
 
 @pytest.mark.slow
-def test_residuals(made_data: Path, made_work: Path, tmp_path: Path, printed) -> None:
-    arguments = ("--data", made_data / "talking", "--work", made_work, "--frames", 1, "--sheet", tmp_path / "sheet.png")
-    run_module("benchmarks.residuals", *arguments)
+def test_turned(made_data: Path, tmp_path: Path, printed) -> None:
+    (tmp_path / "turned.py").write_text(TURNED)
+    made = ("--data", made_data, "--yardstick", tmp_path, "--output", tmp_path / "out")
+    run_module("benchmarks.turned", "heldout", *made)
     text = printed()
-    for variant in ("neither", "I2P", "MA", "both"):
-        head_psnr, ssim, *_ = figures(text.rpartition(f"\n{variant} ")[2].splitlines()[0])
-        assert 15 < head_psnr < 60
-        assert 0.3 < ssim < 1
-    assert cv2.imread(str(tmp_path / "sheet.png")) is not None
+    assert figures(line_of(text, "mean")) == [0.75] * 8
+    assert cv2.imread(str(tmp_path / "out" / "heldout.png")).shape == (240, 240, 3)
+    assert (tmp_path / "out" / "heldout.mp4").stat().st_size > 0
 
 
 @pytest.mark.slow
