@@ -44,6 +44,7 @@ _NECK_WIDTH = 0.42  # head units to each side
 _SHOULDER_RIM = 0.03  # of the picture's side: hair on the shoulders nearer to the silhouette has nothing behind it
 _RIM = 2.0  # pixels of hair along the silhouette whose colours may be the background's
 _SHADE = 0.35  # how much darker it is under the chin
+_LEAST_HAIR = 0.01  # of the canvas: with less there is none behind the head
 _BODY_DEPTH = -0.1  # head units from the middle of the head to the shoulders
 
 
@@ -229,8 +230,8 @@ class _Lifting:
         canvas = self.canvas
         silhouette = self.person & (self.share > 0)
         hair = canvas.hair * canvas.matte
-        region = shows_behind(hair, silhouette, self.camera.scale) & (self.share > 0)
-        if not region.any():
+        region = shows_behind(hair, canvas.ears, silhouette, self.view, self.camera.scale) & (self.share > 0)
+        if not region.any() or (hair > 0.8).mean() < _LEAST_HAIR:
             return None
         colours = carried(canvas.colours, (canvas.hair > 0.8) & (canvas.matte > 0.9))
         # Whole up to its rim, as it is drawn only where it comes out from behind the hair in front.
