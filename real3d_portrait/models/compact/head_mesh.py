@@ -31,7 +31,7 @@ def head_mesh(avatar: CompactAvatar) -> TexturedMesh:
     for chart, left in zip(charts, lefts, strict=False):
         texture[: chart.shape[0], left : left + chart.shape[1]] = chart
     parts = _skin_parts(skin, head.camera.rotation.astype(np.float32))
-    parts.append((hair.vertices, hair.faces[:, ::-1], hair.uv))
+    parts.append((hair.vertices, hair.faces, hair.uv))
     vertices, faces, uv, count = [], [], [], 0
     for (points, triangles, place), left in zip(parts, lefts, strict=False):
         used = np.unique(triangles)
@@ -57,5 +57,7 @@ def _skin_parts(skin: Skin, rotation: Float32Array) -> list[tuple[Float32Array, 
     shown = facing > _SHOWN
     parts = [(skin.vertices, skin.faces[whole & shown], skin.uv)]
     for plane, side in ((LEFT, left), (RIGHT, ~left)):
-        parts.append((skin.vertices, skin.faces[whole & ~shown & side], to_plane(skin.vertices, plane)[0]))
+        # A tall crown ends above the plane; its colours are the plane's last ones.
+        place = np.clip(to_plane(skin.vertices, plane)[0], 0.5, PLANE - 0.5)
+        parts.append((skin.vertices, skin.faces[whole & ~shown & side], place))
     return parts

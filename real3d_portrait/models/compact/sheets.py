@@ -126,8 +126,10 @@ def grid_sheet(
     across, down = x.ravel()[kept].astype(np.float32), y.ravel()[kept].astype(np.float32)
     if to_rim:
         across, down = _at_rim(across, down, region)
-    z = cv2.remap(depth, across - 0.5, down - 0.5, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)[:, 0]
-    still = np.stack([across - margin, down - margin, z], -1).astype(np.float32)
+    z = np.zeros((len(kept), 1), np.float32)
+    if len(kept):  # OpenCV takes no empty maps
+        cv2.remap(depth, across - 0.5, down - 0.5, cv2.INTER_LINEAR, z, borderMode=cv2.BORDER_REPLICATE)
+    still = np.stack([across - margin, down - margin, z[:, 0]], -1).astype(np.float32)
     vertices = camera.unproject(*still.T)
     return Sheet(
         vertices=vertices,

@@ -1,4 +1,4 @@
-"""The inner stages as pictures, and the head as a mesh: both of the example photo at a small size."""
+"""The inner stages as pictures, of the example photo at a small size."""
 
 from __future__ import annotations
 
@@ -7,35 +7,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from real3d_portrait import Motion, Real3DPortrait
+from real3d_portrait import Motion
 from real3d_portrait.face.camera import project
-from real3d_portrait.media.glb import glb
-from real3d_portrait.media.images import read_photo
 from real3d_portrait.models.compact.avatar import CompactAvatar
-from real3d_portrait.models.compact.head_mesh import head_mesh
 from real3d_portrait.models.compact.inner_stages import Stages, inner_stages
 from real3d_portrait.models.compact.model import CompactModel
 from real3d_portrait.motion.neutral import mouth_direction
 from real3d_portrait.portrait.compact import CompactPortrait
-from tests.example_inputs import PORTRAIT
-from tests.media.test_glb import parsed, texture, values
 
 SIZE = 256
-
-
-@pytest.fixture(scope="module")
-def model() -> CompactModel:
-    return Real3DPortrait.from_pretrained("compact").model
-
-
-@pytest.fixture(scope="module")
-def person(model: CompactModel) -> CompactPortrait:
-    return model.prepare(read_photo(PORTRAIT), SIZE, None)
-
-
-@pytest.fixture(scope="module")
-def avatar(model: CompactModel, person: CompactPortrait) -> CompactAvatar:
-    return model.reconstruct(person)
 
 
 @pytest.fixture(scope="module")
@@ -90,22 +70,3 @@ def test_depth_is_brightest_at_the_nose_and_the_raw_head_has_no_shoulders(
     assert grey[nose[1], nose[0]] > 1.3 * grey[temple[1], temple[0]]
     assert (stages.raw[chin[1] + 40 :] == 30).all()
     assert np.abs(stages.raw[nose[1], nose[0]].astype(int) - stages.final[nose[1], nose[0]]).max() < 40
-
-
-def test_the_head_as_a_mesh_shows_the_photo_where_the_camera_saw_it(
-    avatar: CompactAvatar, person: CompactPortrait
-) -> None:
-    document, body = parsed(glb(head_mesh(avatar)))
-    vertices, uv, faces = (values(document, body, index) for index in range(3))
-    assert faces.max() == len(vertices) - 1
-    # The tip of the nose is the frontmost vertex; the texture shows there what the photo shows there.
-    nose = vertices[:, 2].argmax()
-    skin = texture(document, body)
-    place = uv[nose] * skin.shape[0] - 8
-    assert place == pytest.approx(person.landmarks[[1, 4], :2].mean(0), abs=8)
-    assert (skin[8:-8, 8:-8] == avatar.photo).all()
-    assert (skin[0, :, 3] == 0).all()
-    # Each triangle of the face looks forwards.
-    a, b, c = vertices[faces.reshape(-1, 3)].swapaxes(0, 1)
-    normals = np.cross(b - a, c - a)
-    assert (normals[:, 2] > 0).mean() > 0.95

@@ -1,4 +1,4 @@
-"""Where shoulders and the picture's borders hold the moving person, and the head that stays whole."""
+"""Shoulders that follow the neck, and the head that stays whole and in the picture."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from real3d_portrait.media.images import read_photo
 from real3d_portrait.models.compact.avatar import CompactAvatar
 from real3d_portrait.models.compact.frame import over
 from real3d_portrait.models.compact.model import CompactModel
-from real3d_portrait.models.compact.torso import FACE, HOLD, cut_borders, head_room, hold, shoulder_track
+from real3d_portrait.models.compact.torso import head_room, shoulder_track
 from real3d_portrait.models.interface import Placement
 from real3d_portrait.motion.motion import Motion
 from real3d_portrait.motion.placement import PLACE_LIMITED, TURN_LIMITED
@@ -25,77 +25,12 @@ FACE_HEIGHT = 0.9  # head units, forehead to chin
 FRAMES = 100
 
 
-def moved(across: float, down: float) -> tuple[np.ndarray, np.ndarray]:
-    """Remap maps that show everything so many pixels further to the right and further down."""
-    x, y = np.meshgrid(np.arange(SIZE, dtype=np.float32), np.arange(SIZE, dtype=np.float32))
-    return x - np.float32(across), y - np.float32(down)
-
-
-def far_from_the_face() -> np.ndarray:
-    return np.full((SIZE, SIZE, 5), 10.0, np.float32)
-
-
 def standing_person() -> np.ndarray:
     """A matte: shoulders from row 70 on that touch both sides, a head above them."""
     matte = np.zeros((SIZE, SIZE), np.uint8)
     matte[20:70, 30:70] = 255
     matte[70:] = 255
     return matte
-
-
-def test_borders_that_cut_the_person_are_found_with_the_place_where_they_do() -> None:
-    matte = np.zeros((SIZE, SIZE), np.uint8)
-    matte[30:, 20:80] = 255
-    cut = cut_borders(matte)
-    assert cut.max(axis=1).tolist() == [0, 0, 0, 1]
-    assert (cut[3, 20:80] == 1).all()
-    assert (cut[3, :10] == 0).all()
-    shoulders = cut_borders(standing_person())
-    assert (shoulders[[0, 2], 70:] == 1).all()
-    assert (shoulders[[0, 2], :60] == 0).all()
-    assert (shoulders[1] == 0).all()
-
-
-def test_a_speck_at_the_border_cuts_nobody() -> None:
-    matte = np.zeros((SIZE, SIZE), np.uint8)
-    matte[40, 0] = 255
-    assert (cut_borders(matte) == 0).all()
-
-
-def test_motion_away_from_a_border_that_cuts_fades_to_nothing_there() -> None:
-    map_x, map_y = moved(8, 8)
-    cut = np.zeros((4, SIZE), np.float32)
-    cut[1] = 1
-    hold(map_x, map_y, far_from_the_face(), cut)
-    free = moved(8, 8)
-    inner = round(HOLD * SIZE) + 2
-    assert (map_y[0] == 0).all()
-    assert (map_y[inner:] == free[1][inner:]).all()
-    assert (np.diff(map_y[:, 50]) > 0).all()  # nothing folds over
-    assert (map_x == free[0]).all()  # along the border nothing is uncovered
-
-
-@pytest.mark.parametrize("across", [5, 20, 35])
-def test_rows_that_the_cut_does_not_touch_are_left_alone(across: float) -> None:
-    cut = cut_borders(standing_person())
-    for way in (across, -across):
-        map_x, map_y = moved(way, 0)
-        hold(map_x, map_y, far_from_the_face(), cut)
-        free_x, free_y = moved(way, 0)
-        assert (map_x[:60] == free_x[:60]).all()
-        assert (map_y == free_y).all()
-        uncovered, border = (0, 0) if way > 0 else (-1, SIZE - 1)
-        assert (map_x[75:, uncovered] == border).all()  # the shoulders are held
-        assert (np.diff(map_x[75:], axis=1) > 0).all()
-        assert (map_x[:, -1 - uncovered] == free_x[:, -1 - uncovered]).all()  # and may leave the picture
-
-
-def test_the_face_is_not_held_even_in_rows_that_are_cut() -> None:
-    hit = far_from_the_face()
-    hit[80:, :40, 3], hit[80:, :40, 4] = FACE[2], 0  # a face low in the picture, near its side
-    map_x, map_y = moved(20, 0)
-    hold(map_x, map_y, hit, cut_borders(standing_person()))
-    assert (map_x[80:, :40] == moved(20, 0)[0][80:, :40]).all()
 
 
 def test_shoulders_follow_a_moved_head_slowly_and_not_a_nod() -> None:

@@ -1,0 +1,80 @@
+"""The sides of the head end where the person does, on heads that are drawn wider and narrower than the model's."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from real3d_portrait.face.landmarks import CHIN, N_LANDMARKS
+from real3d_portrait.models.compact.head_sides import fit_sides
+from real3d_portrait.models.compact.sheets import smoothstep, vertex_normals, view_skin
+
+from .drawn_head import MARGIN, DrawnHead, drawn_head, head_models
+
+
+@pytest.fixture(scope="module")
+def mean() -> np.ndarray:
+    face, head = head_models()
+    return np.concatenate([face.mean, head.mean])
+
+
+def wider(mean: np.ndarray, by: float) -> np.ndarray:
+    """The head with all that lies beside the face so many times as far out."""
+    share = smoothstep(0.33, 0.45, np.abs(mean[:, 0]))
+    share[:N_LANDMARKS] = 0
+    return mean * np.column_stack([1 + (by - 1) * share, np.ones((len(mean), 2))])
+
+
+def silhouette(vertices: np.ndarray, drawn: DrawnHead) -> np.ndarray:
+    """(H, W) what the mesh covers above the chin."""
+    turned = (vertices @ drawn.camera.rotation.T).astype(np.float32)
+    points = drawn.camera.pixels(turned) + np.float32([MARGIN, MARGIN, 0])
+    view = view_skin(points, vertices, vertex_normals(turned, drawn.faces), drawn.faces, drawn.canvas.shape)
+    return view.covered & (np.arange(len(view.depth)) < points[CHIN, 1])[:, None]
+
+
+@pytest.mark.parametrize("yaw", [0.0, 0.3])
+@pytest.mark.parametrize("by", [0.94, 0.97, 1.05])
+def test_the_mesh_ends_where_the_person_does(mean: np.ndarray, yaw: float, by: float) -> None:
+    drawn = drawn_head(yaw, wider(mean, by))
+    moved = fit_sides(mean, mean, drawn.faces, drawn.camera, drawn.canvas)
+    above = (np.arange(len(drawn.shown)) < drawn.camera.pixels(mean @ drawn.camera.rotation.T)[CHIN, 1] + MARGIN)[
+        :, None
+    ]
+    before, after = ((silhouette(v, drawn) != (drawn.shown & above)).sum() for v in (mean, mean + moved))
+    assert before > 60
+    assert after < 0.25 * before
+    assert (moved[:N_LANDMARKS] == 0).all()  # the face is where the tracker saw it
+
+
+def test_a_head_that_fits_stays(mean: np.ndarray) -> None:
+    drawn = drawn_head()
+    assert np.abs(fit_sides(mean, mean, drawn.faces, drawn.camera, drawn.canvas)).max() < 0.004
+
+
+@pytest.mark.parametrize("by", [0.94, 1.05])
+def test_beside_hair_the_mesh_is_only_kept_inside(mean: np.ndarray, by: float) -> None:
+    drawn = drawn_head(0, wider(mean, by))
+    beside = np.abs(drawn.place[..., 0]) > 0.3
+    haired = drawn.shown & beside & (drawn.place[..., 1] > 0.05) & (drawn.place[..., 1] < 0.3)
+    moved = fit_sides(mean, mean, drawn.faces, drawn.camera, replace(drawn.canvas, hair=haired.astype(np.float32)))
+    rows = np.flatnonzero(haired.sum(1) > 4)[3:-3]  # away from where bare skin begins
+    before, after = (silhouette(v, drawn)[rows] for v in (mean, mean + moved))
+    person = drawn.shown[rows]
+    if by < 1:
+        assert (before & ~person).sum() > 20
+        assert (after & ~person).sum() < 0.2 * (before & ~person).sum()
+    else:
+        assert (after & ~before).sum() < 0.1 * (person & ~before).sum()
+
+
+def test_an_ear_under_hair_lies_flat(mean: np.ndarray) -> None:
+    drawn = drawn_head()
+    canvas = replace(drawn.canvas, hair=(drawn.shown & (drawn.place[..., 0] < -0.3)).astype(np.float32))
+    head = mean + fit_sides(mean, mean, drawn.faces, drawn.camera, canvas)
+    ears = (mean[:, 1] > -0.3) & (mean[:, 1] < 0.2)
+    left, right = (np.abs(head[ears & side, 0]).max() for side in (mean[:, 0] < 0, mean[:, 0] > 0))
+    assert left < 0.42
+    assert right == pytest.approx(np.abs(mean[ears, 0]).max(), abs=0.01)
