@@ -34,6 +34,7 @@ from real3d_portrait.models.compact.sheets import (
     vertex_normals,
     view_skin,
 )
+from real3d_portrait.motion.neutral import closed_mouth
 
 UPPER_FACE, LOWER_FACE = 0.0, -0.12  # y above which a photo's expression belongs to the person, and below not
 MIDDLE = (0.0, -0.05, -0.12)  # between the ears, head frame: silhouettes close at its depth
@@ -119,7 +120,7 @@ def keep_apart(vertices: Float32Array) -> Float32Array:
 
 
 def resting_face(model: FaceModel, fit: FaceFit) -> Float32Array:
-    """(478, 3) the person's face brought to rest: lips closed, no smile.
+    """(478, 3) the person's face brought to rest: lips closed wherever they meet, no smile.
 
     The photo's own lids, brows and gaze are kept as part of the person (narrow eyes are a feature, and eyes
     that suddenly widen change a face most), unless the photo caught a blink.
@@ -132,7 +133,11 @@ def resting_face(model: FaceModel, fit: FaceFit) -> Float32Array:
     opening = (still[above, 1] - still[below, 1]).sum()
     seen = ((still + shown)[above, 1] - (still + shown)[below, 1]).sum()
     awake = np.clip((seen / opening - 0.4) / 0.3, 0, 1)
-    return keep_apart(still + awake * upper * shown)
+    closing = model.displacement(closed_mouth(model, still))
+    face = keep_apart(still + closing + awake * upper * shown)
+    above, below = (np.array(side) for side in zip(*LIP_PAIRS, strict=True))
+    face[above, 1] = face[below, 1] = (face[above, 1] + face[below, 1]) / 2
+    return face
 
 
 def lift(model: FaceModel, head_model: HeadModel, fit: FaceFit, size: int, canvas: Canvas) -> LayeredHead:
