@@ -23,6 +23,7 @@ CENTRE = (0.0, -0.12, -0.1)  # its middle, head frame
 FRONT, LEFT, RIGHT = range(3)
 _GRAZING, _FACING = 0.10, 0.32  # cosines between which the photo's own pixel fades in
 _LOW_PASS = 6.0  # pixels of a plane: what is coarser is light and colour, what is finer is texture
+_EAR_FACING = 0.25  # added to the cosine of ears, which show from the front although they are thin
 _LIGHT = 2.0  # pixels of a plane over which colours are averaged before they are continued
 _TRUST_MIRROR = 0.5
 _DEPTH_TOLERANCE = 0.035  # head units behind the nearest surface up to which a place is seen
@@ -99,8 +100,11 @@ def make_planes(
 
 def _view(surface: SurfaceInPhoto, plane: int, photo: UInt8Array, skin: Float32Array, hair: Float32Array) -> _View:
     y, z = surface.vertices[:, 1], surface.vertices[:, 2]
-    scalp = np.maximum(np.clip((y - 0.30) / 0.08, 0, 1), np.clip((-0.08 - z) / 0.08, 0, 1) * (y > -0.25))
-    attributes = np.column_stack([surface.uv, surface.depth, surface.facing, scalp]).astype(np.float32)
+    ear = np.clip((np.abs(surface.vertices[:, 0]) - 0.38) / 0.03, 0, 1) * (y < 0.25)
+    scalp = (1 - ear) * np.maximum(np.clip((y - 0.30) / 0.08, 0, 1), np.clip((-0.08 - z) / 0.08, 0, 1) * (y > -0.25))
+    attributes = np.column_stack([surface.uv, surface.depth, surface.facing + _EAR_FACING * ear, scalp]).astype(
+        np.float32
+    )
     points, towards = to_plane(surface.vertices, plane)
     image, zbuffer = np.zeros((PLANE, PLANE, 5), np.float32), np.full((PLANE, PLANE), BEHIND, np.float32)
     fill_triangles(points, np.ascontiguousarray(towards, np.float32), surface.faces, attributes, image, zbuffer)

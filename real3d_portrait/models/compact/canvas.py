@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from real3d_portrait.arrays import Float32Array, UInt8Array
+from real3d_portrait.models.compact.closed_lips import close_lips
 from real3d_portrait.portrait.compact import CompactPortrait
 from real3d_portrait.portrait.parsing import FaceClass
 
@@ -18,7 +19,7 @@ class Canvas:
     """A photo with what lies `margin` pixels round it; H = W = S + 2 margin.
 
     Attributes:
-        colours: (H, W, 3) uint8 of the person, continued beyond the edge.
+        colours: (H, W, 3) uint8 of the person, continued beyond the edge, open lips closed.
         matte: (H, W) alpha of the person.
         hair, skin, cloth: (H, W) which share of a pixel is hair or worn on the head; face, ears and glasses; clothes.
             What is left is neck.
@@ -52,7 +53,9 @@ def canvas_of(portrait: CompactPortrait) -> Canvas:
 
     hair, cloth = share(FaceClass.HAIR, FaceClass.HAT, FaceClass.OTHER), share(FaceClass.CLOTH)
     return Canvas(
-        colours=portrait.canvas_foreground,
+        colours=close_lips(portrait.canvas_foreground, portrait.landmarks + np.array([margin, margin, 0], np.float32))[
+            0
+        ],
         matte=portrait.canvas_matte,
         hair=hair,
         skin=np.minimum(share(FaceClass.FACE, FaceClass.EARS, FaceClass.GLASSES), 1 - hair),

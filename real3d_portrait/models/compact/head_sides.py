@@ -25,7 +25,8 @@ _DAMPED = 0.8  # share of the way that is gone in a round
 _FAR = 0.16  # head units: a silhouette further out than this is not the skin's
 _EAR, _EAR_ROOT = 0.40, 0.36  # head units from the middle of the head where ears stand out, and where they begin
 _EAR_ROWS = (-0.32, 0.25)  # heights between which there are ears
-_SEEN_EAR = 0.25  # share of the mesh's ear that the photo must show of one to fit it
+_SEEN_EAR = 0.06  # share of the mesh's ear that the photo must show of one to fit it
+_FAR_SIDE = 0.2  # sine of the yaw from which the far ear may be out of sight
 _EAR_SIZE = (0.7, 1.35)  # by how much an ear may be smaller or larger
 _COVERED, _FLAT = (0.5, 0.85), 0.85  # share of an ear under hair from and to which it is laid flat, and how flat
 
@@ -138,12 +139,13 @@ def _fit_ear(
         rim = np.percentile(found[:, 1], 98 if side > 0 else 2)
         root = x[outwards < 0.03].mean() if (outwards < 0.03).any() else x.mean()
         tip = x.max() if side > 0 else x.min()
-        wider = np.clip((rim - root) / (tip - root) if abs(tip - root) > 1 else 1, 0.3, 1.6)
+        wider = np.clip((rim - root) / (tip - root) if abs(tip - root) > 1 else 1, 0.3, 1.3)
         across = (wider - 1) * (x - root)
         share = np.clip(outwards / 0.03, 0, 1)[:, None]
         shift = np.outer(across, camera.rotation[0]) - np.outer(down, camera.rotation[1])
         moved[which] = share * shift / camera.scale
     else:
-        hidden = smoothstep(*_COVERED, np.average(np.maximum(hair, 1 - matte), weights=outwards, keepdims=True))
+        away = 1 - matte if side * camera.rotation[0, 2] > _FAR_SIDE else 0 * matte
+        hidden = smoothstep(*_COVERED, np.average(np.maximum(hair, away), weights=outwards, keepdims=True))
         moved[which, 0] = -side * _FLAT * hidden * outwards
     return moved

@@ -34,6 +34,7 @@ from real3d_portrait.models.compact.sheets import (
     vertex_normals,
     view_skin,
 )
+from real3d_portrait.motion.neutral import closed_mouth
 
 UPPER_FACE, LOWER_FACE = 0.0, -0.12  # y above which a photo's expression belongs to the person, and below not
 MIDDLE = (0.0, -0.05, -0.12)  # between the ears, head frame: silhouettes close at its depth
@@ -44,6 +45,7 @@ _NECK_WIDTH = 0.42  # head units to each side
 _SHOULDER_RIM = 0.03  # of the picture's side: hair on the shoulders nearer to the silhouette has nothing behind it
 _RIM = 2.0  # pixels of hair along the silhouette whose colours may be the background's
 _SHADE = 0.35  # how much darker it is under the chin
+_LEAST_HAIR = 0.01  # of the canvas: with less there is none behind the head
 _BODY_DEPTH = -0.1  # head units from the middle of the head to the shoulders
 
 
@@ -118,7 +120,7 @@ def keep_apart(vertices: Float32Array) -> Float32Array:
 
 
 def resting_face(model: FaceModel, fit: FaceFit) -> Float32Array:
-    """(478, 3) the person's face brought to rest: lips closed, no smile.
+    """(478, 3) the person's face brought to rest: lips closed wherever they meet, no smile.
 
     The photo's own lids, brows and gaze are kept as part of the person (narrow eyes are a feature, and eyes
     that suddenly widen change a face most), unless the photo caught a blink.
@@ -131,7 +133,11 @@ def resting_face(model: FaceModel, fit: FaceFit) -> Float32Array:
     opening = (still[above, 1] - still[below, 1]).sum()
     seen = ((still + shown)[above, 1] - (still + shown)[below, 1]).sum()
     awake = np.clip((seen / opening - 0.4) / 0.3, 0, 1)
-    return keep_apart(still + awake * upper * shown)
+    closing = model.displacement(closed_mouth(model, still))
+    face = keep_apart(still + closing + awake * upper * shown)
+    above, below = (np.array(side) for side in zip(*LIP_PAIRS, strict=True))
+    face[above, 1] = face[below, 1] = (face[above, 1] + face[below, 1]) / 2
+    return face
 
 
 def lift(model: FaceModel, head_model: HeadModel, fit: FaceFit, size: int, canvas: Canvas) -> LayeredHead:
@@ -229,8 +235,8 @@ class _Lifting:
         canvas = self.canvas
         silhouette = self.person & (self.share > 0)
         hair = canvas.hair * canvas.matte
-        region = shows_behind(hair, silhouette, self.camera.scale) & (self.share > 0)
-        if not region.any():
+        region = shows_behind(hair, canvas.ears, silhouette, self.view, self.camera.scale) & (self.share > 0)
+        if not region.any() or (hair > 0.8).mean() < _LEAST_HAIR:
             return None
         colours = carried(canvas.colours, (canvas.hair > 0.8) & (canvas.matte > 0.9))
         # Whole up to its rim, as it is drawn only where it comes out from behind the hair in front.

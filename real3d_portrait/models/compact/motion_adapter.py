@@ -11,7 +11,13 @@ import numpy as np
 from real3d_portrait.arrays import Float32Array, FloatArray
 from real3d_portrait.face.face_model import FaceModel
 from real3d_portrait.face.head_model import HeadModel
+from real3d_portrait.face.landmarks import LIP_PAIRS
 from real3d_portrait.models.compact.image_to_plane import LayeredHead, keep_apart
+from real3d_portrait.models.compact.sheets import smoothstep
+from real3d_portrait.models.compact.volume_renderer import CAMERA
+
+_CONTACT = 0.006  # head units between lips below which they are drawn together
+_NEAR = 0.03  # head units between lips below which perspective does not part them
 
 
 def drive(
@@ -22,4 +28,23 @@ def drive(
 ) -> Float32Array:
     """(478 + M, 3) vertices of the skin in an expression, head frame."""
     moved = np.concatenate([face_model.displacement(expression), head_model.displacement(expression)])
-    return keep_apart((head.skin.vertices + moved).astype(np.float32))
+    surface = keep_apart((head.skin.vertices + moved).astype(np.float32))
+    return _lips_in_contact(surface, head)
+
+
+def _lips_in_contact(surface: Float32Array, head: LayeredHead) -> Float32Array:
+    """Lips that come nearly together touch, as the renderer's perspective sees them (in place).
+
+    They are soft, and no light falls through a slit. What perspective adds differs between two lips that the photo
+    has apart, so that lips which meet in the head frame would not meet in the picture.
+    """
+    upper, lower = (np.array(side) for side in zip(*LIP_PAIRS, strict=True))
+    both = np.stack([upper, lower])
+    points = surface[both]  # (2, pairs, 3)
+    nearer = (CAMERA - head.skin.still[both, 2]) / (CAMERA - points @ head.camera.rotation[2].astype(np.float32))
+    height = points[..., 1] * nearer
+    gap = points[0, :, 1] - points[1, :, 1]
+    near = 1 - smoothstep(0.0, _NEAR, gap)
+    change = near * (gap * smoothstep(0.0, _CONTACT, gap) - (height[0] - height[1]))
+    surface[both, 1] = (height + change / 2 * np.array([[1], [-1]], np.float32)) / nearer
+    return surface

@@ -15,8 +15,8 @@ _TEETH_WEIGHT = np.array([[0.561, 0.289, -0.194], [0.303, 0.522, -0.149], [0.200
 _TEETH_BIAS = np.array([1.818, 1.677, 1.741], np.float32)
 
 
-def cheek_colour(image: Float32Array, landmarks: Float32Array) -> Float32Array:
-    """Mean colour of both cheeks, (3,)."""
+def _cheeks(image: Float32Array, landmarks: Float32Array) -> list[Float32Array]:
+    """Colour of each cheek that the image holds, left first."""
     colours = []
     for corners in (CHEEK_LEFT, CHEEK_RIGHT):
         mask = np.zeros(image.shape[:2], np.uint8)
@@ -24,9 +24,24 @@ def cheek_colour(image: Float32Array, landmarks: Float32Array) -> Float32Array:
         pixels = image[mask > 0]
         if len(pixels):
             colours.append(np.median(pixels, 0))
+    return colours
+
+
+def cheek_colour(image: Float32Array, landmarks: Float32Array) -> Float32Array:
+    """Mean colour of both cheeks, (3,)."""
+    colours = _cheeks(image, landmarks)
     if not colours:
         return np.array([180, 140, 120], np.float32)
     return np.mean(colours, 0).astype(np.float32)
+
+
+def side_light(image: Float32Array, landmarks: Float32Array) -> float:
+    """How much brighter the right cheek is than the left one: half the logarithm of their ratio, at most 0.6."""
+    colours = _cheeks(image, landmarks)
+    if len(colours) < 2:
+        return 0.0
+    left, right = (max(float(colour @ LUMA), 8.0) for colour in colours)
+    return float(np.clip(0.5 * np.log(right / left), -0.6, 0.6))
 
 
 def teeth_colour(light: Float32Array) -> Float32Array:

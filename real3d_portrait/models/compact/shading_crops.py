@@ -120,7 +120,8 @@ class PhotoPlacement:
         if region.net == MOUTH:
             around = _star(points[LIPS_OUTER], x, y, 4.0)
             near = np.clip(2 * opening.coverage(along, *depths, 6.0), 0, 1)
-            allowed = np.maximum(near, 0.6 * around)
+            # Teeth and tongue keep the light that they are drawn in.
+            allowed = np.maximum(near, 0.6 * around) * (1 - inside)
         else:
             around = allowed = _eye_oval(opening, along, across)
         amounts = (opening.gap / n, self._gaps[region])

@@ -181,7 +181,7 @@ def render_skin(head: LayeredHead, vertices: Float32Array, pose: Pose) -> Render
     """The skin with its vertices (478 + M, 3) in the frame's expression."""
     skin, size = head.skin, pose.size
     points, depth = placed(skin, vertices, pose)
-    image, zbuffer = np.zeros((size, size, 9), np.float32), np.full((size, size), BEHIND, np.float32)
+    image, zbuffer = np.empty((size, size, 9), np.float32), np.full((size, size), BEHIND, np.float32)
     fill_triangles(points, depth, skin.faces, skin.attributes, image, zbuffer)
     colour = np.zeros((size, size, 4), np.uint8)
     near = np.float32(at_own_pose(head, pose))

@@ -5,11 +5,13 @@ import pytest
 
 from real3d_portrait.face.landmarks import LIPS_INNER_LOWER, LIPS_INNER_UPPER
 from real3d_portrait.models.compact.aperture import Aperture, HeadPlacement
+from real3d_portrait.models.compact.closed_lips import close_lips
 from real3d_portrait.models.compact.mouth_interior import MouthInterior
 from real3d_portrait.models.compact.teeth import LOWER_ARCH, UPPER_ARCH, UPPER_TEETH, biting_edge, draw_teeth
 
 from .layer_scene import LIP, SIZE, mesh, mouth_mask, open_mouth, paint
 
+TEETH = (225, 215, 195)
 LUMA = np.array([0.299, 0.587, 0.114])
 
 
@@ -89,14 +91,70 @@ def test_teeth_are_no_brighter_than_plausible(scene):
     assert inside.min() < 0.3 * skin
 
 
-def test_the_photos_own_open_mouth_is_kept():
-    points = open_mouth(mesh(), 18)
+def smiling_photo(points):
+    """A painted face whose parted lips show teeth, white with a dark line at every sixth column."""
     photo = paint(points)
+    opening = mouth_mask(points, 0)
+    teeth = np.full_like(photo, TEETH)
+    teeth[:, ::6] = (150, 140, 125)
+    photo[opening] = teeth[opening]
+    return photo
+
+
+def test_the_photos_own_open_mouth_shows_where_its_lips_stand_as_there():
+    points = open_mouth(mesh(), 18)
+    photo = smiling_photo(points)
+    closed, _ = close_lips(photo, points)
     mouth = MouthInterior(photo, points, mesh())
-    for turn in (0.0, 0.2):
-        pose = (turn, 0.0, 0.0)
-        drawn = mouth.draw(photo, open_mouth(mesh(pose), 18), mesh(pose))
-        assert np.abs(drawn.astype(int) - photo).mean(axis=-1)[mouth_mask(points, 0)].mean() < 2
+    opening = mouth_mask(points, 0)
+    assert np.abs(closed.astype(int) - photo)[opening].mean() > 40
+    drawn = mouth.draw(closed, points, mesh())
+    assert np.abs(drawn.astype(int) - photo)[opening].mean() < 1
+    turned = mouth.draw(closed, open_mouth(mesh((0.2, 0, 0)), 18), mesh((0.2, 0, 0)))
+    seen = turned[mouth_mask(open_mouth(mesh((0.2, 0, 0)), 18), -2)] @ LUMA
+    assert seen.mean() == pytest.approx((photo[mouth_mask(points, -2)] @ LUMA).mean(), abs=8)
+
+
+def test_a_smiling_photo_with_its_lips_closed_shows_no_tooth():
+    points = open_mouth(mesh(), 18)
+    photo = smiling_photo(points)
+    closed, _ = close_lips(photo, points)
+    shut = mesh()
+    shut[list(LIPS_INNER_LOWER[1:-1])] = shut[list(LIPS_INNER_UPPER[1:-1])]
+    # The skin under the closed lips, as the filled picture gives it.
+    below = paint(shut)
+    drawn = MouthInterior(photo, points, shut).draw(below, shut, shut)
+    x0, x1 = int(shut[81, 0]), int(shut[311, 0])
+    y = round(float(shut[13, 1]))
+    around = drawn[y - 5 : y + 6, x0:x1] @ LUMA
+    lip, tooth = np.array(LIP) @ LUMA, np.array(TEETH) @ LUMA
+    assert around.max() < lip + 0.1 * (tooth - lip)
+    assert around.min() > 0.25 * lip
+    assert (closed[mouth_mask(points, 1)] @ LUMA).max() < lip + 0.1 * (tooth - lip)
+
+
+def test_closing_lips_changes_nothing_beyond_them_and_no_closed_photo(scene):
+    points, photo, _mouth = scene
+    same, share = close_lips(photo, points)
+    assert np.array_equal(same, photo)
+    assert not share.any()
+    opened = open_mouth(points, 18)
+    smiling = smiling_photo(opened)
+    closed, share = close_lips(smiling, opened)
+    far = ~mouth_mask(opened, 12)
+    assert np.array_equal(closed[far], smiling[far])
+    assert share[mouth_mask(opened, 0)].min() > 0.99
+
+
+def test_two_people_have_different_teeth():
+    strips = [draw_teeth(UPPER_TEETH, 3.0, seed, blur=0.5) for seed in (1, 2)]
+    front = np.abs(strips[0].arc) < 12
+    row = int(np.abs(strips[0].heights - 3).argmin())
+    columns = [strip.colour[row, front] @ LUMA for strip in strips]
+    edges = [(strip.cover[:, front] > 0.5).argmax(0) * (strip.heights[1] - strip.heights[0]) for strip in strips]
+    assert np.abs(columns[0] - columns[1]).mean() > 0.01
+    assert np.abs(edges[0] - edges[1]).mean() > 0.1  # mm
+    assert np.corrcoef(*columns)[0, 1] < 0.9
 
 
 def test_the_photos_own_teeth_are_used_when_the_lips_move_on():
