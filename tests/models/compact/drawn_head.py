@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from real3d_portrait.resources import resource
 
 SIZE, MARGIN = 256, 32
 BACKGROUND = (20, 60, 200)
+EAR = 0.38  # head units from the middle of the head where ears stand out
 WEIGHTS = resource("assets", "weights", "compact")
 
 
@@ -68,8 +69,17 @@ def drawn_head(yaw: float = 0.0, vertices: np.ndarray | None = None, distance: f
     shown = depth > BEHIND
     picture = np.where(shown[..., None], colours_at(place), BACKGROUND).clip(0, 255)
     matte, nothing = shown.astype(np.float32), np.zeros(shown.shape, np.float32)
-    parts = {f.name: nothing for f in fields(Canvas)} | {"matte": matte, "skin": matte}
-    canvas = Canvas(**parts | {"colours": np.round(picture).astype(np.uint8), "margin": MARGIN})
+    ears = shown & (np.abs(place[..., 0]) > EAR) & (np.abs(place[..., 1] + 0.04) < 0.32)
+    colours = np.round(picture).astype(np.uint8)
+    canvas = Canvas(
+        colours=colours,
+        matte=matte,
+        hair=nothing,
+        skin=matte,
+        cloth=nothing,
+        ears=ears.astype(np.float32),
+        margin=MARGIN,
+    )
     still = np.zeros(face.n_identity), np.zeros(face.n_expression)
     offset = (vertices[: len(face.mean)] - face.mean).astype(np.float64)
     fit = FaceFit(*still, rotation, translation, offset)
