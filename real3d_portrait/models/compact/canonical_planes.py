@@ -27,7 +27,7 @@ _EAR_FACING = 0.25  # added to the cosine of ears, which show from the front alt
 _LIGHT = 2.0  # pixels of a plane over which colours are averaged before they are continued
 _TRUST_MIRROR = 0.5
 _DEPTH_TOLERANCE = 0.035  # head units behind the nearest surface up to which a place is seen
-_PRIOR = 0.08  # weight of the usual hairline, against 1 for what the photo shows
+_PRIOR = 0.3  # weight of the usual hairline, against 1 for what the photo shows
 _CORE = 40.0  # pixels of a plane from which its colours can be continued
 _BALD = 150.0  # pixels of a plane: with less hair there is none
 
@@ -150,7 +150,8 @@ def _fill(view: _View, mirrored: _View, bald: bool) -> Float32Array:
         np.ascontiguousarray(v[:, ::-1]) for v in (np.maximum(mirrored.skin, mirrored.hair), mirrored.colour)
     )
     detail = other - _low(other, share)
-    return colour + (np.clip(2 * share - 1, 0, 1) * _TRUST_MIRROR)[..., None] * detail
+    sure = cv2.blur(cv2.erode((share > 0.9).astype(np.float32), np.ones((9, 9), np.uint8)), (7, 7))
+    return colour + (sure * _TRUST_MIRROR)[..., None] * detail
 
 
 def _continued(colour: Float32Array, share: Float32Array) -> Float32Array:

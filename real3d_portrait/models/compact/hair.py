@@ -10,6 +10,7 @@ from real3d_portrait.arrays import BoolArray, Float32Array, FloatArray
 from real3d_portrait.models.compact.sheets import SkinView, smooth_fill, smoothstep
 
 _THIN, _THICK = 0.02, 0.12  # head units of hair over the skin, at least and at most
+_BACK = 0.5  # of the thickness in front: how thick hair lies behind the head
 _BULGE = 1.2  # of hair beside the skull over the harmonic mean of the ways to both its edges
 _HAIRLINE = 0.14  # head units over which hair grows to its thickness
 _FACING = 0.35  # cosine up to which hair over the skull follows the skin
@@ -55,7 +56,7 @@ def hair_depths(
     near = smoothstep(0.02, 0.10, hairline)
     front = np.where(covered, over + near * (smooth - over), smooth).astype(np.float32)
     inside = cv2.erode(skin.covered.astype(np.uint8), np.ones((9, 9), np.uint8)) > 0
-    return front, _joined(skin.back - thick, inside, silhouette, edge, -bulge, scale)
+    return front, _joined(skin.back - _BACK * thick, inside, silhouette, edge, -bulge, scale)
 
 
 def _joined(

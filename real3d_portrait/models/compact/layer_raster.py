@@ -12,6 +12,7 @@ from numba import njit
 from real3d_portrait.arrays import Float32Array, Int32Array
 
 BEHIND = np.float32(-1e9)  # depth where no triangle is
+CLEAR_DEPTH = np.float32(0.3)  # head units that clear parts of a sheet lie further back
 HAIR_DEPTH = np.float32(0.05)  # head units behind the skin over which hair fades
 
 
@@ -111,10 +112,11 @@ def cubic(picture, x, y):
 
 
 @njit(cache=True, nogil=True, fastmath=True)
-def lay(texture, maps, zbuffer, skin_depth, fade, gain, opaque, frame):
+def lay(texture, places, zbuffer, skin_depth, fade, gain, opaque, frame):
     """Blend a sheet over `frame` (H, W, 4) premultiplied, float32.
 
-    texture (h, w, 4) straight RGBA uint8, looked up at `maps` (H, W, 2) where `zbuffer` (H, W) says the sheet is.
+    texture (h, w, 4) straight RGBA uint8, looked up at `places` (H, W, 3) of `draw` where `zbuffer` (H, W) says
+    the sheet is.
     Where skin at `skin_depth` (H, W) lies nearer, the sheet fades out over `fade` head units; 0: never. `gain`
     multiplies its alpha. An `opaque` sheet ends where its mesh ends, and its edge is softened by coverage.
     """
@@ -125,11 +127,11 @@ def lay(texture, maps, zbuffer, skin_depth, fade, gain, opaque, frame):
                 continue
             show = np.float32(1.0)
             if fade > 0:
-                hidden = (skin_depth[i, j] - zbuffer[i, j]) / fade
+                hidden = (skin_depth[i, j] - places[i, j, 2]) / fade
                 show = min(max(np.float32(2.0) - hidden, np.float32(0.0)), np.float32(1.0))
                 if show <= 0:
                     continue
-            red, green, blue, alpha = cubic(texture, maps[i, j, 0], maps[i, j, 1])
+            red, green, blue, alpha = cubic(texture, places[i, j, 0], places[i, j, 1])
             if opaque:
                 covered = 0
                 for a in range(max(i - 1, 0), min(i + 2, height)):
@@ -148,12 +150,15 @@ def lay(texture, maps, zbuffer, skin_depth, fade, gain, opaque, frame):
 def draw(
     points: Float32Array,  # (N, 2) pixels
     depth: Float32Array,  # (N,) larger is nearer
+    clear: Float32Array,  # (N,) 0: the texture is opaque there, 1: it shows nothing
     faces: Int32Array,  # (F, 3)
     uv: Float32Array,  # (N, 2) pixels of the texture
     size: int,
 ) -> tuple[Float32Array, Float32Array]:
-    """Places in the texture (S, S, 2), and depth (S, S), BEHIND where nothing is."""
-    maps = np.empty((size, size, 2), np.float32)
+    """Place in the texture and depth (S, S, 3), and the buffer that decides what is nearest (S, S), BEHIND where
+    nothing is. In that, what is clear lies further back, so that it hides nothing of its own sheet."""
+    places = np.empty((size, size, 3), np.float32)
     zbuffer = np.full((size, size), BEHIND, np.float32)
-    fill_triangles(points, depth, faces, uv, maps, zbuffer)
-    return maps, zbuffer
+    attributes = np.column_stack([uv, depth])
+    fill_triangles(points, depth - CLEAR_DEPTH * clear, faces, attributes, places, zbuffer)
+    return places, zbuffer

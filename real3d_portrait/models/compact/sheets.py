@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import cv2
 import numpy as np
@@ -36,6 +37,13 @@ class Sheet:
     uv: Float32Array
     faces: Int32Array
     texture: UInt8Array
+
+    @cached_property
+    def clear(self) -> Float32Array:
+        """(N,) 0 where the texture is opaque at a vertex, 1 where it shows nothing."""
+        x, y = (np.ascontiguousarray(self.uv[:, k]) - np.float32(0.5) for k in (0, 1))
+        alpha = cv2.remap(self.texture[..., 3], x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        return (1 - alpha.reshape(-1) / 255).astype(np.float32)
 
 
 @dataclass(frozen=True)

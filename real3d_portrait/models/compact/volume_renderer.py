@@ -229,5 +229,5 @@ def _draw_sheet(
     opaque: bool = False,
 ) -> None:
     points, depth = placed(sheet, sheet.vertices, pose)
-    maps, zbuffer = draw(points, depth, sheet.faces, sheet.uv, pose.size)
-    lay(sheet.texture, maps, zbuffer, skin_depth, fade, gain, opaque, frame)
+    places, zbuffer = draw(points, depth, sheet.clear, sheet.faces, sheet.uv, pose.size)
+    lay(sheet.texture, places, zbuffer, skin_depth, fade, gain, opaque, frame)
