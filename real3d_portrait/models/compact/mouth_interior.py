@@ -252,7 +252,7 @@ class MouthInterior:
         # A slit and a rounded mouth let in less light than a smile.
         slit = 0.68 + 0.32 * smoothstep(0.01, 0.11, opening.gap / max(opening.width, 1.0))
         spread = opening.width / (mm * self._lips_mm)
-        light = float(slit * (0.75 + 0.25 * smoothstep(0.45, 0.85, spread)))
+        light = float(slit * (0.86 + 0.14 * smoothstep(0.45, 0.85, spread)))
         at = np.array([u, v], np.float32)
         rim = 1 - touching(opening) if self._filled else 0.0
         return Throat(self._dark, self._tongue, at, 2.5 + 0.70 * drop, share, rim, softness, light)
