@@ -142,13 +142,14 @@ def resting_face(model: FaceModel, fit: FaceFit) -> Float32Array:
 
 def lift(model: FaceModel, head_model: HeadModel, fit: FaceFit, size: int, canvas: Canvas) -> LayeredHead:
     """A photo of `size` pixels with its face fit → its layers."""
-    face = resting_face(model, fit)
+    face, still = resting_face(model, fit), model.shape(fit.identity, fit.offset)
+    # The resting face has closed its lips, and jaw and neck went along.
     rest = head_model.rest(face)
     neutral = np.concatenate([face, rest]).astype(np.float32)
     source = np.concatenate(
         [
             model.vertices(fit.identity, fit.expression, fit.offset),
-            rest + head_model.displacement(fit.expression),
+            rest + head_model.displacement(fit.expression - closed_mouth(model, still)),
         ]
     ).astype(np.float32)
     camera = PhotoCamera.of(fit.rotation, fit.translation, size)
