@@ -63,9 +63,14 @@ def fit_sides(
         view = view_skin(points, neutral, vertex_normals(turned, faces), without_ears, canvas.shape)
         covered = view.covered & (view.height > chin - _NECK)
         neck_rows = covered & (view.height < chin)
+        # Beside an ear the photo's silhouette is the ear's.
+        beside_ear = np.zeros(canvas.shape, bool)
+        heights = points[ears, 1]
+        if len(heights):
+            beside_ear[max(int(heights.min()), 0) : max(int(heights.max()) + 1, 0)] = True
         rows = np.clip(np.rint(points[:, 1]).astype(int), 0, len(person) - 1)
         for side in (-1, 1):
-            shift = _shift(covered, person, bare & ~neck_rows, side, camera.scale)[rows]
+            shift = _shift(covered, person, bare & ~neck_rows & ~beside_ear, side, camera.scale)[rows]
             on_side = np.sign(across) == side
             # An ear goes along as a whole.
             ear = ears & (np.sign(neutral[:, 0]) == side)

@@ -41,10 +41,11 @@ def _lips_in_contact(surface: Float32Array, head: LayeredHead) -> Float32Array:
     upper, lower = (np.array(side) for side in zip(*LIP_PAIRS, strict=True))
     both = np.stack([upper, lower])
     points = surface[both]  # (2, pairs, 3)
-    nearer = (CAMERA - head.skin.still[both, 2]) / (CAMERA - points @ head.camera.rotation[2].astype(np.float32))
-    height = points[..., 1] * nearer
+    _, up, deep = head.camera.rotation.astype(np.float32)
+    nearer = (CAMERA - head.skin.still[both, 2]) / (CAMERA - points @ deep)
+    height = points @ up * nearer
     gap = points[0, :, 1] - points[1, :, 1]
     near = 1 - smoothstep(0.0, _NEAR, gap)
     change = near * (gap * smoothstep(0.0, _CONTACT, gap) - (height[0] - height[1]))
-    surface[both, 1] = (height + change / 2 * np.array([[1], [-1]], np.float32)) / nearer
+    surface[both, 1] += change / 2 * np.array([[1], [-1]], np.float32) / (nearer * up[1])
     return surface

@@ -48,6 +48,7 @@ _UPPER_EDGE, _LOWER_EDGE = 0.9, -0.8  # mm below the lips' line at rest: upper t
 _UPPER_BACK, _LOWER_BACK = 2.0, 4.5  # mm from the lips to the foremost tooth
 _BARED = 4.0  # mm of the upper teeth that a lip bares before they follow it
 _BEHIND_CORNER = 3.0  # mm from the corners of the mouth back to the teeth, beyond what it is in the middle
+_MOST_BARED = 11.0  # mm from the upper lip to the edges of the teeth in any photo
 _CROWN = 8.6  # mm that even a wide laugh hardly exceeds
 _LOWER_BARED = 4.2  # mm of the lower teeth
 _LOWER_LIGHT = 0.84  # against the upper teeth: the lower ones lie deeper, under them
@@ -127,7 +128,9 @@ class MouthInterior:
                 self._upper_edge += own.edge
                 self._lower_edge += max(0.0, own.edge)
                 edge = self._line + self._upper_edge * self._mm * self._axes[1]
-                shown = float(self._axes[1] @ (edge - self._landmarks[LIP_UPPER])) / self._mm
+                down = self._source.axes[1]
+                shown = float(down @ (edge - self._landmarks[LIP_UPPER])[:2] / (down @ self._axes[1, :2])) / self._mm
+                shown = min(shown, _MOST_BARED)
                 self._bared = max(_BARED, shown)
                 # Gums begin above what the photo shows as tooth.
                 upper = upper.with_gums_from(shown + 0.5)
@@ -252,7 +255,7 @@ class MouthInterior:
         # A slit and a rounded mouth let in less light than a smile.
         slit = 0.68 + 0.32 * smoothstep(0.01, 0.11, opening.gap / max(opening.width, 1.0))
         spread = opening.width / (mm * self._lips_mm)
-        light = float(slit * (0.75 + 0.25 * smoothstep(0.45, 0.85, spread)))
+        light = float(slit * (0.86 + 0.14 * smoothstep(0.45, 0.85, spread)))
         at = np.array([u, v], np.float32)
         rim = 1 - touching(opening) if self._filled else 0.0
         return Throat(self._dark, self._tongue, at, 2.5 + 0.70 * drop, share, rim, softness, light)

@@ -12,8 +12,12 @@ from real3d_portrait.models.compact.aperture import Aperture, smoothstep
 from real3d_portrait.models.compact.mouth_raster import light_field
 from real3d_portrait.models.compact.photo_light import LUMA
 from real3d_portrait.models.compact.teeth import biting_edge
+from real3d_portrait.portrait.push_pull import push_pull
 
 _FRONT = 12.0  # mm of the arc to each side that face the viewer
+_SIDE = 18.0  # mm beyond which a photo shows no tooth well
+_MIXED_PIXELS = 1.2  # of the photo, along the rim of what lips bare
+_EVEN = 1.8  # mm: what is coarser is light and colour, what is finer is teeth
 _FEWEST = 50  # strip pixels that must show
 _SHADED = 0.6  # least light that a tooth's colour is divided by
 
@@ -102,12 +106,23 @@ def find_own_teeth(photo: MouthInPhoto, teeth: PlacedTeeth, expected: Float32Arr
 
 
 def with_own_teeth(photo: MouthInPhoto, teeth: PlacedTeeth) -> PlacedTeeth:
-    """The drawn teeth replaced where the photo shows its own, and by their mirror where it shows one side alone."""
+    """The drawn teeth with the photo's own where it shows them well, and in its colours and light beyond."""
     seen, tooth, _within = photo.look(teeth)
-    bared = (tooth * (teeth.heights[:, None] > -0.8)).astype(np.float32)
-    own = np.asarray(cv2.GaussianBlur(cv2.erode(bared, np.ones((3, 3))), (0, 0), 1.2), np.float32)
-    strip = teeth.strip
-    for share, colour in ((0.85 * own[:, ::-1] * (1 - own), seen[:, ::-1]), (own, seen)):
-        opaque = np.concatenate([colour, np.ones_like(colour[..., :1])], -1)
-        strip = strip + share[..., None] * (opaque - strip)
+    facing = smoothstep(_SIDE, _FRONT - 2, np.abs(teeth.arc))
+    bared = tooth * (teeth.heights[:, None] > -0.8) * facing
+    per_mm = 1 / float(teeth.heights[1] - teeth.heights[0])
+    # The photo's blur mixes lips and the dark into the rim of what it bares.
+    rim = 2 * round(_MIXED_PIXELS / photo.mm * per_mm) + 1
+    own = cv2.erode(np.asarray(bared, np.float32), np.ones((rim, rim), np.uint8))
+    own = np.asarray(cv2.GaussianBlur(own, (0, 0), 0.5 * rim), np.float32)
+    alpha = teeth.strip[..., 3:]
+    drawn = teeth.strip[..., :3] / np.maximum(alpha, 0.05)
+    weight = own * alpha[..., 0]
+    if weight.max() < 0.1:
+        return teeth
+    change = np.log(np.maximum(seen, 8) / np.maximum(drawn, 8)).astype(np.float32)
+    change = cv2.GaussianBlur(push_pull(change, weight), (0, 0), _EVEN * per_mm)
+    matched = drawn * np.exp(np.clip(change, -0.5, 0.5))
+    colour = matched + own[..., None] * (seen - matched)
+    strip = np.concatenate([np.clip(colour, 0, 255) * alpha, alpha], -1)
     return replace(teeth, strip=np.ascontiguousarray(strip, np.float32))

@@ -47,9 +47,9 @@ def side_light(image: Float32Array, landmarks: Float32Array) -> float:
 def teeth_colour(light: Float32Array) -> Float32Array:
     """Plausible tooth colour under the light that falls on the cheeks."""
     colour = np.exp(_TEETH_WEIGHT @ np.log(np.maximum(light, 8)) + _TEETH_BIAS)
-    limit = 1.25 * float(light @ LUMA)
+    limit = 1.30 * float(light @ LUMA)
     # The portraits' teeth were seen under their lips' shade, which draw() adds.
-    return np.minimum(1.10 * colour * min(1.0, limit / float(colour @ LUMA)), 240).astype(np.float32)
+    return np.minimum(1.16 * colour * min(1.0, limit / float(colour @ LUMA)), 240).astype(np.float32)
 
 
 def photo_blur(image: Float32Array, landmarks: Float32Array) -> float:

@@ -41,7 +41,7 @@ class Sheet:
     @cached_property
     def clear(self) -> Float32Array:
         """(N,) 0 where the texture is opaque at a vertex, 1 where it shows nothing."""
-        if not len(self.uv):  # OpenCV takes no empty maps
+        if not len(self.uv):
             return np.zeros(0, np.float32)
         x, y = (np.ascontiguousarray(self.uv[:, k]) - np.float32(0.5) for k in (0, 1))
         alpha = cv2.remap(self.texture[..., 3], x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
