@@ -204,7 +204,8 @@ class _Lifting:
                 front,
                 depth,
             ),
-            flat=self._sheet(canvas.colours, canvas.matte * self.share, depth),
+            # Not where hair is drawn over it: a soft edge drawn twice would be too solid.
+            flat=self._sheet(canvas.colours, canvas.matte * self.share * (1 - canvas.hair), depth),
             colours=canvas.colours,
             shown=self.source - self.neutral,
             camera=self.camera,

@@ -53,8 +53,8 @@ def _cubic_weights(f: torch.Tensor) -> torch.Tensor:
 
 def lay_torch(
     texture: torch.Tensor,  # (h, w, 4) straight colour and alpha, 0..255
-    maps: torch.Tensor,  # (H, W, 2) pixels of the texture
-    zbuffer: torch.Tensor,  # (H, W) depth of the sheet, BEHIND where it is not
+    places: torch.Tensor,  # (H, W, 3) pixels of the texture, and depth
+    zbuffer: torch.Tensor,  # (H, W) BEHIND where the sheet is not
     skin_depth: torch.Tensor,  # (H, W)
     fade: float,  # head units behind the skin over which the sheet fades; 0: never
     gain: float,
@@ -65,8 +65,9 @@ def lay_torch(
     here = zbuffer > float(BEHIND)
     show = torch.ones_like(zbuffer)
     if fade > 0:
-        show = (2 - (skin_depth - zbuffer) / fade).clamp(0, 1)
-    sample = cubic_torch(texture, torch.where(here[..., None], maps, torch.zeros_like(maps)))
+        show = (2 - (skin_depth - places[..., 2]) / fade).clamp(0, 1)
+    at = torch.where(here[..., None], places, torch.zeros_like(places))
+    sample = cubic_torch(texture, at[..., :2])
     alpha = sample[..., 3]
     if opaque:
         window = torch.nn.functional.avg_pool2d(here.to(frame.dtype)[None], 3, 1, 1)[0]

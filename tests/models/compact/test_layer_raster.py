@@ -58,7 +58,7 @@ def test_a_mesh_has_no_cracks_and_no_rim(generator: np.random.Generator) -> None
     inside = (np.abs(centre - 20) < 15)[:, None] & (np.abs(centre - 20) < 15)
     assert ((zbuffer > BEHIND) == inside).all()
     expected = np.stack(np.meshgrid(centre, centre), -1)
-    assert np.abs(maps - expected)[inside].max() < 1e-3
+    assert np.abs(maps[..., :2] - expected)[inside].max() < 1e-3
 
 
 def test_the_nearer_of_two_surfaces_is_seen_whichever_is_drawn_first() -> None:
@@ -69,7 +69,16 @@ def test_the_nearer_of_two_surfaces_is_seen_whichever_is_drawn_first() -> None:
     for faces in (np.concatenate([halves, halves + 4]), np.concatenate([halves + 4, halves])):
         maps, zbuffer = draw(points, depth, np.zeros_like(depth), faces, uv, SIZE)
         assert zbuffer[20, 20] == pytest.approx(0.5)
-        assert maps[20, 20] == pytest.approx([9, 9])
+        assert maps[20, 20] == pytest.approx([9, 9, 0.5])
+
+
+def test_what_is_clear_hides_nothing_of_its_own_sheet() -> None:
+    square = np.array([[5, 5], [35, 5], [35, 35], [5, 35]], np.float32)
+    points, depth = np.concatenate([square, square]), np.repeat([0.2, 0.3], 4).astype(np.float32)
+    faces = np.array([[0, 1, 2], [0, 2, 3], [4, 5, 6], [4, 6, 7]], np.int32)
+    uv = np.repeat([[1.0, 1.0], [9.0, 9.0]], 4, axis=0).astype(np.float32)
+    places, _ = draw(points, depth, np.repeat([0, 1], 4).astype(np.float32), faces, uv, SIZE)
+    assert places[20, 20] == pytest.approx([1, 1, 0.2])
 
 
 def test_vertices_are_placed_as_by_the_torch_twin(generator: np.random.Generator) -> None:
@@ -120,10 +129,11 @@ def test_a_sheet_is_laid_as_by_the_torch_twin(
     generator: np.random.Generator, fade: float, gain: float, opaque: bool
 ) -> None:
     texture = generator.integers(0, 256, (24, 24, 4), np.uint8)
-    maps = generator.uniform(0, 24, (SIZE, SIZE, 2)).astype(np.float32)
+    maps = generator.uniform(0, 24, (SIZE, SIZE, 3)).astype(np.float32)
     zbuffer = np.where(generator.random((SIZE, SIZE)) > 0.3, generator.normal(size=(SIZE, SIZE)) * 0.1, BEHIND)
     zbuffer, skin = zbuffer.astype(np.float32), (generator.normal(size=(SIZE, SIZE)) * 0.1).astype(np.float32)
     frame = (generator.random((SIZE, SIZE, 4)) * [255, 255, 255, 1]).astype(np.float32)
+    maps[..., 2] = zbuffer
     own = laid(texture, maps, zbuffer, skin, fade, gain, opaque, frame)
     drawn = tensors(texture.astype(np.float32), maps, zbuffer, skin)
     twin = lay_torch(*drawn, fade, gain, opaque, *tensors(frame)).numpy()
@@ -134,7 +144,8 @@ def test_a_sheet_is_laid_as_by_the_torch_twin(
 
 def test_hair_behind_the_skin_is_hidden_and_hair_before_it_is_whole() -> None:
     texture = np.full((4, 4, 4), 255, np.uint8)
-    maps, zbuffer = np.full((SIZE, SIZE, 2), 2, np.float32), np.zeros((SIZE, SIZE), np.float32)
+    maps, zbuffer = np.full((SIZE, SIZE, 3), 2, np.float32), np.zeros((SIZE, SIZE), np.float32)
+    maps[..., 2] = 0
     frame, fade = np.zeros((SIZE, SIZE, 4), np.float32), 0.05
     for skin, alpha in ((-1.0, 1.0), (0.0, 1.0), (1.5 * fade, 0.5), (2.1 * fade, 0.0), (1.0, 0.0)):
         out = laid(texture, maps, zbuffer, np.full_like(zbuffer, skin), fade, 1, False, frame)

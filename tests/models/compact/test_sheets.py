@@ -117,3 +117,4 @@ def test_a_region_with_nothing_in_it_is_an_empty_sheet() -> None:
     empty = grid_sheet(np.zeros((SIDE, SIDE), bool), np.zeros((SIDE, SIDE), np.float32), picture, CAMERA, MARGIN, -0.5)
     assert empty.vertices.shape == (0, 3)
     assert empty.faces.shape == (0, 3)
+    assert empty.clear.shape == (0,)
