@@ -2,7 +2,7 @@
 
     python -m benchmarks.following --data DATA --yardstick FOLDER [--seconds 4] [--cases 8] [--output FOLDER]
 
-The cases of `benchmarks.yardstick cross`, every second frame. FOLDER holds `face.py` with `Mesh` and `blendshapes`. Gain
+The cases of `benchmarks.yardstick cross`, every second frame. FOLDER holds `face.py` with `Mesh`, `blendshapes`. Gain
 is the least-squares factor from the driver's landmark motion to the drawn one's, pose and means taken out.
 """
 
@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +65,7 @@ def main() -> None:
     args = parser.parse_args()
     logging.disable(logging.WARNING)
     sys.path.insert(0, str(args.yardstick))
-    import face  # type: ignore[import-not-found]
+    face = import_module("face")
 
     args.output.mkdir(parents=True, exist_ok=True)
     product = Real3DPortrait.from_pretrained("compact")
