@@ -17,8 +17,9 @@ _IRIS_RADIUS = 0.05  # head units from the eye's centre to the iris: 10 mm of a 
 _HOLD_VIEWER = 0.9  # share of a head turn that the eyes undo
 _FIXATION = (0.9, 0.6)  # median seconds, log-normal sigma
 _SHORTEST = 0.24
-_SPREAD = (1.3, 0.8)  # degrees right and up about the viewer's face; a glance away is three times as far
-_GLANCE = 0.07
+_SPREAD = (1.6, 1.0)  # degrees right and up about the viewer's face
+_GLANCE, _AWAY = 0.2, 4.5  # share of the fixations that look away, and how many times as far
+_FURTHEST = 10.0  # degrees
 
 
 def saccades(frames: int, rng: np.random.Generator) -> Float64Array:
@@ -31,9 +32,9 @@ def saccades(frames: int, rng: np.random.Generator) -> Float64Array:
         angles[t:stop] = here
         if 0 < t < frames:
             angles[t] = 0.5 * (angles[t - 1] + here)
-        here = rng.normal(0, _SPREAD) * (3 if rng.random() < _GLANCE else 1)
+        here = rng.normal(0, _SPREAD) * (_AWAY if rng.random() < _GLANCE else 1)
         t = stop
-    return angles.clip(-6, 6)
+    return angles.clip(-_FURTHEST, _FURTHEST)
 
 
 def gaze_per_radian(model: FaceModel) -> Float64Array:

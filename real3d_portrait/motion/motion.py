@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from real3d_portrait.arrays import Float32Array
 from real3d_portrait.errors import FileMissingError, MotionFaceModelError, NotAMotionFileError
-from real3d_portrait.face.camera import rotation_angles, rotation_matrix
 from real3d_portrait.face.pose_path import ping_pong
 from real3d_portrait.timing import FPS
 
@@ -63,15 +62,12 @@ class Motion:
         """The same motion seen from its own start: the head begins at rotation and translation zero.
 
         The start is the median pose of the first 0.2 s, so that one noisy frame does not tilt the clip.
-        Rotations are composed as matrices: a driver who sits turned by 20° still nods when he nods.
+        Yaw, pitch and roll are taken each by itself: a driver who sits turned by 20° still nods when he nods.
         """
-        start = np.median(self.rotation[:_START], 0)
-        # The turn is taken in the camera's frame, where the viewer sees it happen.
-        turned = rotation_matrix(self.rotation) @ rotation_matrix(start).T
+        # As matrices in the camera's frame, the nod of a turned head would become a roll of a head that faces it.
+        rotation = self.rotation - np.median(self.rotation[:_START], 0)
         translation = self.translation - np.median(self.translation[:_START], 0)
-        return replace(
-            self, rotation=rotation_angles(turned).astype(np.float32), translation=translation.astype(np.float32)
-        )
+        return replace(self, rotation=rotation.astype(np.float32), translation=translation.astype(np.float32))
 
     def ping_pong(self, frames: int) -> Motion:
         """The same played forwards and backwards until it has so many frames; each end is shown twice in a row."""

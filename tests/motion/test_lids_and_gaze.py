@@ -65,9 +65,9 @@ def test_the_eyes_turn_against_the_head(face_model: FaceModel) -> None:
 
 @settings(max_examples=20)
 @given(st.integers(0, 10**6))
-def test_saccades_are_small_jumps_between_fixations(seed: int) -> None:
+def test_saccades_are_jumps_between_fixations_about_the_viewer(seed: int) -> None:
     angles = saccades(25 * 60, np.random.default_rng(seed))
-    assert np.abs(angles).max() <= 6
+    assert np.abs(angles).max() <= 10
     moving = (np.abs(np.diff(angles, axis=0)) > 1e-9).any(1)
     assert 0.02 < moving.mean() < 0.3
-    assert 0.4 < angles[:, 0].std() < 3
+    assert 0.8 < angles[:, 0].std() < 6

@@ -8,7 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from real3d_portrait.errors import FileMissingError, MotionFaceModelError, NotAMotionFileError
-from real3d_portrait.face.camera import rotation_matrix
 from real3d_portrait.motion.motion import Motion
 
 
@@ -69,16 +68,25 @@ def test_broken_files_are_no_motion(tmp_path: Path, content: bytes) -> None:
         Motion.load(tmp_path / "driver.npz")
 
 
-def test_relative_motion_starts_at_zero_and_keeps_the_turn_between_frames() -> None:
-    turn = np.linspace(0, 0.4, 30)
-    rotation = np.stack([0.5 + turn, 0.1 * np.ones(30), -0.2 * np.ones(30)], 1).astype(np.float32)
+def driver(yaw: np.ndarray | float, pitch: np.ndarray | float, roll: float = 0.0) -> Motion:
+    rotation = np.stack(np.broadcast_arrays(yaw, pitch, roll), 1).astype(np.float32)
     rotation[:5] = rotation[0]
-    motion = Motion(np.zeros((30, 2), np.float32), rotation, np.ones((30, 3), np.float32), "tiny")
-    relative = motion.relative()
+    return Motion(np.zeros((len(rotation), 2), np.float32), rotation, np.ones((len(rotation), 3), np.float32), "tiny")
+
+
+def test_relative_motion_starts_at_zero_and_keeps_the_turn() -> None:
+    turn = np.linspace(0, 0.4, 30)
+    relative = driver(0.5 + turn, 0.1, -0.2).relative()
     np.testing.assert_allclose(relative.rotation[:5], 0, atol=1e-6)
     np.testing.assert_allclose(relative.translation, 0, atol=1e-6)
-    whole = rotation_matrix(relative.rotation[-1]) @ rotation_matrix(rotation[0])
-    np.testing.assert_allclose(whole, rotation_matrix(rotation[-1]), atol=1e-6)
+    np.testing.assert_allclose(relative.rotation[5:, 0], turn[5:], atol=1e-6)
+
+
+def test_the_nod_of_a_driver_who_sits_turned_is_a_nod() -> None:
+    nod = np.linspace(0, 0.3, 30)
+    relative = driver(np.full(30, 0.6), 0.1 + nod).relative()
+    np.testing.assert_allclose(relative.rotation[5:, 1], nod[5:], atol=1e-6)
+    np.testing.assert_allclose(relative.rotation[:, [0, 2]], 0, atol=1e-6)
 
 
 @given(st.integers(1, 9), st.integers(1, 60))

@@ -16,7 +16,7 @@ from real3d_portrait.compute import device_of
 from real3d_portrait.config import CompactConfig
 from real3d_portrait.controls import POSES
 from real3d_portrait.errors import ParameterChoiceError, PortraitModelError
-from real3d_portrait.face.camera import project, rotation_angles, rotation_matrix
+from real3d_portrait.face.camera import project
 from real3d_portrait.face.face_model import FaceModel
 from real3d_portrait.face.head_model import HeadModel
 from real3d_portrait.media.audio import Audio
@@ -32,6 +32,7 @@ from real3d_portrait.models.compact.shading import Shading
 from real3d_portrait.models.compact.speech_motion import AudioToMotion, audio_to_motion, load_a2m
 from real3d_portrait.models.compact.torso import head_room, shoulder_track
 from real3d_portrait.models.interface import Frames, FramesDone, Placement
+from real3d_portrait.motion.amplitude import amplified
 from real3d_portrait.motion.motion import Motion
 from real3d_portrait.motion.placement import PLACE_LIMITED, TURN_LIMITED, limited_place, limited_turn
 from real3d_portrait.motion.video_to_motion import video_to_motion
@@ -135,14 +136,12 @@ class CompactModel:
         return audio_to_motion(audio, self.a2m, face_model=self.face_model, temperature=temperature, seed=seed)
 
     def motion_from_video(self, path: str | Path, progress: FramesDone | None = None) -> Motion:
-        return video_to_motion(path, self.face_model, progress=progress)
+        return amplified(video_to_motion(path, self.face_model, progress=progress), self.face_model)
 
     def place(self, avatar: CompactAvatar, motion: Motion, placement: Placement) -> tuple[Motion, tuple[str, ...]]:
         motion = self.expression_space.retargeted(motion, avatar.head.neutral)
         relative = motion.relative() if placement.mode != "static" else motion
-        rotation = rotation_angles(rotation_matrix(relative.rotation) @ rotation_matrix(avatar.rotation))
-        if placement.mode == "absolute":
-            rotation = motion.rotation
+        rotation = motion.rotation if placement.mode == "absolute" else relative.rotation + avatar.rotation
         turn, turn_limited = limited_turn(rotation + np.array(placement.turn) - avatar.rotation, self.config.limits)
         moved, place_limited = limited_place(relative.translation, avatar.room)
         placed = replace(

@@ -16,7 +16,7 @@ from real3d_portrait.models.compact.image_to_plane import LayeredHead, Skin
 from real3d_portrait.models.compact.layer_raster import BEHIND, HAIR_DEPTH, cubic, draw, fill_triangles, lay, place
 from real3d_portrait.models.compact.sheets import Sheet
 
-CAMERA = 2.8  # head units from the camera to the head, for the perspective of a turning head
+CAMERA = 4.0  # head units (0.8 m) from the camera to the head, for the perspective of a turning head
 _OWN_POSE = 0.14  # radians from the photo's pose beyond which its pixels count only where they show the skin well
 
 Paint = Callable[[UInt8Array], UInt8Array]
