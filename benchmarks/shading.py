@@ -26,7 +26,7 @@ from real3d_portrait.arrays import BoolArray, Float32Array, UInt8Array
 from real3d_portrait.face.tracking import FaceFinder
 from real3d_portrait.models.compact.frame import over
 from real3d_portrait.models.compact.model import CompactModel
-from real3d_portrait.models.compact.shading import Shading
+from real3d_portrait.models.compact.shading import PhotoFeatures, Shading
 from real3d_portrait.models.compact.shading_crops import EYE, HEAD, MOUTH, REGIONS, cut, place
 from real3d_portrait.portrait.parsing import FaceParser
 from training.shading_pairs import choose, clips
@@ -51,9 +51,8 @@ class Rendered:
     driven: Float32Array
     resting: Float32Array
 
-    def refined(self, shading: Shading, photo: Photo) -> UInt8Array:
+    def refined(self, shading: Shading, features: PhotoFeatures) -> UInt8Array:
         """The person with a learned part."""
-        features = shading.features(photo.image, photo.landmarks, photo.rest)
         colour = np.ascontiguousarray(self.person[..., :3])
         return np.dstack([shading.refine(colour, self.driven, self.resting, features), self.person[..., 3]])
 
@@ -97,6 +96,10 @@ def inner(crop: NDArray) -> NDArray:
     return crop[n // 4 : -n // 4, n // 8 : -n // 8]
 
 
+def features_of(shading: Shading, photo: Photo) -> PhotoFeatures:
+    return shading.features(photo.image, photo.landmarks, photo.rest)
+
+
 def frames_of(
     photo: Photo, model: CompactModel, fit: ClipArrays, points: Float32Array, wanted: list[int]
 ) -> Iterator[Rendered]:
@@ -114,10 +117,11 @@ def measure(
     """Each measure's mean over frames, without and with each network: name → (1 + networks,)."""
     total: dict[str, list[list[float]]] = {}
     last: dict[str, tuple[int, list[UInt8Array]]] = {}
+    features = [features_of(shading, photo) for shading in networks]
     for frame in frames:
         target = truth[frame.number]
         found: dict[str, list[float]] = {}
-        people = [frame.person] + [frame.refined(shading, photo) for shading in networks]
+        people = [frame.person] + [frame.refined(*learned) for learned in zip(networks, features, strict=True)]
         made = [over(person, target) for person in people]
         solid = np.repeat(frame.person[..., 3:], 3, 2)
         for region in REGIONS:
@@ -167,7 +171,7 @@ def distances(found: list[list[Float32Array]]) -> dict[str, list[float]]:
 
 def sheet_rows(photo: Photo, frames: list[Rendered], truth: dict[int, UInt8Array], shading: Shading) -> UInt8Array:
     """Heads by turn, mouths and eyes by opening, the least, the middle and the most: without, with, truth."""
-    tiles = []
+    tiles, features = [], features_of(shading, photo)
     for net, index, top, bottom in ((HEAD, 0, 0, 0), (MOUTH, 1, 13, 14), (EYE, 2, 159, 145)):
         amount = [np.linalg.norm(f.driven[top] - f.driven[bottom]) + (net == HEAD) * f.turn for f in frames]
         order = np.argsort(amount)
@@ -175,7 +179,7 @@ def sheet_rows(photo: Photo, frames: list[Rendered], truth: dict[int, UInt8Array
             frame, target = frames[k], truth[frames[k].number]
             crop = place(REGIONS[index], frame.driven, frame.resting)
             side = round(crop.side)
-            for image in (over(frame.person, target), over(frame.refined(shading, photo), target), target):
+            for image in (over(frame.person, target), over(frame.refined(shading, features), target), target):
                 tile = cut(image, crop, side)
                 tile = tile[side // 6 : -side // 6] if net == MOUTH else tile
                 shape = (100, 100) if net == HEAD else (130, 100)
@@ -186,7 +190,7 @@ def sheet_rows(photo: Photo, frames: list[Rendered], truth: dict[int, UInt8Array
 
 def seconds_of(photo: Photo, frames: list[Rendered], shading: Shading) -> float:
     """Processor seconds of one refined frame, the better of two rounds."""
-    features = shading.features(photo.image, photo.landmarks, photo.rest)
+    features = features_of(shading, photo)
     taken = []
     for _ in range(2):
         start = time.process_time()

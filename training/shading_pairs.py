@@ -69,7 +69,7 @@ class Pairs:
 def gaps(points: FloatArray) -> tuple[FloatArray, FloatArray]:
     """(T, 478, 3) → openings of mouth and eyes over the distance of the outer eye corners, (T,) each."""
     distance = lambda a, b: np.linalg.norm(points[:, a] - points[:, b], axis=-1)  # noqa: E731
-    eyes = distance(33, 263)
+    eyes = np.maximum(distance(33, 263), 1e-6)  # frames without a face have none
     return distance(13, 14) / eyes, np.minimum(distance(159, 145), distance(386, 374)) / eyes
 
 
