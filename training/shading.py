@@ -2,10 +2,10 @@
 
     python -m training.shading --work WORK --minutes 40
 
-One thread, a checkpoint every minute, resumes by itself. Errors inside the gates: absolute, multi-scale
-gradient, and that of frame-to-frame differences for steadiness. Colours are averaged over patches before they
-are compared: teeth or lashes that lie elsewhere than the true ones must not be dimmed for it. (A residual
-with the same losses and a patch discriminator gained as much in error, but turned sharp teeth to mud.)
+One thread, a checkpoint every minute, resumes by itself. Errors where a gate is open and the drawn person is:
+absolute, multi-scale gradient, and that of frame-to-frame differences for steadiness. Colours are averaged over
+patches before they are compared: teeth or lashes that lie elsewhere than the true ones must not be dimmed for it.
+(A residual with the same losses and a patch discriminator gained as much in error, but turned sharp teeth to mud.)
 """
 
 from __future__ import annotations
@@ -25,11 +25,12 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from real3d_portrait.models.compact.shading import BLACK, ShadingNet, gated, make_nets, network_input
+from real3d_portrait.models.compact.shading import BLACK, ShadingNet, gated, load_nets, make_nets, network_input
 from real3d_portrait.models.compact.shading_crops import EYE, HEAD, MOUTH, REGIONS
 
-NAMES = ("render", "target", "reference", "maps", "gate")
-LARGEST_TURN = 0.5  # change of the facing vector beyond which a pair shows mostly what the photo hid
+NAMES = ("render", "target", "reference", "maps", "gate", "alpha")
+LARGEST_TURN = 0.6  # change of the facing vector beyond which a pair shows mostly what the photo hid
+RIM = 2  # pixels of a crop along the silhouette that do not count
 log = logging.getLogger(__name__)
 
 
@@ -45,9 +46,9 @@ class Plan:
 
 
 PLANS = {
-    MOUTH: Plan(0.40, 80, 2, 3, 6),
-    EYE: Plan(0.50, 48, 6, 0, 2),
-    HEAD: Plan(0.10, 128, 2, 0, 4),
+    MOUTH: Plan(0.35, 80, 2, 3, 6),
+    EYE: Plan(0.30, 48, 6, 0, 2),
+    HEAD: Plan(0.35, 128, 2, 0, 4),
 }
 
 
@@ -71,8 +72,9 @@ class Crops:
                         rows = still if sharp else moving
                         for name in NAMES:
                             rows.setdefault(name, []).append(data[f"{index}_{name}"][keep])
-        if net == HEAD:  # its gate has half the crop's resolution
-            moving["gate"] = [gate.repeat(2, 1).repeat(2, 2) for gate in moving["gate"]]
+        if net == HEAD:  # these have half the crop's resolution
+            for name in ("gate", "alpha"):
+                moving[name] = [rows.repeat(2, 1).repeat(2, 2) for rows in moving[name]]
         self.moving = {name: np.concatenate(rows) for name, rows in moving.items()}
         self.still = {name: np.concatenate(rows) for name, rows in still.items()}
         # Pairs whose gate is shut teach nothing.
@@ -102,10 +104,12 @@ def _augment(sample: dict[str, Tensor], side: int, rng: np.random.Generator, sha
         soft = F.avg_pool2d(F.pad(flat, (1, 1, 1, 1), mode="replicate"), 3, 1)
         images = (flat + float(rng.uniform(0.3, 1.6)) * (flat - soft)).clamp(0, 1).view_as(images)
     maps, gate = sample["maps"], sample["gate"][:, None]
-    weight = gate
+    # Next to the drawn silhouette the true frame may show the background.
+    outside = (sample["alpha"][:, None] < 250).float()
+    weight = gate * (1 - F.max_pool2d(outside, 2 * RIM + 1, 1, RIM))
     if sharp:
         # Closed and opened again, a portrait's lips were resampled twice: only what lies between them counts.
-        weight = gate * F.max_pool2d(maps[:, :1], 5, 1, 2)
+        weight = weight * F.max_pool2d(maps[:, :1], 5, 1, 2)
     planes = torch.cat([*images, maps, gate, weight], 1)
     spare = planes.shape[-1] - side
     if spare > 0:
@@ -150,16 +154,16 @@ def errors(made: Tensor, data: dict[str, Tensor], pairs: int, coarse: int) -> di
 class Trainer:
     """One network, its optimiser and a running average of its weights."""
 
-    def __init__(self, name: str, net: ShadingNet, crops: Crops) -> None:
-        self.name, self.net, self.crops, self.plan = name, net, crops, PLANS[name]
+    def __init__(self, name: str, net: ShadingNet, crops: Crops, rate: float) -> None:
+        self.name, self.net, self.crops, self.rate, self.plan = name, net, crops, rate, PLANS[name]
         self.average = copy.deepcopy(net)
-        self.optimiser = torch.optim.Adam(net.parameters(), 1e-3, betas=(0.9, 0.99))
+        self.optimiser = torch.optim.Adam(net.parameters(), rate, betas=(0.9, 0.99))
         self.steps, self.smooth = 0, {}
 
     def step(self, progress: float, rng: np.random.Generator) -> None:
         """One update at `progress` 0..1 of the whole training."""
         fall = 0.03 + 0.97 * 0.5 * (1 + math.cos(math.pi * progress))
-        rate = 1e-3 * fall * min(1.0, (self.steps + 1) / 50)
+        rate = self.rate * fall * min(1.0, (self.steps + 1) / 50)
         for group in self.optimiser.param_groups:
             group["lr"] = rate
         data = self.crops.batch(self.plan, rng)
@@ -205,6 +209,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--work", type=Path, default=Path("work"))
     parser.add_argument("--minutes", type=float, default=40.0)
+    parser.add_argument("--start", type=Path, default=None, help="weights to begin with, at half the rate")
     parser.add_argument("--output", type=Path, default=None, help="default: WORK/shading/shading.safetensors")
     args = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
@@ -212,8 +217,9 @@ def main() -> None:
     torch.manual_seed(0)
     folder = args.work / "shading"
     checkpoint, output = folder / "checkpoint.pt", args.output or folder / "shading.safetensors"
-    nets = make_nets()
-    trainers = [Trainer(name, nets[name], Crops(folder, name)) for name in PLANS]
+    nets = load_nets(args.start) if args.start else make_nets()
+    rate = 5e-4 if args.start else 1e-3
+    trainers = [Trainer(name, nets[name], Crops(folder, name), rate) for name in PLANS]
     elapsed = 0.0
     if checkpoint.exists():
         saved = torch.load(checkpoint, weights_only=True)

@@ -7,7 +7,16 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from real3d_portrait.models.compact.shading import Shading, ShadingNet, make_nets
+from real3d_portrait.models.compact.shading import (
+    Shading,
+    ShadingNet,
+    SplitNet,
+    as_tensor,
+    gated,
+    make_nets,
+    network_input,
+    opened,
+)
 from real3d_portrait.models.compact.shading_crops import REGIONS, Crop, PhotoPlacement, cut, place, shade
 from real3d_portrait.resources import resource
 
@@ -165,6 +174,31 @@ def test_a_small_motion_makes_a_small_change() -> None:
     second = htb.refine(frame, open_mouth(points, 12.2), points, features)
     assert np.abs(first.astype(int) - second).max() < 25
     assert np.abs(first.astype(int) - second).mean() < 0.05
+
+
+def test_a_network_in_use_makes_the_gains_it_was_trained_to_make() -> None:
+    torch.manual_seed(0)
+    points = mesh()
+    skull = mesh((0.3, -0.1, 0.1))
+    driven = close_eyes(open_mouth(skull, 24), 0.7)
+    photo, frame = paint(points), paint(driven)
+    nets, placement = make_nets(), PhotoPlacement(points, points)
+    for region in REGIONS:
+        net = nets[region.net]
+        torch.nn.init.normal_(net.tail.weight, std=0.1)
+        crop = place(region, driven, skull)
+        conditions = placement.conditions(region, crop, driven, skull)
+        assert conditions.gate.any()
+        reference = as_tensor(cut(photo, place(region, points, points), region.pixels))
+        seen = cut(frame, crop, region.pixels)
+        with torch.no_grad():
+            inputs = network_input(as_tensor(seen), reference, torch.from_numpy(conditions.maps)[None])
+            expected = gated(net, inputs, torch.from_numpy(conditions.gate)[None, None])[0].permute(1, 2, 0)
+            split = SplitNet(net, region.pixels)
+            amounts = torch.tensor([conditions.amounts])
+            made = opened(split(split.input(seen, conditions), split.known(reference), amounts)[0], conditions.gate)
+        assert np.abs(made).max() > 0.02
+        np.testing.assert_allclose(made, expected.numpy(), atol=2e-4)
 
 
 def test_an_untrained_network_changes_nothing() -> None:
