@@ -22,13 +22,19 @@ def _bent(value: FloatArray, knee: FloatArray, room: FloatArray) -> Float64Array
     return np.minimum(value, knee) + room * np.tanh(np.maximum(value - knee, 0) / room)
 
 
-def limited_turn(turn: FloatArray, limits: PoseLimits) -> tuple[Float64Array, bool]:
+def limited_turn(
+    turn: FloatArray, limits: PoseLimits, yaws: tuple[float, float] | None = None
+) -> tuple[Float64Array, bool]:
     """(T, 3) yaw, pitch, roll away from the photo's pose, radians -> the same within the limits, and whether any
     lay beyond.
 
-    Unchanged up to 80 % of a limit, then bending smoothly towards it and never beyond 1.2 times.
+    Unchanged up to 80 % of a limit, then bending smoothly towards it and never beyond 1.2 times. `yaws`: degrees to the
+    left and to the right of the picture that this photo bears, where those are less.
     """
-    bound = np.radians([limits.yaw, limits.pitch, limits.roll])
+    bound = np.tile(np.radians([limits.yaw, limits.pitch, limits.roll]), (len(turn), 1))
+    if yaws is not None:
+        left, right = np.radians(np.minimum(yaws, limits.yaw))
+        bound[:, 0] = np.where(turn[:, 0] < 0, left, right)
     kept = np.sign(turn) * _bent(np.abs(turn), 0.8 * bound, 0.4 * bound)
     return kept, bool((np.abs(turn) > bound).any())
 

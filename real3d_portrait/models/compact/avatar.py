@@ -20,6 +20,8 @@ class CompactAvatar(Avatar):
     Attributes:
         head: the photo as the layers of a head.
         room: how far the head may move before it leaves the picture.
+        turns: degrees that it may turn to the left and to the right of the picture before what the photo does not
+            show catches the eye.
         mouth, eyes: layers drawn behind lips and lids.
         features: for the learned shading; None without its weights.
         rotation, translation, expression: (3,) rad, (3,) head units, (E,): as the photo has them.
@@ -27,6 +29,7 @@ class CompactAvatar(Avatar):
 
     head: LayeredHead
     room: HeadRoom
+    turns: tuple[float, float]
     mouth: MouthInterior
     eyes: EyeLayer
     features: PhotoFeatures | None

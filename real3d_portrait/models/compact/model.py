@@ -31,6 +31,7 @@ from real3d_portrait.models.compact.mouth_interior import MouthInterior
 from real3d_portrait.models.compact.shading import Shading
 from real3d_portrait.models.compact.speech_motion import AudioToMotion, audio_to_motion, load_a2m
 from real3d_portrait.models.compact.torso import head_room, shoulder_track
+from real3d_portrait.models.compact.turn_limits import turn_limits
 from real3d_portrait.models.interface import Frames, FramesDone, Placement
 from real3d_portrait.motion.amplitude import amplified
 from real3d_portrait.motion.motion import Motion
@@ -123,6 +124,7 @@ class CompactModel:
             plate=portrait.background,
             portrait=portrait,
             head=head,
+            turns=turn_limits(head),
             room=head_room(matte, portrait.landmarks, fit.translation),
             mouth=MouthInterior(portrait.image, portrait.landmarks, rest),
             eyes=EyeLayer(portrait.image, portrait.landmarks),
@@ -142,7 +144,9 @@ class CompactModel:
         motion = self.expression_space.retargeted(motion, avatar.head.neutral)
         relative = motion.relative() if placement.mode != "static" else motion
         rotation = motion.rotation if placement.mode == "absolute" else relative.rotation + avatar.rotation
-        turn, turn_limited = limited_turn(rotation + np.array(placement.turn) - avatar.rotation, self.config.limits)
+        turn, turn_limited = limited_turn(
+            rotation + np.array(placement.turn) - avatar.rotation, self.config.limits, avatar.turns
+        )
         moved, place_limited = limited_place(relative.translation, avatar.room)
         placed = replace(
             motion,
