@@ -146,8 +146,10 @@ def test_an_avatar_file_holds_all_and_runs_nothing(avatar: Avatar, tmp_path: Pat
     avatar.save(path)
     loaded = Avatar.load(path)
     assert type(loaded) is CompactAvatar
-    for name in ("photo", "plate", "share", "rotation"):
+    for name in ("plate", "turns", "rotation"):
         assert np.array_equal(getattr(loaded, name), getattr(avatar, name))
+    assert np.array_equal(loaded.head.hair.texture, avatar.head.hair.texture)
+    assert np.array_equal(loaded.head.skin.planes.texture, avatar.head.skin.planes.texture)
     assert (loaded.portrait.source == avatar.portrait.source).all()
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(NotAnAvatarFileError, match=r"me\.avatar"):

@@ -62,14 +62,17 @@ def line_of(text: str, start: str) -> str:
 
 
 @pytest.mark.slow
-def test_angles(monkeypatch: pytest.MonkeyPatch, printed) -> None:
-    monkeypatch.setattr(angles, "TURNS", [(10, 0)])
+def test_angles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, printed) -> None:
     monkeypatch.setattr(angles, "SIZE", 256)
-    run_module("benchmarks.angles", EXAMPLES / "portrait_1.jpg")
+    sheet = tmp_path / "sheet.jpg"
+    run_module("benchmarks.angles", EXAMPLES / "portrait_1.jpg", "--steps", 7, "--sheet", sheet)
     text = printed()
-    *_, yaw, _ = figures(line_of(text, "photo 0: asked  +10"))
-    assert 5 < yaw < 15
-    assert "largest error" in text
+    yaw, _, jump, found = figures(line_of(text, "portrait_1.jpg").removeprefix("portrait_1.jpg"))
+    assert 0 < yaw < 10
+    assert jump >= 1
+    assert found == 1
+    assert text.count("1 photos: yaw error median") == 1
+    assert cv2.imread(str(sheet)).shape == (angles.TILE, 7 * angles.TILE, 3)
 
 
 @pytest.mark.slow
