@@ -12,6 +12,7 @@ from numba import njit
 from real3d_portrait.arrays import Float32Array, Int32Array
 
 BEHIND = np.float32(-1e9)  # depth where no triangle is
+NOTHING_LEFT = np.float32(0.004)  # share of a pixel that is still open, under which no further layer is looked at
 CLEAR_DEPTH = np.float32(0.3)  # head units that clear parts of a sheet lie further back
 HAIR_DEPTH = np.float32(0.05)  # head units behind the skin over which hair fades
 
@@ -113,7 +114,7 @@ def cubic(picture, x, y):
 
 @njit(cache=True, nogil=True, fastmath=True)
 def lay(texture, places, zbuffer, skin_depth, fade, gain, opaque, frame):
-    """Blend a sheet over `frame` (H, W, 4) premultiplied, float32.
+    """Blend a sheet under what `frame` (H, W, 4) premultiplied, float32, holds already.
 
     texture (h, w, 4) straight RGBA uint8, looked up at `places` (H, W, 3) of `draw` where `zbuffer` (H, W) says
     the sheet is.
@@ -123,7 +124,8 @@ def lay(texture, places, zbuffer, skin_depth, fade, gain, opaque, frame):
     height, width = zbuffer.shape
     for i in range(height):
         for j in range(width):
-            if zbuffer[i, j] <= BEHIND:
+            left = np.float32(1.0) - frame[i, j, 3]
+            if left < NOTHING_LEFT or zbuffer[i, j] <= BEHIND:
                 continue
             show = np.float32(1.0)
             if fade > 0:
@@ -141,10 +143,11 @@ def lay(texture, places, zbuffer, skin_depth, fade, gain, opaque, frame):
             alpha = show * min(gain * alpha * np.float32(1 / 255), np.float32(1.0))
             if alpha <= np.float32(0.002):
                 continue
-            frame[i, j, 0] += alpha * (red - frame[i, j, 0])
-            frame[i, j, 1] += alpha * (green - frame[i, j, 1])
-            frame[i, j, 2] += alpha * (blue - frame[i, j, 2])
-            frame[i, j, 3] += alpha * (np.float32(1.0) - frame[i, j, 3])
+            alpha *= left
+            frame[i, j, 0] += alpha * red
+            frame[i, j, 1] += alpha * green
+            frame[i, j, 2] += alpha * blue
+            frame[i, j, 3] += alpha
 
 
 def draw(

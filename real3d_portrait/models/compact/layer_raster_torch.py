@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import torch
 
-from real3d_portrait.models.compact.layer_raster import BEHIND
+from real3d_portrait.models.compact.layer_raster import BEHIND, NOTHING_LEFT
 
 
 def place_torch(
@@ -61,7 +61,7 @@ def lay_torch(
     opaque: bool,
     frame: torch.Tensor,  # (H, W, 4) premultiplied
 ) -> torch.Tensor:
-    """`frame` with the sheet blended over it, (H, W, 4), as `layer_raster.lay` does in place."""
+    """`frame` with the sheet blended under it, (H, W, 4), as `layer_raster.lay` does in place."""
     here = zbuffer > float(BEHIND)
     show = torch.ones_like(zbuffer)
     if fade > 0:
@@ -74,5 +74,6 @@ def lay_torch(
         alpha = alpha * window
     alpha = show * (gain * alpha / 255).clamp(max=1)
     alpha = torch.where(here & (alpha > 0.002), alpha, torch.zeros_like(alpha))[..., None]
-    over = torch.cat([sample[..., :3], torch.ones_like(alpha)], -1)
-    return frame + alpha * (over - frame)
+    left = 1 - frame[..., 3:]
+    left = torch.where(left < float(NOTHING_LEFT), torch.zeros_like(left), left)
+    return frame + left * alpha * torch.cat([sample[..., :3], torch.ones_like(alpha)], -1)

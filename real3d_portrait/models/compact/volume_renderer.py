@@ -13,7 +13,16 @@ from real3d_portrait.arrays import Float32Array, FloatArray, UInt8Array
 from real3d_portrait.face.camera import rotation_matrix, scale_of
 from real3d_portrait.models.compact.canonical_planes import CENTRE, PLANE, SPAN
 from real3d_portrait.models.compact.image_to_plane import LayeredHead, Skin
-from real3d_portrait.models.compact.layer_raster import BEHIND, HAIR_DEPTH, cubic, draw, fill_triangles, lay, place
+from real3d_portrait.models.compact.layer_raster import (
+    BEHIND,
+    HAIR_DEPTH,
+    NOTHING_LEFT,
+    cubic,
+    draw,
+    fill_triangles,
+    lay,
+    place,
+)
 from real3d_portrait.models.compact.sheets import Sheet
 
 CAMERA = 4.0  # head units (0.8 m) from the camera to the head, for the perspective of a turning head
@@ -121,17 +130,20 @@ def _shade(image, zbuffer, picture, planes, scale, half, near, centre, output):
 
 @njit(cache=True, nogil=True, fastmath=True)
 def _lay_skin(skin, frame):
-    """Blend the skin (S, S, 4) over the frame (S, S, 4) premultiplied, its edge softened by coverage."""
+    """Blend the skin (S, S, 4) under what the frame (S, S, 4) premultiplied holds, its edge softened by coverage."""
     size = skin.shape[0]
     for i in range(1, size - 1):
         for j in range(1, size - 1):
+            left = np.float32(1.0) - frame[i, j, 3]
+            if left < NOTHING_LEFT:
+                continue
             total, red, green, blue = np.int64(0), np.int64(0), np.int64(0), np.int64(0)
             for a in range(-1, 2):
                 for b in range(-1, 2):
                     total += np.int64(skin[i + a, j + b, 3])
             if total == 0:
                 continue
-            alpha = np.float32(total) / np.float32(9 * 255)
+            alpha = left * np.float32(total) / np.float32(9 * 255)
             if skin[i, j, 3] > 0:
                 colour = (np.float32(skin[i, j, 0]), np.float32(skin[i, j, 1]), np.float32(skin[i, j, 2]))
             else:
@@ -143,8 +155,8 @@ def _lay_skin(skin, frame):
                         blue += weight * skin[i + a, j + b, 2]
                 colour = (np.float32(red / total), np.float32(green / total), np.float32(blue / total))
             for c in range(3):
-                frame[i, j, c] += alpha * (colour[c] - frame[i, j, c])
-            frame[i, j, 3] += alpha * (np.float32(1.0) - frame[i, j, 3])
+                frame[i, j, c] += alpha * colour[c]
+            frame[i, j, 3] += alpha
 
 
 @njit(cache=True, nogil=True, fastmath=True)
@@ -203,17 +215,18 @@ def render(head: LayeredHead, vertices: Float32Array, pose: Pose, paint: Paint |
     nowhere = np.full((1, 1), BEHIND, np.float32)
     never, as_it_is = np.float32(0), np.float32(1)
     own = at_own_pose(head, pose)
-    if head.behind is not None and own < 1:
-        # In the photo's own pose it is hidden but for its rim.
-        _draw_sheet(head.behind, pose, nowhere, never, np.float32(1 - own), frame, opaque=True)
-    _draw_sheet(head.body, pose, nowhere, never, as_it_is, frame)
-    if own > 0:
-        _draw_sheet(head.flat, pose, nowhere, never, np.float32(own), frame)
     skin = render_skin(head, vertices, pose)
     if paint is not None:
         skin.colour[..., :3] = paint(np.ascontiguousarray(skin.colour[..., :3]))
-    _lay_skin(skin.colour, frame)
+    # From the front to the back, so that what is hidden is not looked up.
     _draw_sheet(head.hair, pose, skin.depth, HAIR_DEPTH, as_it_is, frame)
+    _lay_skin(skin.colour, frame)
+    if own > 0:
+        _draw_sheet(head.flat, pose, nowhere, never, np.float32(own), frame)
+    _draw_sheet(head.body, pose, nowhere, never, as_it_is, frame)
+    if head.behind is not None and own < 1:
+        # In the photo's own pose it is hidden but for its rim.
+        _draw_sheet(head.behind, pose, nowhere, never, np.float32(1 - own), frame, opaque=True)
     output = np.empty((size, size, 4), np.uint8)
     _straight(frame, output)
     return output
