@@ -67,13 +67,9 @@ def _joined(
     return np.asarray(cv2.GaussianBlur(depth, (0, 0), _SMOOTH * scale), np.float32)
 
 
-def shows_behind(
-    hair: Float32Array, ears: Float32Array, silhouette: BoolArray, skin: SkinView, scale: float
-) -> BoolArray:
+def shows_behind(hair: Float32Array, silhouette: BoolArray, skin: SkinView, scale: float) -> BoolArray:
     """(H, W) where hair shows behind the head once it turns: in each row from where hair ends the silhouette, on one
-    side or on both, to the other side or to the middle of the head. Behind an ear there is hair too."""
-    ear = (ears > 0.5) & silhouette
-    silhouette = silhouette & ~ear
+    side or on both, to the other side or to the middle of the head."""
     found = ((hair > 0.5) & silhouette).astype(np.uint8)
     solid = cv2.morphologyEx(found, cv2.MORPH_OPEN, np.ones((5, 5), np.uint8)).astype(bool)
     width = hair.shape[1]
@@ -81,12 +77,10 @@ def shows_behind(
     first, last = silhouette.argmax(1), width - 1 - silhouette[:, ::-1].argmax(1)
     rows = np.arange(len(hair))
     inwards = max(2, round(_RIM * scale))
-    left = solid[rows, np.minimum(first + inwards, width - 1)] | ear[rows, np.maximum(first - inwards, 0)]
-    right = solid[rows, np.maximum(last - inwards, 0)] | ear[rows, np.minimum(last + inwards, width - 1)]
+    left = solid[rows, np.minimum(first + inwards, width - 1)]
+    right = solid[rows, np.maximum(last - inwards, 0)]
     middle = np.where(skin.covered.any(1), (skin.covered.argmax(1) + width - skin.covered[:, ::-1].argmax(1)) // 2, 0)
     start, end = np.where(left, first, middle), np.where(right, last, middle)
-    enough = (
-        ((solid | ear).sum(1) > _LEAST * scale) & silhouette.any(1) & (left | right) & ((middle > 0) | (left & right))
-    )
+    enough = (solid.sum(1) > _LEAST * scale) & silhouette.any(1) & (left | right) & ((middle > 0) | (left & right))
     region = (columns >= start[:, None]) & (columns <= end[:, None]) & enough[:, None]
     return cv2.morphologyEx(region.astype(np.uint8), cv2.MORPH_OPEN, np.ones((9, 1), np.uint8)).astype(bool)

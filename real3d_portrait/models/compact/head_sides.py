@@ -1,5 +1,4 @@
-"""The sides of a head brought in step with the photo: cheeks and skull end where the person does, ears lie where its
-ears are."""
+"""The sides of a head brought in step with the photo: cheeks and skull end where the person does."""
 
 from __future__ import annotations
 
@@ -25,9 +24,8 @@ _DAMPED = 0.8  # share of the way that is gone in a round
 _FAR = 0.16  # head units: a silhouette further out than this is not the skin's
 _EAR, _EAR_ROOT = 0.40, 0.36  # head units from the middle of the head where ears stand out, and where they begin
 _EAR_ROWS = (-0.32, 0.25)  # heights between which there are ears
-_SEEN_EAR = 0.06  # share of the mesh's ear that the photo must show of one to fit it
+_SEEN_EAR = 0.06  # share of the mesh's ear that the photo must show of one to draw that
 _FAR_SIDE = 0.2  # sine of the yaw from which the far ear may be out of sight
-_EAR_SIZE = (0.7, 1.35)  # by how much an ear may be smaller or larger
 _COVERED, _FLAT = (0.5, 0.85), 0.85  # share of an ear under hair from and to which it is laid flat, and how flat
 
 
@@ -82,7 +80,7 @@ def fit_sides(
         shift = _shift(above, person.T[:, ::-1], bare.T[:, ::-1], 1, camera.scale, _HAIR)[columns]
         moved += (crown * shift)[:, None] * camera.rotation[1].astype(np.float32)
     for side in (-1, 1):
-        moved += _fit_ear(neutral + moved, source + moved, side, camera, canvas)
+        moved += _lay_ear(neutral + moved, source + moved, side, camera, canvas)
     return moved.astype(np.float32)
 
 
@@ -115,10 +113,10 @@ def _shift(
     return _DAMPED * gaussian_filter1d(np.clip(away, -_MOST, _MOST), max(1.0, _SMOOTH * scale))
 
 
-def _fit_ear(
+def _lay_ear(
     neutral: Float32Array, source: Float32Array, side: int, camera: PhotoCamera, canvas: Canvas
 ) -> Float32Array:
-    """(478 + M, 3) that lays one ear where the photo's is, or against the head where hair covers it."""
+    """(478 + M, 3) that lays one ear against the head where the photo shows it, or hair covers it."""
     moved = np.zeros_like(neutral)
     out = side * neutral[:, 0] - _EAR_ROOT
     which = (out > 0) & (neutral[:, 1] > _EAR_ROWS[0]) & (neutral[:, 1] < _EAR_ROWS[1])
@@ -138,19 +136,9 @@ def _fit_ear(
     window[max(int(top), 0) : max(int(bottom), 0), max(int(left), 0) : max(int(right), 0)] = True
     found = np.argwhere(window & (canvas.ears > 0.5) & (canvas.matte > 0.5))
     if len(found) > _SEEN_EAR * (x.max() - x.min()) * (y.max() - y.min()):
-        low, high = np.percentile(found[:, 0], (2, 98))
-        size = np.clip((high - low) / max(y.max() - y.min(), 1), *_EAR_SIZE)
-        down = (low + high) / 2 - (y.max() + y.min()) / 2 + (size - 1) * (y - (y.max() + y.min()) / 2)
-        rim = np.percentile(found[:, 1], 98 if side > 0 else 2)
-        root = x[outwards < 0.03].mean() if (outwards < 0.03).any() else x.mean()
-        tip = x.max() if side > 0 else x.min()
-        wider = np.clip((rim - root) / (tip - root) if abs(tip - root) > 1 else 1, 0.3, 1.3)
-        across = (wider - 1) * (x - root)
-        share = np.clip(outwards / 0.03, 0, 1)[:, None]
-        shift = np.outer(across, camera.rotation[0]) - np.outer(down, camera.rotation[1])
-        moved[which] = share * shift / camera.scale
+        hidden = np.ones(1, np.float32)  # the photo's own ear is drawn before it
     else:
         away = 1 - matte if side * camera.rotation[0, 2] > _FAR_SIDE else 0 * matte
         hidden = smoothstep(*_COVERED, np.average(np.maximum(hair, away), weights=outwards, keepdims=True))
-        moved[which, 0] = -side * _FLAT * hidden * outwards
+    moved[which, 0] = -side * _FLAT * hidden * outwards
     return moved

@@ -45,7 +45,7 @@ _NECK_WIDTH = 0.42  # head units to each side
 _SHOULDER_RIM = 0.03  # of the picture's side: hair on the shoulders nearer to the silhouette has nothing behind it
 _RIM = 2.0  # pixels of hair along the silhouette whose colours may be the background's
 _SHADE = 0.35  # how much darker it is under the chin
-_LEAST_HAIR = 0.01  # of the canvas: with less there is none behind the head
+_LEAST_HAIR = 0.012  # of the canvas beside the skull: with less hair there is none behind the head but the scalp's
 _BODY_DEPTH = -0.1  # head units from the middle of the head to the shoulders
 
 
@@ -192,7 +192,9 @@ class _Lifting:
 
     def layers(self) -> LayeredHead:
         canvas = self.canvas
-        front = canvas.matte * canvas.hair
+        # An ear that the photo shows is drawn as hair is: its own pixels, rigid beside the skull.
+        before = np.clip(canvas.hair + canvas.ears, 0, 1)
+        front = canvas.matte * before
         silhouette = self.person & ((self.share > 0.02) | (canvas.hair > 0.5))
         depth, back = hair_depths(front, silhouette, self.view, self.camera.scale)
         return LayeredHead(
@@ -205,7 +207,7 @@ class _Lifting:
                 depth,
             ),
             # Not where hair is drawn over it: a soft edge drawn twice would be too solid.
-            flat=self._sheet(canvas.colours, canvas.matte * self.share * (1 - canvas.hair), depth),
+            flat=self._sheet(canvas.colours, canvas.matte * self.share * (1 - before), depth),
             colours=canvas.colours,
             shown=self.source - self.neutral,
             camera=self.camera,
@@ -237,8 +239,9 @@ class _Lifting:
         canvas = self.canvas
         silhouette = self.person & (self.share > 0)
         hair = canvas.hair * canvas.matte
-        region = shows_behind(hair, canvas.ears, silhouette, self.view, self.camera.scale) & (self.share > 0)
-        if not region.any() or (hair > 0.8).mean() < _LEAST_HAIR:
+        region = shows_behind(hair, silhouette, self.view, self.camera.scale) & (self.share > 0)
+        beside = np.where(self.view.covered | (canvas.ears > 0.5), 0, hair * (self.share > 0.5))
+        if not region.any() or (beside > 0.8).mean() < _LEAST_HAIR:
             return None
         colours = carried(canvas.colours, (canvas.hair > 0.8) & (canvas.matte > 0.9))
         # Whole up to its rim, as it is drawn only where it comes out from behind the hair in front.

@@ -100,23 +100,20 @@ def test_hair_behind_lies_behind_the_skull_and_meets_the_front_at_the_rim(
     assert back[np.abs(radius - OUTLINE) < 0.015] == pytest.approx(MIDDLE, abs=0.12)
 
 
-NO_EARS = np.zeros((SIDE, SIDE), np.float32)
-
-
 def test_hair_behind_spans_each_row_from_its_left_to_its_right(
     hair: np.ndarray, silhouette: np.ndarray, skin: SkinView
 ) -> None:
-    behind = shows_behind(hair, NO_EARS, silhouette, skin, SCALE)
+    behind = shows_behind(hair, silhouette, skin, SCALE)
     assert behind[silhouette & (hair > 0.5)].mean() > 0.95
     assert behind[SIDE // 2, SIDE // 2]  # between the strands on both sides
     assert not behind[~silhouette].any()
 
 
 def test_without_hair_there_is_none_behind(silhouette: np.ndarray, skin: SkinView) -> None:
-    assert not shows_behind(np.zeros_like(NO_EARS), NO_EARS, silhouette, skin, SCALE).any()
+    assert not shows_behind(np.zeros(silhouette.shape, np.float32), silhouette, skin, SCALE).any()
 
 
 def test_some_strands_are_no_hair_behind(silhouette: np.ndarray, skin: SkinView) -> None:
     few = np.zeros((SIDE, SIDE), np.float32)
     few[60:180:9, 100] = 1
-    assert not shows_behind(few, NO_EARS, silhouette, skin, SCALE).any()
+    assert not shows_behind(few, silhouette, skin, SCALE).any()

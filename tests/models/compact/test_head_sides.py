@@ -50,6 +50,7 @@ def test_the_mesh_goes_out_to_a_wider_person(mean: np.ndarray) -> None:
     drawn = drawn_head(0, wider(mean, 1.05))
     moved = fit_sides(mean, mean, drawn.faces, drawn.camera, drawn.canvas)
     whole = drawn_head(0, wider(mean, 1.05)).shown & (np.arange(len(drawn.shown)) < 170)[:, None]
+    whole &= drawn.place[..., 1] > 0.26  # beside an ear the outline says nothing of the skull
     before, after = ((whole & ~silhouette(v, drawn)).sum() for v in (mean, mean + moved))
     assert after < 0.85 * before
 
@@ -57,7 +58,7 @@ def test_the_mesh_goes_out_to_a_wider_person(mean: np.ndarray) -> None:
 def test_a_head_that_fits_stays(mean: np.ndarray) -> None:
     drawn = drawn_head()
     moved = np.abs(fit_sides(mean, mean, drawn.faces, drawn.camera, drawn.canvas))
-    assert moved.max() < 0.06  # at an ear's rim, 0.035
+    assert moved[np.abs(mean[:, 0]) < 0.36].max() < 0.06
     assert np.median(moved.max(1)) < 0.005
 
 
@@ -78,12 +79,15 @@ def test_beside_hair_the_mesh_is_only_kept_inside(mean: np.ndarray, by: float) -
         assert (after & ~before).sum() < 0.5 * (person & ~before).sum()
 
 
-def test_an_ear_under_hair_lies_flat(mean: np.ndarray) -> None:
+@pytest.mark.parametrize("shown", [False, True])
+def test_an_ear_lies_flat_under_hair_and_where_the_photos_own_is_drawn(mean: np.ndarray, shown: bool) -> None:
     drawn = drawn_head()
-    haired = drawn.shown & (drawn.place[..., 0] < -0.3)
-    canvas = replace(drawn.canvas, hair=haired.astype(np.float32), ears=np.where(haired, 0, drawn.canvas.ears))
+    left = drawn.place[..., 0] < -0.3
+    hair = drawn.shown & left & (not shown)
+    ears = np.where(left & shown, drawn.canvas.ears, 0).astype(np.float32)
+    canvas = replace(drawn.canvas, hair=hair.astype(np.float32), ears=ears)
     head = mean + fit_sides(mean, mean, drawn.faces, drawn.camera, canvas)
-    ears = (mean[:, 1] > -0.3) & (mean[:, 1] < 0.2)
-    left, right = (np.abs(head[ears & side, 0]).max() for side in (mean[:, 0] < 0, mean[:, 0] > 0))
-    assert left < 0.42
-    assert right == pytest.approx(np.abs(mean[ears, 0]).max(), abs=0.06)
+    rows = (mean[:, 1] > -0.3) & (mean[:, 1] < 0.2)
+    laid, free = (np.abs(head[rows & side, 0]).max() for side in (mean[:, 0] < 0, mean[:, 0] > 0))
+    assert laid < 0.42
+    assert free == pytest.approx(np.abs(mean[rows, 0]).max(), abs=0.06)
