@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 
 from real3d_portrait.arrays import Float32Array, FloatArray, Int32Array, UInt8Array
+from real3d_portrait.models.compact.aperture import smoothstep
 from real3d_portrait.models.compact.layer_raster import BEHIND, fill_triangles
 from real3d_portrait.portrait.push_pull import push_pull
 
@@ -115,8 +116,7 @@ def _view(surface: SurfaceInPhoto, plane: int, photo: UInt8Array, skin: Float32A
 
     nearest = looked_up(surface.nearest, cv2.INTER_NEAREST)
     seen = (image[..., 2] > nearest - _DEPTH_TOLERANCE) & (image[..., 3] > 0) & (zbuffer > BEHIND)
-    facing = np.clip((image[..., 3] - _GRAZING) / (_FACING - _GRAZING), 0, 1)
-    facing = (seen * facing * facing * (3 - 2 * facing)).astype(np.float32)
+    facing = seen * smoothstep(_GRAZING, _FACING, image[..., 3])
     own_skin, own_hair = looked_up(skin), looked_up(hair)
     return _View(
         colour=looked_up(photo),

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from real3d_portrait.arrays import Float32Array, UInt8Array
+from real3d_portrait.models.compact.aperture import smoothstep
 from real3d_portrait.models.compact.closed_lips import close_lips
 from real3d_portrait.portrait.compact import CompactPortrait
 from real3d_portrait.portrait.parsing import FaceClass
@@ -48,14 +49,12 @@ def canvas_of(portrait: CompactPortrait) -> Canvas:
 
     def share(*names: FaceClass) -> Float32Array:
         probability = classes[..., list(names)].sum(-1) / person
-        t = np.clip((probability - _SHARP[0]) / (_SHARP[1] - _SHARP[0]), 0, 1)
-        return (t * t * (3 - 2 * t)).astype(np.float32)
+        return smoothstep(*_SHARP, probability)
 
+    colours, _ = close_lips(portrait.canvas_foreground, portrait.landmarks + np.array([margin, margin, 0], np.float32))
     hair, cloth = share(FaceClass.HAIR, FaceClass.HAT, FaceClass.OTHER), share(FaceClass.CLOTH)
     return Canvas(
-        colours=close_lips(portrait.canvas_foreground, portrait.landmarks + np.array([margin, margin, 0], np.float32))[
-            0
-        ],
+        colours=colours,
         matte=portrait.canvas_matte,
         hair=hair,
         skin=np.minimum(share(FaceClass.FACE, FaceClass.EARS, FaceClass.GLASSES), 1 - hair),

@@ -7,7 +7,8 @@ import numpy as np
 from scipy.ndimage import distance_transform_edt
 
 from real3d_portrait.arrays import BoolArray, Float32Array, FloatArray
-from real3d_portrait.models.compact.sheets import SkinView, smooth_fill, smoothstep
+from real3d_portrait.models.compact.aperture import smoothstep
+from real3d_portrait.models.compact.sheets import SkinView, smooth_fill
 
 _THIN, _THICK = 0.02, 0.12  # head units of hair over the skin, at least and at most
 _BACK = 0.5  # of the thickness in front: how thick hair lies behind the head

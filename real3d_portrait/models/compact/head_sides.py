@@ -8,8 +8,9 @@ from scipy.ndimage import gaussian_filter1d
 
 from real3d_portrait.arrays import BoolArray, Float32Array, Float64Array, Int32Array
 from real3d_portrait.face.landmarks import CHIN, N_LANDMARKS
+from real3d_portrait.models.compact.aperture import smoothstep
 from real3d_portrait.models.compact.canvas import Canvas
-from real3d_portrait.models.compact.sheets import PhotoCamera, smoothstep, vertex_normals, view_skin
+from real3d_portrait.models.compact.sheets import PhotoCamera, vertex_normals, view_skin
 
 ROUNDS = 3
 _AXIS = (-0.25, -0.10)  # depth of the axis through the neck, and through the head, head frame

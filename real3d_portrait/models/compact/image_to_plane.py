@@ -18,6 +18,7 @@ from real3d_portrait.face.face_model import FaceModel
 from real3d_portrait.face.fitting import FaceFit
 from real3d_portrait.face.head_model import HeadModel
 from real3d_portrait.face.landmarks import CHIN, LID_PAIRS, LIP_PAIRS, N_LANDMARKS
+from real3d_portrait.models.compact.aperture import smoothstep
 from real3d_portrait.models.compact.canonical_planes import CanonicalPlanes, SurfaceInPhoto, make_planes
 from real3d_portrait.models.compact.canvas import Canvas
 from real3d_portrait.models.compact.hair import hair_depths, shows_behind
@@ -30,7 +31,6 @@ from real3d_portrait.models.compact.sheets import (
     grid_sheet,
     head_share,
     smooth_fill,
-    smoothstep,
     vertex_normals,
     view_skin,
 )
@@ -39,7 +39,6 @@ from real3d_portrait.motion.neutral import closed_mouth
 UPPER_FACE, LOWER_FACE = 0.0, -0.12  # y above which a photo's expression belongs to the person, and below not
 MIDDLE = (0.0, -0.05, -0.12)  # between the ears, head frame: silhouettes close at its depth
 _NECK = (0.10, 0.22)  # head units below the chin over which the skin's layer gives way to the body's
-_UNDER_CHIN = 0.16  # head units below the chin down to which the skin counts as the head's
 _BEHIND_JAW = 0.12  # head units above the chin up to which the neck goes on behind the jaw
 _NECK_WIDTH = 0.42  # head units to each side
 _SHOULDER_RIM = 0.03  # of the picture's side: hair on the shoulders nearer to the silhouette has nothing behind it
@@ -201,11 +200,7 @@ class _Lifting:
             behind=self._behind(back),
             body=self._body(),
             skin=self._skin(),
-            hair=self._sheet(
-                carried(canvas.colours, _inside(canvas.matte, _RIM) > 0),
-                front,
-                depth,
-            ),
+            hair=self._sheet(carried(canvas.colours, _inside(canvas.matte, _RIM) > 0), front, depth),
             # Not where hair is drawn over it: a soft edge drawn twice would be too solid.
             flat=self._sheet(canvas.colours, canvas.matte * self.share * (1 - before), depth),
             colours=canvas.colours,

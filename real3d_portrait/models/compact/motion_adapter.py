@@ -12,8 +12,8 @@ from real3d_portrait.arrays import Float32Array, FloatArray
 from real3d_portrait.face.face_model import FaceModel
 from real3d_portrait.face.head_model import HeadModel
 from real3d_portrait.face.landmarks import LIP_PAIRS
+from real3d_portrait.models.compact.aperture import smoothstep
 from real3d_portrait.models.compact.image_to_plane import LayeredHead, keep_apart
-from real3d_portrait.models.compact.sheets import smoothstep
 from real3d_portrait.models.compact.volume_renderer import CAMERA
 
 _CONTACT = 0.006  # head units between lips below which they are drawn together

@@ -11,6 +11,7 @@ from scipy.ndimage import distance_transform_edt
 
 from real3d_portrait.arrays import BoolArray, Float32Array, Float64Array, FloatArray, Int32Array, UInt8Array
 from real3d_portrait.face.camera import rotation_matrix, scale_of
+from real3d_portrait.models.compact.aperture import smoothstep
 from real3d_portrait.models.compact.layer_raster import BEHIND, fill_triangles
 from real3d_portrait.portrait.push_pull import push_pull
 
@@ -98,11 +99,6 @@ class SkinView:
     @property
     def covered(self) -> BoolArray:
         return np.asarray(self.depth > BEHIND)
-
-
-def smoothstep(low: float, high: float, x: FloatArray) -> Float32Array:
-    t = np.clip((np.asarray(x, np.float32) - low) / (high - low), 0, 1)
-    return (t * t * (3 - 2 * t)).astype(np.float32)
 
 
 def head_share(y: FloatArray, chin: float) -> Float32Array:

@@ -1,4 +1,4 @@
-"""The renderer: layers drawn back to front, the skin's colours from the photo and the canonical planes."""
+"""The renderer: layers drawn from the front to the back, the skin's colours from the photo and the canonical planes."""
 
 from __future__ import annotations
 
