@@ -7,17 +7,20 @@ heads of a linear model), may differ from that by a few free modes, and moves wi
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 from safetensors.numpy import load_file
 
-from real3d_portrait.arrays import Float32Array, Float64Array, FloatArray, Int32Array
+from real3d_portrait.arrays import BoolArray, Float32Array, Float64Array, FloatArray, Int32Array
 from real3d_portrait.face.landmarks import N_MESH, OVAL
 from real3d_portrait.face.topology import closed_faces
 
 _SEAM_REACH = (0.5, 0.2, 0.08)  # head units over which the rest follows the face at the oval, coarse to fine
 _SEAM_PULL = 0.15  # weight of staying, against 1 for a point of the oval at hand
+# Where the mean head has ears: head units from its middle, heights, and depths.
+_EAR_ROOT, _EAR_ROWS, _EAR_DEPTHS = 0.36, (-0.30, 0.03), (-0.29, -0.06)
 _MODES_SPAN = 2.5  # standard deviations that a face mode may have
 
 
@@ -41,6 +44,15 @@ class HeadModel:
     given_face: Float32Array
     free: Float32Array
     expression: Float32Array
+
+    @cached_property
+    def ears(self) -> BoolArray:
+        """(478 + M,) which vertices are ears."""
+        mean = np.concatenate([self.mean_face, self.mean])
+        x, y, z = np.abs(mean[:, 0]), mean[:, 1], mean[:, 2]
+        ears = (x > _EAR_ROOT) & (_EAR_ROWS[0] < y) & (y < _EAR_ROWS[1]) & (_EAR_DEPTHS[0] < z) & (z < _EAR_DEPTHS[1])
+        ears[: len(self.mean_face)] = False
+        return np.asarray(ears)
 
     @classmethod
     def load(cls, path: Path, mean_face: Float32Array) -> HeadModel:

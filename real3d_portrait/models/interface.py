@@ -24,8 +24,8 @@ class Placement:
     """How a motion is put on a portrait.
 
     Attributes:
-        mode: relative starts at the photo's pose, absolute takes the driver's rotation, static adds what there is of it
-            to the photo's.
+        mode: relative starts at the photo's pose; absolute takes the driver's rotation, and the compact model has the
+            photo's place where the driver is turned most like it; static adds what there is of it to the photo's.
         turn: (yaw, pitch, roll) added, radians.
     """
 

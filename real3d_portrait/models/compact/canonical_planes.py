@@ -22,13 +22,24 @@ PLANE = 320  # pixels to a side
 SPAN = 1.3  # head units to a side of a plane
 CENTRE = (0.0, -0.12, -0.1)  # its middle, head frame
 FRONT, LEFT, RIGHT = range(3)
-_GRAZING, _FACING = 0.10, 0.32  # cosines between which the photo's own pixel fades in
+_GRAZING, _FACING = 0.05, 0.20  # cosines between which the photo's own pixel fades in
 _LOW_PASS = 6.0  # pixels of a plane: what is coarser is light and colour, what is finer is texture
-_EAR_FACING = 0.25  # added to the cosine of ears, which show from the front although they are thin
 _LIGHT = 2.0  # pixels of a plane over which colours are averaged before they are continued
 _TRUST_MIRROR = 0.5
 _DEPTH_TOLERANCE = 0.035  # head units behind the nearest surface up to which a place is seen
-_PRIOR = 0.3  # weight of the usual hairline, against 1 for what the photo shows
+_PRIOR = 0.7  # weight of the usual hairline, against 1 for what the photo shows
+# Height and depth, head frame: the usual hairline seen from the side, from the nape round the ear to the temple.
+_HAIRLINE = (
+    (-0.42, -0.60),
+    (-0.36, -0.40),
+    (-0.28, -0.28),
+    (-0.05, -0.25),
+    (0.01, -0.16),
+    (0.02, -0.06),
+    (0.1, 0.02),
+    (0.2, 0.08),
+    (0.3, 0.16),
+)
 _CORE = 40.0  # pixels of a plane from which its colours can be continued
 _BALD = 150.0  # pixels of a plane: with less hair there is none
 
@@ -68,6 +79,7 @@ class SurfaceInPhoto:
         vertices: (N, 3) canonical.
         uv: (N, 2) pixels of the photo.
         depth, facing: (N,) head units and cosine, in the photo's pose.
+        ears: (N,) 1 on ears, else 0.
         faces: (F, 3)
         nearest: (H, W) depth of what the photo shows.
     """
@@ -76,6 +88,7 @@ class SurfaceInPhoto:
     uv: Float32Array
     depth: Float32Array
     facing: Float32Array
+    ears: Float32Array
     faces: Int32Array
     nearest: Float32Array
 
@@ -101,11 +114,10 @@ def make_planes(
 
 def _view(surface: SurfaceInPhoto, plane: int, photo: UInt8Array, skin: Float32Array, hair: Float32Array) -> _View:
     y, z = surface.vertices[:, 1], surface.vertices[:, 2]
-    ear = np.clip((np.abs(surface.vertices[:, 0]) - 0.38) / 0.03, 0, 1) * (y < 0.25)
-    scalp = (1 - ear) * np.maximum(np.clip((y - 0.30) / 0.08, 0, 1), np.clip((-0.08 - z) / 0.08, 0, 1) * (y > -0.25))
-    attributes = np.column_stack([surface.uv, surface.depth, surface.facing + _EAR_FACING * ear, scalp]).astype(
-        np.float32
-    )
+    heights, depths = np.array(_HAIRLINE).T
+    hairline = np.interp(y, heights, depths)
+    scalp = (1 - surface.ears) * np.maximum(np.clip((y - 0.36) / 0.10, 0, 1), np.clip((hairline - z) / 0.06, 0, 1))
+    attributes = np.column_stack([surface.uv, surface.depth, surface.facing, scalp]).astype(np.float32)
     points, towards = to_plane(surface.vertices, plane)
     image, zbuffer = np.zeros((PLANE, PLANE, 5), np.float32), np.full((PLANE, PLANE), BEHIND, np.float32)
     fill_triangles(points, np.ascontiguousarray(towards, np.float32), surface.faces, attributes, image, zbuffer)

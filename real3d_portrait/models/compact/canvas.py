@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from real3d_portrait.arrays import Float32Array, UInt8Array
+from real3d_portrait.arrays import BoolArray, Float32Array, UInt8Array
 from real3d_portrait.models.compact.aperture import smoothstep
 from real3d_portrait.models.compact.closed_lips import close_lips
 from real3d_portrait.portrait.compact import CompactPortrait
@@ -25,6 +25,7 @@ class Canvas:
         hair, skin, cloth: (H, W) which share of a pixel is hair or worn on the head; face, ears and glasses; clothes.
             What is left is neck.
         ears: (H, W) those of the skin that are ears.
+        photographed: (H, W) what the photo shows; the rest was made up.
     """
 
     colours: UInt8Array
@@ -33,6 +34,7 @@ class Canvas:
     skin: Float32Array
     cloth: Float32Array
     ears: Float32Array
+    photographed: BoolArray
     margin: int
 
     @property
@@ -60,5 +62,14 @@ def canvas_of(portrait: CompactPortrait) -> Canvas:
         skin=np.minimum(share(FaceClass.FACE, FaceClass.EARS, FaceClass.GLASSES), 1 - hair),
         cloth=np.minimum(cloth, 1 - hair),
         ears=share(FaceClass.EARS),
+        photographed=_photographed(portrait),
         margin=margin,
     )
+
+
+def _photographed(portrait: CompactPortrait) -> BoolArray:
+    scale, (left, top) = float(portrait.crop_to_source[0, 0]), portrait.crop_to_source[:, 2]
+    places = (np.arange(len(portrait.canvas_matte)) + 0.5 - portrait.margin) * scale
+    height, width = portrait.source.shape[:2]
+    rows, columns = places + top, places + left
+    return np.outer((rows > 0) & (rows < height), (columns > 0) & (columns < width))

@@ -15,6 +15,9 @@ _BACK = 0.5  # of the thickness in front: how thick hair lies behind the head
 _BULGE = 1.2  # of hair beside the skull over the harmonic mean of the ways to both its edges
 _HAIRLINE = 0.14  # head units over which hair grows to its thickness
 _FACING = 0.35  # cosine up to which hair over the skull follows the skin
+_LEVEL = 0.08  # head units over which the silhouette's depth is averaged
+_CLOSE = 0.10  # head units beside the face over which long hair goes back from it to the silhouette
+_LONG = (0.03, 0.10)  # head units of hair beside the skull from which and to which it is long
 _EDGE = 0.3  # cosine below which the skin is at its edge
 _SMOOTH = 0.03  # head units over which depths are averaged
 _SUNK = 0.012  # head units that the hairline lies under the skin
@@ -41,7 +44,13 @@ def hair_depths(
     grows from the hairline.
     """
     rim = _to_rim(silhouette, scale)
-    edge = smooth_fill(np.where(skin.covered, skin.depth, 0).astype(np.float32), skin.covered & (skin.facing < _EDGE))
+    # The sides of a head are flat: its silhouette lies in the middle of them.
+    middle = np.where(skin.covered, (skin.depth + skin.back) / 2, 0).astype(np.float32)
+    edge = smooth_fill(middle, skin.covered & (skin.facing < _EDGE))
+    edge = np.asarray(cv2.GaussianBlur(edge, (0, 0), _LEVEL * scale), np.float32)
+    contact = smooth_fill(
+        np.where(skin.covered, skin.depth, 0).astype(np.float32), skin.covered & (skin.facing < _EDGE)
+    )
     beside = silhouette & ~skin.covered
     to_skull = _to_rim(~skin.covered, scale)
     width = rim + to_skull
@@ -52,10 +61,12 @@ def hair_depths(
     over = skin.depth + thick * smoothstep(0, _HAIRLINE, hairline) - _SUNK
     # Where the skin is seen edge-on its depth says nothing of the hair over it.
     covered = skin.covered & (skin.facing > _FACING)
-    smooth = _joined(over, covered, silhouette, edge, bulge, scale)
+    forwards = edge + np.maximum(contact - edge, 0) * (1 - smoothstep(0, _CLOSE, to_skull)) * smoothstep(*_LONG, out)
+    smooth = _joined(over, covered, silhouette, forwards.astype(np.float32), bulge, scale)
     # The hairline itself stays on the skin.
     near = smoothstep(0.02, 0.10, hairline)
     front = np.where(covered, over + near * (smooth - over), smooth).astype(np.float32)
+    front = np.where(skin.covered, np.maximum(front, over), front)
     inside = cv2.erode(skin.covered.astype(np.uint8), np.ones((9, 9), np.uint8)) > 0
     return front, _joined(skin.back - _BACK * thick, inside, silhouette, edge, -bulge, scale)
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
-from scipy.ndimage import gaussian_filter1d
+from scipy.ndimage import distance_transform_edt, gaussian_filter1d
 
 from real3d_portrait.arrays import BoolArray, Float32Array, Float64Array, Int32Array
 from real3d_portrait.face.landmarks import CHIN, N_LANDMARKS
 from real3d_portrait.models.compact.aperture import smoothstep
 from real3d_portrait.models.compact.canvas import Canvas
-from real3d_portrait.models.compact.sheets import PhotoCamera, vertex_normals, view_skin
+from real3d_portrait.models.compact.ears import lay_ears
+from real3d_portrait.models.compact.sheets import PhotoCamera, spread, vertex_normals, view_skin
 
 ROUNDS = 3
 _AXIS = (-0.25, -0.10)  # depth of the axis through the neck, and through the head, head frame
@@ -22,25 +22,23 @@ _HAIR = 0.015  # head units of hair on the crown, at least
 _MOST = 0.09  # head units that a side moves in a round
 _SMOOTH = 0.05  # head units along the silhouette over which its distance is averaged
 _DAMPED = 0.8  # share of the way that is gone in a round
+_SHORT = 0.06  # head units: hair that stands out less lies on the skull
+_SPREAD, _DECAY = 6, 0.6  # rings of vertices that go along with one that is pulled in, and how far each next one does
 _FAR = 0.16  # head units: a silhouette further out than this is not the skin's
-_EAR, _EAR_ROOT = 0.40, 0.36  # head units from the middle of the head where ears stand out, and where they begin
-_EAR_ROWS = (-0.32, 0.25)  # heights between which there are ears
-_SEEN_EAR = 0.06  # share of the mesh's ear that the photo must show of one to draw that
-_FAR_SIDE = 0.2  # sine of the yaw from which the far ear may be out of sight
-_COVERED, _FLAT = (0.5, 0.85), 0.85  # share of an ear under hair from and to which it is laid flat, and how flat
 
 
 def fit_sides(
     neutral: Float32Array,  # (478 + M, 3) canonical
     source: Float32Array,  # (478 + M, 3) with the photo's expression
     faces: Int32Array,
+    ears: BoolArray,  # (478 + M,)
     camera: PhotoCamera,
     canvas: Canvas,
 ) -> Float32Array:
     """(478 + M, 3) to add to both, head frame: nothing on the face itself.
 
-    Where skin ends at the background, the mesh's silhouette is drawn to the matte's; where hair lies between, and
-    along the neck, it is only kept inside.
+    Where skin or short hair ends at the background, the mesh's silhouette is drawn to the matte's; where long hair lies
+    between, and along the neck, it is only kept inside. Nothing sticks out of the person in the photo's own pose.
     """
     person = canvas.matte > 0.5
     bare = (canvas.hair < 0.5) & (canvas.ears < 0.5) & person
@@ -53,7 +51,6 @@ def fit_sides(
     share = (1 - neck) * smoothstep(*_SIDE, width) + neck * smoothstep(*_NECK_SIDE, width)
     crown = smoothstep(*_CROWN, neutral[:, 1])
     share[:N_LANDMARKS] = crown[:N_LANDMARKS] = 0
-    ears = _ears(neutral)
     without_ears = faces[~ears[faces].any(1)]
     moved = np.zeros_like(neutral)
     for _ in range(ROUNDS):
@@ -80,15 +77,30 @@ def fit_sides(
         columns = np.clip(np.rint(points[:, 0]).astype(int), 0, person.shape[1] - 1)
         shift = _shift(above, person.T[:, ::-1], bare.T[:, ::-1], 1, camera.scale, _HAIR)[columns]
         moved += (crown * shift)[:, None] * camera.rotation[1].astype(np.float32)
-    for side in (-1, 1):
-        moved += _lay_ear(neutral + moved, source + moved, side, camera, canvas)
+    moved += lay_ears(neutral + moved, source + moved, ears, faces, camera, canvas)
+    moved += _held_inside(source + moved, neutral[:, 1] > chin - _NECK, faces, camera, canvas)
     return moved.astype(np.float32)
 
 
-def _ears(neutral: Float32Array) -> BoolArray:
-    ears = (np.abs(neutral[:, 0]) > _EAR) & (neutral[:, 1] > _EAR_ROWS[0]) & (neutral[:, 1] < _EAR_ROWS[1])
-    ears[:N_LANDMARKS] = False
-    return np.asarray(ears)
+def _held_inside(
+    source: Float32Array, which: BoolArray, faces: Int32Array, camera: PhotoCamera, canvas: Canvas
+) -> Float32Array:
+    """(478 + M, 3) that brings vertices which the photo would show beside the person to the nearest place within."""
+    turned = (source @ camera.rotation.T).astype(np.float32)
+    points = camera.pixels(turned)[:, :2] + np.float32(canvas.margin)
+    inner = canvas.matte > 0.5
+    if not inner.any():
+        return np.zeros_like(source)
+    nearest = distance_transform_edt(~inner, return_distances=False, return_indices=True)
+    x, y = (np.clip(points[:, k].astype(int), 0, inner.shape[1 - k] - 1) for k in (0, 1))
+    there = nearest[:, y, x][::-1].T + np.float32(0.5)
+    outside = which & ~inner[y, x]
+    outside[:N_LANDMARKS] = False
+    needed = np.where(outside[:, None], there - points, 0) / camera.scale
+    # Their neighbours go along, less and less.
+    held = outside | (np.arange(len(source)) < N_LANDMARKS)
+    shift = spread(needed, held, faces, rounds=_SPREAD, decay=_DECAY)
+    return (shift * [1, -1]) @ camera.rotation[:2].astype(np.float32)
 
 
 def _shift(
@@ -109,37 +121,12 @@ def _shift(
     cut = ends >= width
     at_end = bare[np.arange(len(bare)), np.clip(ends - 3, 0, width - 1)]
     away = (ends - mesh) / scale
-    away = np.where(at_end & (away < _FAR), away, np.minimum(away - room, 0))
-    away = np.where(covered.any(1) & ~cut, away, 0)
+    found = covered.any(1) & ~cut
+    # Short hair lies on the skull, long hair hides it.
+    hair = found & ~at_end & (away > 0)
+    short = float(smoothstep(0.5, 0.8, (away[hair] < _SHORT).mean())) if hair.any() else 0.0
+    inside = np.minimum(away - room, 0)
+    on_hair = np.where(away < _SHORT * 1.5, inside + short * (away - inside), inside)
+    away = np.where(at_end & (away < _FAR), away, on_hair)
+    away = np.where(found, away, 0)
     return _DAMPED * gaussian_filter1d(np.clip(away, -_MOST, _MOST), max(1.0, _SMOOTH * scale))
-
-
-def _lay_ear(
-    neutral: Float32Array, source: Float32Array, side: int, camera: PhotoCamera, canvas: Canvas
-) -> Float32Array:
-    """(478 + M, 3) that lays one ear against the head where the photo shows it, or hair covers it."""
-    moved = np.zeros_like(neutral)
-    out = side * neutral[:, 0] - _EAR_ROOT
-    which = (out > 0) & (neutral[:, 1] > _EAR_ROWS[0]) & (neutral[:, 1] < _EAR_ROWS[1])
-    which[:N_LANDMARKS] = False
-    if not which.any():
-        return moved
-    points = camera.pixels((source[which] @ camera.rotation.T).astype(np.float32)) + np.float32(canvas.margin)
-    x, y = (np.ascontiguousarray(points[:, k]) for k in (0, 1))
-    hair, matte = (
-        cv2.remap(v, x - 0.5, y - 0.5, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)[:, 0]
-        for v in (canvas.hair, canvas.matte)
-    )
-    outwards = out[which]
-    window = np.zeros(canvas.shape, bool)
-    reach = 0.08 * camera.scale
-    top, bottom, left, right = y.min() - reach, y.max() + reach, x.min() - reach, x.max() + reach
-    window[max(int(top), 0) : max(int(bottom), 0), max(int(left), 0) : max(int(right), 0)] = True
-    found = np.argwhere(window & (canvas.ears > 0.5) & (canvas.matte > 0.5))
-    if len(found) > _SEEN_EAR * (x.max() - x.min()) * (y.max() - y.min()):
-        hidden = np.ones(1, np.float32)  # the photo's own ear is drawn before it
-    else:
-        away = 1 - matte if side * camera.rotation[0, 2] > _FAR_SIDE else 0 * matte
-        hidden = smoothstep(*_COVERED, np.average(np.maximum(hair, away), weights=outwards, keepdims=True))
-    moved[which, 0] = -side * _FLAT * hidden * outwards
-    return moved

@@ -13,7 +13,7 @@ from functools import cached_property
 import cv2
 import numpy as np
 
-from real3d_portrait.arrays import Float32Array, Int32Array, UInt8Array
+from real3d_portrait.arrays import BoolArray, Float32Array, Int32Array, UInt8Array
 from real3d_portrait.face.face_model import FaceModel
 from real3d_portrait.face.fitting import FaceFit
 from real3d_portrait.face.head_model import HeadModel
@@ -21,6 +21,7 @@ from real3d_portrait.face.landmarks import CHIN, LID_PAIRS, LIP_PAIRS, N_LANDMAR
 from real3d_portrait.models.compact.aperture import smoothstep
 from real3d_portrait.models.compact.canonical_planes import CanonicalPlanes, SurfaceInPhoto, make_planes
 from real3d_portrait.models.compact.canvas import Canvas
+from real3d_portrait.models.compact.ears import EAR, ear_depths
 from real3d_portrait.models.compact.hair import hair_depths, shows_behind
 from real3d_portrait.models.compact.head_sides import fit_sides
 from real3d_portrait.models.compact.sheets import (
@@ -42,6 +43,7 @@ _NECK = (0.10, 0.22)  # head units below the chin over which the skin's layer gi
 _BEHIND_JAW = 0.12  # head units above the chin up to which the neck goes on behind the jaw
 _NECK_WIDTH = 0.42  # head units to each side
 _SHOULDER_RIM = 0.03  # of the picture's side: hair on the shoulders nearer to the silhouette has nothing behind it
+_BORDER = 0.03  # head units inside the photo's border over which its pixels count less
 _RIM = 2.0  # pixels of hair along the silhouette whose colours may be the background's
 _SHADE = 0.35  # how much darker it is under the chin
 _LEAST_HAIR = 0.012  # of the canvas beside the skull: with less hair there is none behind the head but the scalp's
@@ -87,7 +89,7 @@ class LayeredHead:
     Attributes:
         behind: hair behind the head; None where there is none to see.
         flat: the whole head as the photo has it: closes what layers leave open in the photo's own pose.
-        body: clothes and neck. skin: the head. hair: hair and what is worn, in front.
+        body: clothes and neck. skin: the head. ears: those that the photo shows. hair: hair and what is worn, in front.
         colours: (H, W, 3) uint8 the photo on its canvas, the skin's picture.
         shown: (478 + M, 3) what the photo's expression adds to the skin at rest, head units.
         camera: the photo's pose.
@@ -96,6 +98,7 @@ class LayeredHead:
     behind: Sheet | None
     body: Sheet
     skin: Skin
+    ears: Sheet
     hair: Sheet
     flat: Sheet
     colours: UInt8Array
@@ -152,18 +155,25 @@ def lift(model: FaceModel, head_model: HeadModel, fit: FaceFit, size: int, canva
         ]
     ).astype(np.float32)
     camera = PhotoCamera.of(fit.rotation, fit.translation, size)
-    moved = fit_sides(neutral, source, head_model.faces, camera, canvas)
-    return _Lifting(neutral + moved, source + moved, head_model.faces, camera, canvas).layers()
+    moved = fit_sides(neutral, source, head_model.faces, head_model.ears, camera, canvas)
+    ears = head_model.ears.astype(np.float32)
+    return _Lifting(neutral + moved, source + moved, ears, head_model.faces, camera, canvas).layers()
 
 
 class _Lifting:
     """What the layers of one photo are made from."""
 
     def __init__(
-        self, neutral: Float32Array, source: Float32Array, faces: Int32Array, camera: PhotoCamera, canvas: Canvas
+        self,
+        neutral: Float32Array,
+        source: Float32Array,
+        ears: Float32Array,
+        faces: Int32Array,
+        camera: PhotoCamera,
+        canvas: Canvas,
     ) -> None:
         self.neutral, self.source, self.faces, self.camera, self.canvas = neutral, source, faces, camera, canvas
-        self.shape = canvas.shape
+        self.ears, self.shape = ears, canvas.shape
         self.chin = float(neutral[CHIN, 1])
         turned = (source @ camera.rotation.T).astype(np.float32)
         self.still = camera.pixels(turned)
@@ -191,22 +201,31 @@ class _Lifting:
 
     def layers(self) -> LayeredHead:
         canvas = self.canvas
-        # An ear that the photo shows is drawn as hair is: its own pixels, rigid beside the skull.
-        before = np.clip(canvas.hair + canvas.ears, 0, 1)
-        front = canvas.matte * before
+        front = canvas.matte * canvas.hair
+        # A soft edge drawn twice would be too solid.
+        uncovered = 1 - np.clip(canvas.hair + canvas.ears, 0, 1)
         silhouette = self.person & ((self.share > 0.02) | (canvas.hair > 0.5))
         depth, back = hair_depths(front, silhouette, self.view, self.camera.scale)
         return LayeredHead(
             behind=self._behind(back),
             body=self._body(),
             skin=self._skin(),
+            ears=self._ears(),
             hair=self._sheet(carried(canvas.colours, _inside(canvas.matte, _RIM) > 0), front, depth),
-            # Not where hair is drawn over it: a soft edge drawn twice would be too solid.
-            flat=self._sheet(canvas.colours, canvas.matte * self.share * (1 - before), depth),
+            flat=self._sheet(canvas.colours, canvas.matte * self.share * uncovered, depth),
             colours=canvas.colours,
             shown=self.source - self.neutral,
             camera=self.camera,
         )
+
+    def _ears(self) -> Sheet:
+        """The ears that the photo shows."""
+        canvas = self.canvas
+        alpha = canvas.matte * canvas.ears
+        rows, columns = np.mgrid[: self.shape[0], : self.shape[1]].astype(np.float32) + 0.5 - canvas.margin
+        at_root = self.camera.unproject(columns, rows, np.full(self.shape, EAR[0], np.float32))
+        depth = ear_depths(at_root, alpha > 0.5, self.camera.rotation[2])
+        return self._sheet(carried(canvas.colours, alpha > 0.9), alpha, depth)
 
     def _body(self) -> Sheet:
         canvas, view = self.canvas, self.view
@@ -241,21 +260,24 @@ class _Lifting:
         colours = carried(canvas.colours, (canvas.hair > 0.8) & (canvas.matte > 0.9))
         # Whole up to its rim, as it is drawn only where it comes out from behind the hair in front.
         picture = np.dstack([colours, np.full(self.shape, 255, np.uint8)])
-        smooth = cv2.GaussianBlur(region.astype(np.float32), (0, 0), 2.0) > 0.5
+        smooth = cv2.GaussianBlur(_largest(region).astype(np.float32), (0, 0), 2.0) > 0.5
         return grid_sheet(smooth, depth, picture, self.camera, canvas.margin, self.chin, to_rim=True)
 
     def _skin(self) -> Skin:
         canvas = self.canvas
         sure = cv2.erode((canvas.matte > 0.95).astype(np.float32), np.ones((9, 9), np.uint8))
+        sure = sure * self._photographed()
         # The scalp under hair has hair's colour, so that thin hair does not show skin.
         deep = cv2.erode((canvas.hair > 0.8).astype(np.uint8), np.ones((9, 9), np.uint8)).astype(np.float32)
         neck = (1 - canvas.hair) * (1 - canvas.cloth) * (self.view.height < self.chin)
         uv = np.ascontiguousarray(self.on_canvas[:, :2])
-        surface = SurfaceInPhoto(self.neutral, uv, self.still[:, 2], self.normals[:, 2], self.faces, self.view.depth)
+        # What was made up beyond the photo's border is not what the photo shows.
+        nearest = np.where(canvas.photographed, self.view.depth, np.inf).astype(np.float32)
+        surface = SurfaceInPhoto(self.neutral, uv, self.still[:, 2], self.normals[:, 2], self.ears, self.faces, nearest)
         planes = make_planes(
             surface,
             canvas.colours,
-            np.maximum(canvas.skin, neck) * sure,
+            np.maximum(canvas.skin - canvas.ears, neck).clip(0) * sure,
             np.asarray(cv2.blur(deep, (5, 5)), np.float32),
         )
         canonical_normals = vertex_normals(self.neutral, self.faces)
@@ -274,6 +296,12 @@ class _Lifting:
             planes=planes,
         )
 
+    def _photographed(self) -> Float32Array:
+        """(H, W) 1 well inside the photo, 0 where it ends."""
+        ways = _inside(self.canvas.photographed.astype(np.float32), 0.0)
+        distance = cv2.distanceTransform(ways.astype(np.uint8), cv2.DIST_L2, 5)
+        return smoothstep(2.0, max(_BORDER * self.camera.scale, 3.0), np.asarray(distance, np.float32))
+
     def _solid(self) -> Float32Array:
         """(N,) of `Skin`: nothing either where clothes lie before the neck."""
         solid = smoothstep(self.chin - _NECK[1], self.chin - _NECK[0], self.neutral[:, 1])
@@ -282,6 +310,12 @@ class _Lifting:
         low = smoothstep(self.chin + 0.15, self.chin + 0.05, self.neutral[:, 1])
         low[:N_LANDMARKS] = 0
         return solid * (1 - low * cloth)
+
+
+def _largest(region: BoolArray) -> BoolArray:
+    """(H, W) its largest connected part."""
+    _, labels, measures, _ = cv2.connectedComponentsWithStats(region.astype(np.uint8))
+    return np.asarray(labels == 1 + measures[1:, cv2.CC_STAT_AREA].argmax())
 
 
 def _inside(matte: Float32Array, distance: float) -> Float32Array:

@@ -147,7 +147,12 @@ class CompactModel:
         turn, turn_limited = limited_turn(
             rotation + np.array(placement.turn) - avatar.rotation, self.config.limits, avatar.turns
         )
-        moved, place_limited = limited_place(relative.translation, avatar.room)
+        translation = relative.translation
+        if placement.mode == "absolute":
+            # The photo stands for the moment at which the driver's head is turned as the photo's is.
+            alike = np.square(motion.rotation - avatar.rotation).sum(1).argmin()
+            translation = motion.translation - motion.translation[alike]
+        moved, place_limited = limited_place(translation, avatar.room)
         placed = replace(
             motion,
             rotation=(avatar.rotation + turn).astype(np.float32),

@@ -16,7 +16,7 @@ MOUTH = 13
 _LEAST_CUT = 0.02  # share of the side from which on pixels of the person count
 _MARGIN = 0.01  # share of the side that stays between head and border
 _BELOW_CHIN = 0.16  # head units of neck that stay in the picture
-_CUT_ROOM = (0.06, 0.12)  # head units that a head may move away from a border that cuts it
+_CUT_ROOM = (0.10, 0.20)  # head units that a head may move away from a border that cuts it
 
 
 def shoulder_track(rotation: FloatArray, translation: FloatArray, source: FloatArray, size: int) -> Float32Array:

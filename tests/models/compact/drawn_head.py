@@ -78,6 +78,7 @@ def drawn_head(yaw: float = 0.0, vertices: np.ndarray | None = None, distance: f
         skin=matte,
         cloth=nothing,
         ears=ears.astype(np.float32),
+        photographed=np.ones(shown.shape, bool),
         margin=MARGIN,
     )
     still = np.zeros(face.n_identity), np.zeros(face.n_expression)

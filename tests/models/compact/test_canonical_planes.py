@@ -20,7 +20,7 @@ from real3d_portrait.models.compact.canonical_planes import (
 from real3d_portrait.models.compact.layer_raster import BEHIND, fill_triangles
 from real3d_portrait.models.compact.sheets import vertex_normals, view_skin
 
-from .drawn_head import MARGIN, DrawnHead, colours_at, drawn_head
+from .drawn_head import MARGIN, DrawnHead, colours_at, drawn_head, head_models
 
 HALF_TURNED = 0.6
 
@@ -31,7 +31,8 @@ def planes_of(drawn: DrawnHead, colours: np.ndarray | None = None, hair: np.ndar
     normals = vertex_normals(turned, drawn.faces)
     nearest = view_skin(points, drawn.vertices, normals, drawn.faces, drawn.canvas.shape).depth
     uv = np.ascontiguousarray(points[:, :2])
-    surface = SurfaceInPhoto(drawn.vertices, uv, points[:, 2], normals[:, 2], drawn.faces, nearest)
+    ears = head_models()[1].ears.astype(np.float32)
+    surface = SurfaceInPhoto(drawn.vertices, uv, points[:, 2], normals[:, 2], ears, drawn.faces, nearest)
     sure = cv2.erode(drawn.canvas.matte, np.ones((9, 9), np.uint8))
     hair = np.zeros_like(sure) if hair is None else hair * sure
     return make_planes(surface, drawn.canvas.colours if colours is None else colours, sure - hair, hair)

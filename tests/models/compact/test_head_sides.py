@@ -14,6 +14,8 @@ from real3d_portrait.models.compact.sheets import vertex_normals, view_skin
 
 from .drawn_head import MARGIN, DrawnHead, drawn_head, head_models
 
+EARS = head_models()[1].ears
+
 
 @pytest.fixture(scope="module")
 def mean() -> np.ndarray:
@@ -40,7 +42,7 @@ def silhouette(vertices: np.ndarray, drawn: DrawnHead) -> np.ndarray:
 @pytest.mark.parametrize("by", [0.94, 0.97])
 def test_the_mesh_comes_inside_a_narrower_person(mean: np.ndarray, yaw: float, by: float) -> None:
     drawn = drawn_head(yaw, wider(mean, by))
-    moved = fit_sides(mean, mean, drawn.faces, drawn.camera, drawn.canvas)
+    moved = fit_sides(mean, mean, drawn.faces, EARS, drawn.camera, drawn.canvas)
     before, after = ((silhouette(v, drawn) & ~drawn.shown).sum() for v in (mean, mean + moved))
     assert before > 60
     assert after < 0.5 * before  # 0.1 to 0.3 measured
@@ -48,28 +50,28 @@ def test_the_mesh_comes_inside_a_narrower_person(mean: np.ndarray, yaw: float, b
 
 
 def test_the_mesh_goes_out_to_a_wider_person(mean: np.ndarray) -> None:
-    drawn = drawn_head(0, wider(mean, 1.05))
-    moved = fit_sides(mean, mean, drawn.faces, drawn.camera, drawn.canvas)
-    whole = drawn_head(0, wider(mean, 1.05)).shown & (np.arange(len(drawn.shown)) < 170)[:, None]
+    drawn = drawn_head(0, wider(mean, 1.15))
+    moved = fit_sides(mean, mean, drawn.faces, EARS, drawn.camera, drawn.canvas)
+    whole = drawn_head(0, wider(mean, 1.15)).shown & (np.arange(len(drawn.shown)) < 170)[:, None]
     whole &= drawn.place[..., 1] > 0.26  # beside an ear the outline says nothing of the skull
     before, after = ((whole & ~silhouette(v, drawn)).sum() for v in (mean, mean + moved))
-    assert after < 0.85 * before
+    assert after < 0.6 * before  # 0.42 measured
 
 
 def test_a_head_that_fits_stays(mean: np.ndarray) -> None:
     drawn = drawn_head()
-    moved = np.abs(fit_sides(mean, mean, drawn.faces, drawn.camera, drawn.canvas))
+    moved = np.abs(fit_sides(mean, mean, drawn.faces, EARS, drawn.camera, drawn.canvas))
     assert moved[np.abs(mean[:, 0]) < 0.36].max() < 0.06
     assert np.median(moved.max(1)) < 0.005
 
 
-@pytest.mark.parametrize("by", [0.94, 1.05])
-def test_beside_hair_the_mesh_is_only_kept_inside(mean: np.ndarray, by: float) -> None:
+@pytest.mark.parametrize("by", [0.94, 1.07, 1.35])
+def test_the_skull_ends_with_short_hair_and_stays_under_long_hair(mean: np.ndarray, by: float) -> None:
     drawn = drawn_head(0, wider(mean, by))
     beside = np.abs(drawn.place[..., 0]) > 0.3
     haired = drawn.shown & beside & (drawn.place[..., 1] > 0.05) & (drawn.place[..., 1] < 0.3)
     canvas = replace(drawn.canvas, hair=haired.astype(np.float32), ears=np.where(haired, 0, drawn.canvas.ears))
-    moved = fit_sides(mean, mean, drawn.faces, drawn.camera, canvas)
+    moved = fit_sides(mean, mean, drawn.faces, EARS, drawn.camera, canvas)
     rows = np.flatnonzero(haired.sum(1) > 4)[3:-3]  # away from where bare skin begins
     before, after = (silhouette(v, drawn)[rows] for v in (mean, mean + moved))
     person = drawn.shown[rows]
@@ -77,7 +79,8 @@ def test_beside_hair_the_mesh_is_only_kept_inside(mean: np.ndarray, by: float) -
         assert (before & ~person).sum() > 20
         assert (after & ~person).sum() < 0.5 * (before & ~person).sum()
     else:
-        assert (after & ~before).sum() < 0.5 * (person & ~before).sum()
+        gone, whole = (after & ~before).sum(), (person & ~before).sum()
+        assert gone > 0.5 * whole if by < 1.2 else gone < 0.2 * whole
 
 
 @pytest.mark.parametrize("shown", [False, True])
@@ -87,7 +90,7 @@ def test_an_ear_lies_flat_under_hair_and_where_the_photos_own_is_drawn(mean: np.
     hair = drawn.shown & left & (not shown)
     ears = np.where(left & shown, drawn.canvas.ears, 0).astype(np.float32)
     canvas = replace(drawn.canvas, hair=hair.astype(np.float32), ears=ears)
-    head = mean + fit_sides(mean, mean, drawn.faces, drawn.camera, canvas)
+    head = mean + fit_sides(mean, mean, drawn.faces, EARS, drawn.camera, canvas)
     rows = (mean[:, 1] > -0.3) & (mean[:, 1] < 0.2)
     laid, free = (np.abs(head[rows & side, 0]).max() for side in (mean[:, 0] < 0, mean[:, 0] > 0))
     assert laid < 0.42

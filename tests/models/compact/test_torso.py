@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import cv2
@@ -143,3 +144,15 @@ def test_a_turn_and_a_way_that_are_both_too_far_are_named_once_each(model: Compa
     far = driven(model, np.array([1.2 * FACE_HEIGHT, 0, 0]))
     turned = Motion(far.expression, far.translation * np.float32([1, 0, 0]), far.translation, far.face_model)
     assert model.place(avatar, turned, Placement())[1] == (TURN_LIMITED, PLACE_LIMITED)
+
+
+def test_an_absolute_pose_has_the_photos_place_where_the_driver_is_turned_as_the_photo(
+    model: CompactModel, avatar: CompactAvatar
+) -> None:
+    motion = driven(model, np.array([0.06, 0.0, 0.0]))
+    rotation = np.tile(avatar.rotation, (FRAMES, 1)).astype(np.float32)
+    rotation[:, 0] += np.abs(np.arange(FRAMES) - 40) * np.float32(0.002)
+    placed, _ = model.place(avatar, replace(motion, rotation=rotation), Placement("absolute"))
+    way = placed.translation - avatar.translation
+    assert np.abs(way[40]).max() < 1e-6
+    assert way[0, 0] < 0 < way[-1, 0]
