@@ -39,6 +39,9 @@ def build(photo: gr.Image, face: Component) -> None:
         thumbnails = [(picture, f"Face {n}") for n, picture in enumerate(found.thumbnails, 1)]
         gallery = gr.update(value=thumbnails if several else [], visible=several, selected_index=found.chosen - 1)
         text = "\n".join(f"- ⚠ {line}" for line in messages) or "✓ This photo is good to go."
+        if found.turns is not None:
+            left, right = found.turns
+            text += f"\n\nThe head can turn by {left:.0f}° to the left and {right:.0f}° to the right of the picture."
         return gr.update(visible=True), found.preview, gallery, text
 
     outputs = [panel, crop, faces, warnings]

@@ -6,6 +6,7 @@ Thresholds were set on portraits and checked on held-out ones with the faults dr
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from typing import Any, Literal
 
 import cv2
@@ -13,6 +14,9 @@ import numpy as np
 
 from real3d_portrait.arrays import FloatArray, UInt8Array
 from real3d_portrait.errors import FaceIndexError, InputError, NoFaceError
+from real3d_portrait.face.face_model import FaceModel
+from real3d_portrait.face.fitting import fit_still
+from real3d_portrait.face.head_model import HeadModel
 from real3d_portrait.face.landmarks import (
     EYE_AND_BROW_LEFT,
     EYE_AND_BROW_RIGHT,
@@ -23,9 +27,11 @@ from real3d_portrait.face.landmarks import (
     OVAL,
 )
 from real3d_portrait.face.tracking import FaceFinder
+from real3d_portrait.face.turn_limits import turn_limits
 from real3d_portrait.media.images import Photo, PhotoSource, read_photo
 from real3d_portrait.portrait.crop import check_face, crop_square, resize_square, yaw_degrees
 from real3d_portrait.portrait.occlusion import OcclusionClassifier
+from real3d_portrait.resources import resource
 
 SMALL_FACE = 140  # pixels high: at 512 pixels the crop is enlarged 1.5 times or more
 TURNED = 25.0  # degrees of yaw
@@ -81,6 +87,8 @@ class Inspection:
         faces: the largest first.
         chosen: number of the face that the rest is about, from 1.
         crop: left, top and side in pixels of the square that will be animated.
+        turns: degrees that the head can turn to the left and to the right of the picture, away from the photo's pose,
+            before what the photo does not show catches the eye (`face.turn_limits`); None where it cannot be animated.
         warnings: the worst are those of the chosen face; empty for a good photo.
         thumbnails: (160, 160, 3) uint8, one a face.
         preview: (256, 256, 3) uint8, the crop.
@@ -91,6 +99,7 @@ class Inspection:
     faces: tuple[FaceSeen, ...]
     chosen: int
     crop: tuple[int, int, int]
+    turns: tuple[float, float] | None
     warnings: tuple[PhotoWarning, ...]
     thumbnails: tuple[UInt8Array, ...]
     preview: UInt8Array
@@ -110,6 +119,7 @@ class Inspection:
             "chosen": self.chosen,
             "crop": {"left": left, "top": top, "side": side},
             "usable": self.problem is None,
+            "turns": None if self.turns is None else {"left": self.turns[0], "right": self.turns[1]},
             "warnings": [asdict(warning) for warning in self.warnings],
         }
 
@@ -139,13 +149,16 @@ def inspect_photo(source: PhotoSource | Photo, face: int | None = None) -> Inspe
     left, top, side = crop_square(mesh, width, height)
     crop = image[top : top + side, left : left + side]
     notes = tuple(PhotoWarning("photo", note) for note in photo.warnings)
+    faces = tuple(_seen(found) for found in meshes)
+    in_crop = mesh - np.array([left, top, 0], np.float32)
     return Inspection(
         width=width,
         height=height,
-        faces=tuple(_seen(found) for found in meshes),
+        faces=faces,
         chosen=chosen,
         crop=(left, top, side),
-        warnings=notes + face_warnings(crop, mesh - np.array([left, top, 0], np.float32)),
+        turns=None if faces[chosen - 1].problem else _turns(in_crop, side),
+        warnings=notes + face_warnings(crop, in_crop),
         thumbnails=tuple(_thumbnail(image, found) for found in meshes),
         preview=resize_square(crop, _PREVIEW),
     )
@@ -212,6 +225,17 @@ def light_and_sharpness(image: UInt8Array, mesh: FloatArray) -> tuple[float, flo
     coarse = cv2.GaussianBlur(log, (0, 0), 2.8) - cv2.GaussianBlur(log, (0, 0), 5.6)
     energies = [float(np.square(band[where]).mean()) + 1e-12 for band in (fine, coarse)]
     return light, 0.5 * float(np.log(energies[0] / energies[1]))
+
+
+@lru_cache
+def _models() -> tuple[FaceModel, HeadModel]:
+    face = FaceModel.load(resource("assets", "weights", "compact", "face_model.safetensors"))
+    return face, HeadModel.load(resource("assets", "weights", "compact", "head_model.safetensors"), face.mean)
+
+
+def _turns(mesh: FloatArray, side: int) -> tuple[float, float]:
+    face_model, head_model = _models()
+    return turn_limits(face_model, head_model, fit_still(face_model, mesh, side))
 
 
 def _seen(mesh: FloatArray) -> FaceSeen:

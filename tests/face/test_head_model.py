@@ -10,7 +10,7 @@ import pytest
 from real3d_portrait.face.face_model import FaceModel
 from real3d_portrait.face.head_model import HeadModel
 from real3d_portrait.face.landmarks import CHIN, FOREHEAD, IRIS, N_LANDMARKS, OVAL
-from real3d_portrait.models.compact.sheets import vertex_normals
+from real3d_portrait.face.mesh import vertex_normals
 from real3d_portrait.motion.neutral import mouth_direction
 from real3d_portrait.resources import resource
 

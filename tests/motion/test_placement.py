@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from real3d_portrait.config import PoseLimits
 from real3d_portrait.face.camera import DISTANCE
-from real3d_portrait.motion.placement import HeadRoom, limited_place
+from real3d_portrait.motion.placement import HeadRoom, limited_place, limited_turn
 
 edge = st.floats(0.25, 0.85)
 way = st.floats(-4, 4)
@@ -62,3 +63,14 @@ def test_a_head_that_is_cut_does_not_leave_the_border() -> None:
     assert limited_place(down, HeadRoom(room.translation, room.edges, np.full(4, np.inf)))[0][0, 1] < -0.3
     away = np.array([[0, 0, -3]])
     assert np.exp(-limited_place(away, room)[0][0, 2] / DISTANCE) < 1.06
+
+
+def test_a_turn_is_limited_on_each_side_by_its_own() -> None:
+    limits = PoseLimits(yaw=45, pitch=20, roll=35)
+    turn = np.radians([[-28.0, 0, 0], [28.0, 0, 0], [-28.0, 5, 5]])
+    kept, limited = limited_turn(turn, limits, (20, 40))
+    assert limited
+    assert np.degrees(kept[0, 0]) > -24.01
+    assert np.allclose(kept[1], turn[1])
+    assert np.allclose(kept[2, 1:], turn[2, 1:])
+    assert not limited_turn(turn[1:2], limits, (20, 40))[1]

@@ -69,6 +69,8 @@ def test_a_good_photo_has_one_face_and_no_fault(good: Inspection, photo: np.ndar
     assert abs(face.yaw) < 15
     assert good.thumbnails[0].shape == (160, 160, 3)
     assert good.preview.shape == (256, 256, 3)
+    assert good.turns is not None
+    assert 20 < min(good.turns) <= max(good.turns) <= 45
 
 
 def test_the_crop_is_the_one_that_is_animated(good: Inspection, photo: np.ndarray) -> None:
@@ -98,6 +100,7 @@ def test_the_facts_are_json(good: Inspection, photo: np.ndarray) -> None:
     assert facts["usable"] is True
     assert facts["warnings"][0]["code"] == "small"
     assert set(good.facts()) == set(facts)
+    assert facts["turns"]["left"] == pytest.approx(good.facts()["turns"]["left"], abs=5)
 
 
 def test_each_of_several_faces_is_shown_and_can_be_chosen(photo: np.ndarray) -> None:

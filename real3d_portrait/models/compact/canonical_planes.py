@@ -116,7 +116,7 @@ def _view(surface: SurfaceInPhoto, plane: int, photo: UInt8Array, skin: Float32A
     y, z = surface.vertices[:, 1], surface.vertices[:, 2]
     heights, depths = np.array(_HAIRLINE).T
     hairline = np.interp(y, heights, depths)
-    scalp = (1 - surface.ears) * np.maximum(np.clip((y - 0.36) / 0.10, 0, 1), np.clip((hairline - z) / 0.06, 0, 1))
+    scalp = (1 - surface.ears) * np.maximum(np.clip((y - 0.42) / 0.10, 0, 1), np.clip((hairline - z) / 0.06, 0, 1))
     attributes = np.column_stack([surface.uv, surface.depth, surface.facing, scalp]).astype(np.float32)
     points, towards = to_plane(surface.vertices, plane)
     image, zbuffer = np.zeros((PLANE, PLANE, 5), np.float32), np.full((PLANE, PLANE), BEHIND, np.float32)

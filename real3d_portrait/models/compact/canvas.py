@@ -26,6 +26,7 @@ class Canvas:
             What is left is neck.
         ears: (H, W) those of the skin that are ears.
         photographed: (H, W) what the photo shows; the rest was made up.
+        enlarged: how many times larger it is than the photo's own pixels.
     """
 
     colours: UInt8Array
@@ -36,6 +37,7 @@ class Canvas:
     ears: Float32Array
     photographed: BoolArray
     margin: int
+    enlarged: float = 1.0
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -64,6 +66,7 @@ def canvas_of(portrait: CompactPortrait) -> Canvas:
         ears=share(FaceClass.EARS),
         photographed=_photographed(portrait),
         margin=margin,
+        enlarged=1 / float(portrait.crop_to_source[0, 0]),
     )
 
 

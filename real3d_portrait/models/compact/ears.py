@@ -6,9 +6,10 @@ import cv2
 import numpy as np
 
 from real3d_portrait.arrays import BoolArray, Float32Array, FloatArray, Int32Array
+from real3d_portrait.face.mesh import spread
 from real3d_portrait.models.compact.aperture import smoothstep
 from real3d_portrait.models.compact.canvas import Canvas
-from real3d_portrait.models.compact.sheets import PhotoCamera, spread
+from real3d_portrait.models.compact.sheets import PhotoCamera
 
 EAR = (-0.10, -0.25)  # depth of an ear's root and of its rim, head frame
 _EAR_SLOPE = 2.0  # by how much an ear goes back for each unit that it stands out

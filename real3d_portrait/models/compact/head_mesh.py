@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from real3d_portrait.arrays import Float32Array, Int32Array
+from real3d_portrait.face.mesh import vertex_normals
 from real3d_portrait.media.glb import TexturedMesh
 from real3d_portrait.models.compact.avatar import CompactAvatar
 from real3d_portrait.models.compact.canonical_planes import LEFT, PLANE, RIGHT, to_plane
 from real3d_portrait.models.compact.image_to_plane import Skin
-from real3d_portrait.models.compact.sheets import vertex_normals
 
 _SHOWN = 0.3  # cosine to the photo's camera from which a triangle has the photo's own colours
 

@@ -7,10 +7,11 @@ from scipy.ndimage import distance_transform_edt, gaussian_filter1d
 
 from real3d_portrait.arrays import BoolArray, Float32Array, Float64Array, Int32Array
 from real3d_portrait.face.landmarks import CHIN, N_LANDMARKS
+from real3d_portrait.face.mesh import spread, vertex_normals
 from real3d_portrait.models.compact.aperture import smoothstep
 from real3d_portrait.models.compact.canvas import Canvas
 from real3d_portrait.models.compact.ears import lay_ears
-from real3d_portrait.models.compact.sheets import PhotoCamera, spread, vertex_normals, view_skin
+from real3d_portrait.models.compact.sheets import PhotoCamera, view_skin
 
 ROUNDS = 3
 _AXIS = (-0.25, -0.10)  # depth of the axis through the neck, and through the head, head frame
@@ -78,7 +79,7 @@ def fit_sides(
         shift = _shift(above, person.T[:, ::-1], bare.T[:, ::-1], 1, camera.scale, _HAIR)[columns]
         moved += (crown * shift)[:, None] * camera.rotation[1].astype(np.float32)
     moved += lay_ears(neutral + moved, source + moved, ears, faces, camera, canvas)
-    moved += _held_inside(source + moved, neutral[:, 1] > chin - _NECK, faces, camera, canvas)
+    moved += _held_inside(source + moved, neutral[:, 1] > chin, faces, camera, canvas)
     return moved.astype(np.float32)
 
 

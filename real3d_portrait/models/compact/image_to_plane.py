@@ -13,11 +13,12 @@ from functools import cached_property
 import cv2
 import numpy as np
 
-from real3d_portrait.arrays import BoolArray, Float32Array, Int32Array, UInt8Array
+from real3d_portrait.arrays import BoolArray, Float32Array, FloatArray, Int32Array, UInt8Array
 from real3d_portrait.face.face_model import FaceModel
 from real3d_portrait.face.fitting import FaceFit
 from real3d_portrait.face.head_model import HeadModel
 from real3d_portrait.face.landmarks import CHIN, LID_PAIRS, LIP_PAIRS, N_LANDMARKS
+from real3d_portrait.face.mesh import vertex_normals
 from real3d_portrait.models.compact.aperture import smoothstep
 from real3d_portrait.models.compact.canonical_planes import CanonicalPlanes, SurfaceInPhoto, make_planes
 from real3d_portrait.models.compact.canvas import Canvas
@@ -32,17 +33,19 @@ from real3d_portrait.models.compact.sheets import (
     grid_sheet,
     head_share,
     smooth_fill,
-    vertex_normals,
     view_skin,
 )
 from real3d_portrait.motion.neutral import closed_mouth
 
 UPPER_FACE, LOWER_FACE = 0.0, -0.12  # y above which a photo's expression belongs to the person, and below not
 MIDDLE = (0.0, -0.05, -0.12)  # between the ears, head frame: silhouettes close at its depth
-_NECK = (0.10, 0.22)  # head units below the chin over which the skin's layer gives way to the body's
+_NECK = (0.05, 0.15)  # head units below the chin over which the skin's layer gives way to the body's
 _BEHIND_JAW = 0.12  # head units above the chin up to which the neck goes on behind the jaw
 _NECK_WIDTH = 0.42  # head units to each side
 _SHOULDER_RIM = 0.03  # of the picture's side: hair on the shoulders nearer to the silhouette has nothing behind it
+_NAPE = (-0.20, -0.30)  # depths, head frame, between which the sides of a neck go over into its nape
+_COLLAR_RUN = 9  # vertices, sorted by height, over which is averaged how far clothes lie on them
+_BLEEDING = 4.0  # pixels of a photo's rim into which the background's colours may have run
 _BORDER = 0.03  # head units inside the photo's border over which its pixels count less
 _RIM = 2.0  # pixels of hair along the silhouette whose colours may be the background's
 _SHADE = 0.35  # how much darker it is under the chin
@@ -265,8 +268,7 @@ class _Lifting:
 
     def _skin(self) -> Skin:
         canvas = self.canvas
-        sure = cv2.erode((canvas.matte > 0.95).astype(np.float32), np.ones((9, 9), np.uint8))
-        sure = sure * self._photographed()
+        sure = _inside(canvas.matte, _BLEEDING * max(canvas.enlarged, 1.0)) * self._photographed()
         # The scalp under hair has hair's colour, so that thin hair does not show skin.
         deep = cv2.erode((canvas.hair > 0.8).astype(np.uint8), np.ones((9, 9), np.uint8)).astype(np.float32)
         neck = (1 - canvas.hair) * (1 - canvas.cloth) * (self.view.height < self.chin)
@@ -306,10 +308,22 @@ class _Lifting:
         """(N,) of `Skin`: nothing either where clothes lie before the neck."""
         solid = smoothstep(self.chin - _NECK[1], self.chin - _NECK[0], self.neutral[:, 1])
         x, y = (np.ascontiguousarray(self.on_canvas[:, k]) - 0.5 for k in (0, 1))
-        cloth = cv2.remap(self.canvas.cloth, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)[:, 0]
+        looked_up = cv2.remap(self.canvas.cloth, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        cloth = np.asarray(looked_up[:, 0], np.float32)
         low = smoothstep(self.chin + 0.15, self.chin + 0.05, self.neutral[:, 1])
         low[:N_LANDMARKS] = 0
-        return solid * (1 - low * cloth)
+        return solid * (1 - low * np.maximum(cloth, self._collar(cloth, low > 0)))
+
+    def _collar(self, cloth: FloatArray, low: BoolArray) -> Float32Array:
+        """(N,) how far clothes lie round the nape: as they do beside the neck at that height."""
+        x, y, z = self.neutral.T
+        beside = np.flatnonzero(low & (np.abs(x) > 0.5 * _NECK_WIDTH) & (z > _NAPE[1]))
+        if len(beside) < _COLLAR_RUN:
+            return np.zeros(len(y), np.float32)
+        upwards = beside[np.argsort(y[beside])]
+        usual = np.convolve(np.pad(cloth[upwards], _COLLAR_RUN // 2, mode="edge"), np.ones(_COLLAR_RUN), "valid")
+        around = np.interp(y, y[upwards], usual[: len(upwards)] / _COLLAR_RUN)
+        return (smoothstep(*_NAPE, z) * around).astype(np.float32)
 
 
 def _largest(region: BoolArray) -> BoolArray:

@@ -19,6 +19,7 @@ from real3d_portrait.errors import ParameterChoiceError, PortraitModelError
 from real3d_portrait.face.camera import project
 from real3d_portrait.face.face_model import FaceModel
 from real3d_portrait.face.head_model import HeadModel
+from real3d_portrait.face.turn_limits import turn_limits
 from real3d_portrait.media.audio import Audio
 from real3d_portrait.media.images import Photo
 from real3d_portrait.models.compact.avatar import CompactAvatar
@@ -31,12 +32,11 @@ from real3d_portrait.models.compact.mouth_interior import MouthInterior
 from real3d_portrait.models.compact.shading import Shading
 from real3d_portrait.models.compact.speech_motion import AudioToMotion, audio_to_motion, load_a2m
 from real3d_portrait.models.compact.torso import head_room, shoulder_track
-from real3d_portrait.models.compact.turn_limits import turn_limits
 from real3d_portrait.models.interface import Frames, FramesDone, Placement
-from real3d_portrait.motion.amplitude import amplified
+from real3d_portrait.motion.driver_eyes import with_driver_eyes
 from real3d_portrait.motion.motion import Motion
 from real3d_portrait.motion.placement import PLACE_LIMITED, TURN_LIMITED, limited_place, limited_turn
-from real3d_portrait.motion.video_to_motion import video_to_motion
+from real3d_portrait.motion.video_to_motion import follow_face, track_to_motion
 from real3d_portrait.parallel import in_parallel
 from real3d_portrait.portrait.compact import CompactPortrait, prepare_compact_portrait
 from real3d_portrait.portrait.occlusion import OcclusionClassifier
@@ -124,7 +124,7 @@ class CompactModel:
             plate=portrait.background,
             portrait=portrait,
             head=head,
-            turns=turn_limits(head),
+            turns=turn_limits(self.face_model, self.head_model, fit),
             room=head_room(matte, portrait.landmarks, fit.translation),
             mouth=MouthInterior(portrait.image, portrait.landmarks, rest),
             eyes=EyeLayer(portrait.image, portrait.landmarks),
@@ -138,7 +138,9 @@ class CompactModel:
         return audio_to_motion(audio, self.a2m, face_model=self.face_model, temperature=temperature, seed=seed)
 
     def motion_from_video(self, path: str | Path, progress: FramesDone | None = None) -> Motion:
-        return amplified(video_to_motion(path, self.face_model, progress=progress), self.face_model)
+        track = follow_face(path, progress)
+        motion = track_to_motion(track, self.face_model)
+        return with_driver_eyes(motion, track.times, track.landmarks, self.face_model)
 
     def place(self, avatar: CompactAvatar, motion: Motion, placement: Placement) -> tuple[Motion, tuple[str, ...]]:
         motion = self.expression_space.retargeted(motion, avatar.head.neutral)

@@ -172,35 +172,6 @@ def view_skin(
     return SkinView(zbuffer, -away, image[..., 0], image[..., 1])
 
 
-def vertex_normals(vertices: Float32Array, faces: Int32Array) -> Float32Array:
-    """(N, 3) outward unit normals."""
-    a, b, c = (vertices[faces[:, k]] for k in range(3))
-    across = np.cross(b - a, c - a)
-    normals = np.zeros_like(vertices)
-    for k in range(3):
-        np.add.at(normals, faces[:, k], across)
-    return (normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-9)).astype(np.float32)
-
-
-def spread(
-    values: FloatArray,  # (N, C)
-    held: BoolArray,  # (N,)
-    faces: Int32Array,
-    rounds: int,
-    decay: float = 1.0,
-) -> Float64Array:
-    """Values of a mesh's vertices carried on from those that hold theirs: each other becomes `decay` times the mean of
-    its neighbours, round after round."""
-    edges = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
-    start, end = np.concatenate([edges, edges[:, ::-1]]).T
-    count = np.maximum(np.bincount(start, minlength=len(values)), 1)[:, None]
-    found = np.asarray(values, np.float64)
-    for _ in range(rounds):
-        total = np.stack([np.bincount(start, column[end], len(found)) for column in found.T], 1)
-        found = np.where(held[:, None], found, decay * total / count)
-    return found
-
-
 def smooth_fill(values: Float32Array, known: BoolArray) -> Float32Array:
     """(H, W) or (H, W, C) carried smoothly from where it is known over the rest."""
     flat = values if values.ndim == 3 else values[..., None]

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from real3d_portrait.face.landmarks import CHIN
+from real3d_portrait.face.mesh import vertex_normals
 from real3d_portrait.models.compact.canonical_planes import (
     FRONT,
     LEFT,
@@ -18,7 +19,7 @@ from real3d_portrait.models.compact.canonical_planes import (
     to_plane,
 )
 from real3d_portrait.models.compact.layer_raster import BEHIND, fill_triangles
-from real3d_portrait.models.compact.sheets import vertex_normals, view_skin
+from real3d_portrait.models.compact.sheets import view_skin
 
 from .drawn_head import MARGIN, DrawnHead, colours_at, drawn_head, head_models
 

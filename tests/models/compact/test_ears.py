@@ -7,9 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from real3d_portrait.face.mesh import spread
 from real3d_portrait.models.compact.canvas import Canvas
 from real3d_portrait.models.compact.ears import EAR, ear_depths, lay_ears
-from real3d_portrait.models.compact.sheets import spread
 
 from .drawn_head import MARGIN, DrawnHead, drawn_head, head_models
 

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from real3d_portrait.face.landmarks import CHIN, N_LANDMARKS
+from real3d_portrait.face.mesh import vertex_normals
 from real3d_portrait.models.compact.aperture import smoothstep
 from real3d_portrait.models.compact.head_sides import fit_sides
-from real3d_portrait.models.compact.sheets import vertex_normals, view_skin
+from real3d_portrait.models.compact.sheets import view_skin
 
 from .drawn_head import MARGIN, DrawnHead, drawn_head, head_models
 

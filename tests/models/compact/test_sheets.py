@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from real3d_portrait.face.camera import project
+from real3d_portrait.face.mesh import vertex_normals
 from real3d_portrait.models.compact.layer_raster import BEHIND, draw, lay
 from real3d_portrait.models.compact.sheets import (
     CELL,
@@ -15,7 +16,6 @@ from real3d_portrait.models.compact.sheets import (
     grid_sheet,
     head_share,
     smooth_fill,
-    vertex_normals,
     view_skin,
 )
 

@@ -1,0 +1,55 @@
+"""A driver's eyes put on other faces: lids as far open as his are of how far he opens them, irises as far as they went.
+
+What counts as open differs between people, and with what a camera resolves of them; a tracked distance added to another
+face would startle it, or leave its blinks half-way.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from real3d_portrait.arrays import Float64Array, FloatArray
+from real3d_portrait.face.face_model import FaceModel
+from real3d_portrait.face.landmarks import LID_PAIRS_MIDDLE
+from real3d_portrait.motion.expression_edits import alone, brow_height
+from real3d_portrait.motion.lids import lid_direction, lid_gap
+from real3d_portrait.motion.motion import Motion
+from real3d_portrait.motion.neutral import mouth_direction
+from real3d_portrait.motion.resample import frame_times, resample
+
+_CORNERS = (33, 133), (362, 263)  # of the eyes
+_SHUT = (0.05, 0.35)  # of an eye's width between shut lids as tracked, but no more than this share of open ones
+_OPEN = 80  # percentile of a clip's frames whose lids are open
+_WIDER = 0.5  # of what lids open beyond that
+_WIDEST = 1.3
+_GAZE = 1.25  # the fit's ridge takes a fifth off the irises' way
+
+
+def openness(landmarks: FloatArray) -> Float64Array:
+    """(T, 478, 3) → (T,) how far open both eyes are: 0 shut, 1 as open as they usually are in these frames."""
+    points = np.asarray(landmarks, np.float64)
+    upper, lower = (points[:, list(side)] for side in zip(*LID_PAIRS_MIDDLE, strict=True))
+    width = np.mean([np.linalg.norm(points[:, a] - points[:, b], axis=-1) for a, b in _CORNERS], 0)
+    gap = np.linalg.norm(upper - lower, axis=-1).mean(1) / np.maximum(width, 1e-6)
+    usual = max(float(np.percentile(gap, _OPEN)), 1e-6)
+    shut = min(_SHUT[0], _SHUT[1] * usual)
+    share = np.maximum((gap - shut) / (usual - shut), 0)
+    return np.minimum(share, 1 + _WIDER * np.maximum(share - 1, 0)).clip(0, _WIDEST)
+
+
+def with_driver_eyes(motion: Motion, times: FloatArray, landmarks: FloatArray, model: FaceModel) -> Motion:
+    """A driver's motion with lids that shut on any face when his do, and open no wider than it has them.
+
+    Args:
+        times: (N,) seconds, and landmarks (N, 478, 3) pixels, of the frames that showed his face.
+    """
+    share = resample(times, openness(landmarks)[:, None], frame_times(len(motion) / motion.fps, motion.fps))[:, 0]
+    still = np.eye(model.n_expression)[-2:]
+    opened = alone(lid_direction(model), np.vstack([brow_height(model), mouth_direction(model), still]))
+    usual = lid_gap(model, np.zeros(model.n_expression))
+    missing = usual * share[: len(motion)] - lid_gap(model, motion.expression)
+    expression = motion.expression + missing[:, None] * opened
+    expression[:, -2:] *= _GAZE
+    return replace(motion, expression=expression.astype(np.float32))
