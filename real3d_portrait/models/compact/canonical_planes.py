@@ -41,6 +41,7 @@ _HAIRLINE = (
     (0.3, 0.16),
 )
 _CORE = 40.0  # pixels of a plane from which its colours can be continued
+_MUCH = 0.4  # of the hair that the other side shows, up to which that is taken instead
 _BALD = 150.0  # pixels of a plane: with less hair there is none
 
 
@@ -152,10 +153,13 @@ def _fill(view: _View, mirrored: _View, bald: bool) -> Float32Array:
         weight = known + _PRIOR * (1 - known)
         label = (view.hair + _PRIOR * (1 - known) * view.scalp) / np.maximum(weight, 1e-6)
         label = push_pull(label[..., None], np.minimum(weight, 1))
+        # A narrow strip of hair has half the background's colours; then the other side's is the better guess.
+        known_here = view.hair.sum() > max(_BALD, _MUCH * mirrored.hair.sum())
+        there, share = (mirrored.colour[:, ::-1], mirrored.hair[:, ::-1])
         hair = (
             _continued(view.colour, view.hair)
-            if view.hair.sum() > _BALD
-            else push_pull(np.ascontiguousarray(mirrored.colour[:, ::-1]), np.ascontiguousarray(mirrored.hair[:, ::-1]))
+            if known_here
+            else _continued(np.ascontiguousarray(there), np.ascontiguousarray(share))
         )
         colour = colour + np.clip(label, 0, 1) * (hair - colour)
     share, other = (

@@ -49,6 +49,8 @@ _BLEEDING = 4.0  # pixels of a photo's rim into which the background's colours m
 _BORDER = 0.03  # head units inside the photo's border over which its pixels count less
 _RIM = 2.0  # pixels of hair along the silhouette whose colours may be the background's
 _SHADE = 0.35  # how much darker it is under the chin
+_BOWL = 0.45  # how much darker it is deep inside an ear
+_STANDS_OUT = 0.06  # head units that an ear stands out at least, which is not laid against the head
 _LEAST_HAIR = 0.012  # of the canvas beside the skull: with less hair there is none behind the head but the scalp's
 _BODY_DEPTH = -0.1  # head units from the middle of the head to the shoulders
 
@@ -293,10 +295,20 @@ class _Lifting:
             solid=self._solid(),
             front=smoothstep(0.35, 0.75, canonical_normals[:, 2]),
             shown=smoothstep(-0.15, 0.0, self.normals[:, 2]),
-            light=1 - _SHADE * under,
+            light=(1 - _SHADE * under) * (1 - _BOWL * self._hollow()),
             faces=self.faces,
             planes=planes,
         )
+
+    def _hollow(self) -> Float32Array:
+        """(N,) how deep a place lies inside an ear that stands out."""
+        hollow = np.zeros(len(self.neutral), np.float32)
+        for side in (-1, 1):
+            ear = (self.ears > 0) & (np.sign(self.neutral[:, 0]) == side)
+            out = side * self.neutral[ear, 0]
+            if ear.any() and np.ptp(out) > _STANDS_OUT:
+                hollow[ear] = (out.max() - out) / np.ptp(out)
+        return hollow
 
     def _photographed(self) -> Float32Array:
         """(H, W) 1 well inside the photo, 0 where it ends."""
