@@ -242,6 +242,8 @@ def _draw_sheet(
     frame: Float32Array,
     opaque: bool = False,
 ) -> None:
+    if not len(sheet.faces):
+        return
     points, depth = placed(sheet, sheet.vertices, pose)
     places, zbuffer = draw(points, depth, sheet.clear, sheet.faces, sheet.uv, pose.size)
     lay(sheet.texture, places, zbuffer, skin_depth, fade, gain, opaque, frame)
