@@ -7,6 +7,8 @@ PORT := $(or $(GRADIO_SERVER_PORT),7860)
 DATA ?= data
 WORK ?= work
 WEIGHTS := assets/weights/compact
+# Two processes of one thread each: threads of both would wait for each other.
+PYTEST := OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n 2 --dist loadfile
 
 .PHONY: help demo app check test lint quick docs weights wheel clean packages packages-test
 help:
@@ -31,7 +33,7 @@ app: packages $(READY)
 check: lint quick
 
 test: lint packages packages-test
-	$(VENV)/bin/python -m pytest -n 2 --dist loadfile
+	$(PYTEST)
 
 lint: $(READY)
 	$(VENV)/bin/ruff check
@@ -39,7 +41,7 @@ lint: $(READY)
 	$(VENV)/bin/mypy
 
 quick: packages $(READY)
-	$(VENV)/bin/python -m pytest -n 2 --dist loadfile -m 'not slow'
+	$(PYTEST) -m 'not slow'
 
 docs: packages $(READY)
 	$(VENV)/bin/mkdocs build --strict

@@ -156,12 +156,12 @@ def draw(
     clear: Float32Array,  # (N,) 0: the texture is opaque there, 1: it shows nothing
     faces: Int32Array,  # (F, 3)
     uv: Float32Array,  # (N, 2) pixels of the texture
-    size: int,
+    shape: tuple[int, int],  # (H, W)
 ) -> tuple[Float32Array, Float32Array]:
-    """Place in the texture and depth (S, S, 3), and the buffer that decides what is nearest (S, S), BEHIND where
+    """Place in the texture and depth (H, W, 3), and the buffer that decides what is nearest (H, W), BEHIND where
     nothing is. In that, what is clear lies further back, so that it hides nothing of its own sheet."""
-    places = np.empty((size, size, 3), np.float32)
-    zbuffer = np.full((size, size), BEHIND, np.float32)
+    places = np.empty((*shape, 3), np.float32)
+    zbuffer = np.full(shape, BEHIND, np.float32)
     attributes = np.column_stack([uv, depth])
     fill_triangles(points, depth - CLEAR_DEPTH * clear, faces, attributes, places, zbuffer)
     return places, zbuffer

@@ -245,5 +245,10 @@ def _draw_sheet(
     if not len(sheet.faces):
         return
     points, depth = placed(sheet, sheet.vertices, pose)
-    places, zbuffer = draw(points, depth, sheet.clear, sheet.faces, sheet.uv, pose.size)
-    lay(sheet.texture, places, zbuffer, skin_depth, fade, gain, opaque, frame)
+    # Only the rows that it reaches.
+    top, bottom = max(int(points[:, 1].min()) - 1, 0), min(int(points[:, 1].max()) + 2, pose.size)
+    if top >= bottom:
+        return
+    points[:, 1] -= top
+    places, zbuffer = draw(points, depth, sheet.clear, sheet.faces, sheet.uv, (bottom - top, pose.size))
+    lay(sheet.texture, places, zbuffer, skin_depth[top:bottom], fade, gain, opaque, frame[top:bottom])

@@ -53,7 +53,7 @@ def test_a_mesh_has_no_cracks_and_no_rim(generator: np.random.Generator) -> None
     number = np.arange(169).reshape(13, 13)
     a, b, c, d = (n.ravel() for n in (number[:-1, :-1], number[:-1, 1:], number[1:, 1:], number[1:, :-1]))
     faces = np.concatenate([np.stack([a, d, b], 1), np.stack([b, d, c], 1)]).astype(np.int32)
-    maps, zbuffer = draw(points, np.zeros(169, np.float32), np.zeros(169, np.float32), faces, points, SIZE)
+    maps, zbuffer = draw(points, np.zeros(169, np.float32), np.zeros(169, np.float32), faces, points, (SIZE, SIZE))
     centre = np.arange(SIZE) + 0.5
     inside = (np.abs(centre - 20) < 15)[:, None] & (np.abs(centre - 20) < 15)
     assert ((zbuffer > BEHIND) == inside).all()
@@ -67,7 +67,7 @@ def test_the_nearer_of_two_surfaces_is_seen_whichever_is_drawn_first() -> None:
     halves = np.array([[0, 1, 2], [0, 2, 3]], np.int32)
     uv = np.repeat([[1.0, 1.0], [9.0, 9.0]], 4, axis=0).astype(np.float32)
     for faces in (np.concatenate([halves, halves + 4]), np.concatenate([halves + 4, halves])):
-        maps, zbuffer = draw(points, depth, np.zeros_like(depth), faces, uv, SIZE)
+        maps, zbuffer = draw(points, depth, np.zeros_like(depth), faces, uv, (SIZE, SIZE))
         assert zbuffer[20, 20] == pytest.approx(0.5)
         assert maps[20, 20] == pytest.approx([9, 9, 0.5])
 
@@ -77,7 +77,7 @@ def test_what_is_clear_hides_nothing_of_its_own_sheet() -> None:
     points, depth = np.concatenate([square, square]), np.repeat([0.2, 0.3], 4).astype(np.float32)
     faces = np.array([[0, 1, 2], [0, 2, 3], [4, 5, 6], [4, 6, 7]], np.int32)
     uv = np.repeat([[1.0, 1.0], [9.0, 9.0]], 4, axis=0).astype(np.float32)
-    places, _ = draw(points, depth, np.repeat([0, 1], 4).astype(np.float32), faces, uv, SIZE)
+    places, _ = draw(points, depth, np.repeat([0, 1], 4).astype(np.float32), faces, uv, (SIZE, SIZE))
     assert places[20, 20] == pytest.approx([1, 1, 0.2])
 
 

@@ -57,7 +57,9 @@ def test_in_its_own_pose_each_vertex_is_at_its_own_pixel(sheet: Sheet) -> None:
 
 def test_drawn_in_its_own_pose_it_is_its_picture(sheet: Sheet, region: np.ndarray) -> None:
     points = np.ascontiguousarray(sheet.still[:, :2])
-    maps, zbuffer = draw(points, np.ascontiguousarray(sheet.still[:, 2]), sheet.clear, sheet.faces, sheet.uv, SIZE)
+    maps, zbuffer = draw(
+        points, np.ascontiguousarray(sheet.still[:, 2]), sheet.clear, sheet.faces, sheet.uv, (SIZE, SIZE)
+    )
     frame, nowhere = np.zeros((SIZE, SIZE, 4), np.float32), np.full((1, 1), BEHIND, np.float32)
     lay(sheet.texture, maps, zbuffer, nowhere, np.float32(0), np.float32(1), False, frame)
     inner = np.s_[MARGIN : MARGIN + SIZE, MARGIN : MARGIN + SIZE]
