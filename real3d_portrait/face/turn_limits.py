@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from real3d_portrait.arrays import Float64Array
 from real3d_portrait.face.camera import rotation_matrix
 from real3d_portrait.face.face_model import FaceModel
 from real3d_portrait.face.fitting import FaceFit
@@ -38,15 +37,10 @@ def turn_limits(model: FaceModel, head_model: HeadModel, fit: FaceFit) -> tuple[
 
     def limit(sign: int) -> float:
         for degrees in np.arange(LEAST, MOST, STEP):
-            turned = _yaw(np.radians(sign * (degrees + STEP))) @ photo
+            turned = rotation_matrix(np.radians([sign * (degrees + STEP), 0, 0])) @ photo
             seen = area * np.maximum(normals @ turned[2], 0)
             if (seen * missing).sum() > FILLED * seen.sum():
                 return float(degrees)
         return MOST
 
     return limit(-1), limit(1)
-
-
-def _yaw(angle: float) -> Float64Array:
-    c, s = np.cos(angle), np.sin(angle)
-    return np.array([[c, 0, s], [0, 1, 0], [-s, 0, c]])

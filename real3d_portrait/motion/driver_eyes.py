@@ -12,14 +12,13 @@ import numpy as np
 
 from real3d_portrait.arrays import Float64Array, FloatArray
 from real3d_portrait.face.face_model import FaceModel
-from real3d_portrait.face.landmarks import LID_PAIRS_MIDDLE
+from real3d_portrait.face.landmarks import EYE_INNER_CORNERS, EYE_OUTER_CORNERS, LID_PAIRS_MIDDLE
 from real3d_portrait.motion.expression_edits import alone, brow_height
 from real3d_portrait.motion.lids import lid_direction, lid_gap
 from real3d_portrait.motion.motion import Motion
 from real3d_portrait.motion.neutral import mouth_direction
 from real3d_portrait.motion.resample import frame_times, resample
 
-_CORNERS = (33, 133), (362, 263)  # of the eyes
 _SHUT = (0.05, 0.35)  # of an eye's width between shut lids as tracked, but no more than this share of open ones
 _OPEN = 80  # percentile of a clip's frames whose lids are open
 _WIDER = 0.5  # of what lids open beyond that
@@ -31,7 +30,7 @@ def openness(landmarks: FloatArray) -> Float64Array:
     """(T, 478, 3) → (T,) how far open both eyes are: 0 shut, 1 as open as they usually are in these frames."""
     points = np.asarray(landmarks, np.float64)
     upper, lower = (points[:, list(side)] for side in zip(*LID_PAIRS_MIDDLE, strict=True))
-    width = np.mean([np.linalg.norm(points[:, a] - points[:, b], axis=-1) for a, b in _CORNERS], 0)
+    width = np.linalg.norm(points[:, EYE_OUTER_CORNERS] - points[:, EYE_INNER_CORNERS], axis=-1).mean(1)
     gap = np.linalg.norm(upper - lower, axis=-1).mean(1) / np.maximum(width, 1e-6)
     usual = max(float(np.percentile(gap, _OPEN)), 1e-6)
     shut = min(_SHUT[0], _SHUT[1] * usual)

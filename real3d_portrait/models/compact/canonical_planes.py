@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from real3d_portrait.arrays import Float32Array, FloatArray, Int32Array, UInt8Array
+from real3d_portrait.arrays import BoolArray, Float32Array, FloatArray, Int32Array, UInt8Array
 from real3d_portrait.models.compact.aperture import smoothstep
 from real3d_portrait.models.compact.layer_raster import BEHIND, fill_triangles
 from real3d_portrait.portrait.push_pull import push_pull
@@ -80,7 +80,7 @@ class SurfaceInPhoto:
         vertices: (N, 3) canonical.
         uv: (N, 2) pixels of the photo.
         depth, facing: (N,) head units and cosine, in the photo's pose.
-        ears: (N,) 1 on ears, else 0.
+        ears: (N,) which vertices are ears.
         faces: (F, 3)
         nearest: (H, W) depth of what the photo shows.
     """
@@ -89,7 +89,7 @@ class SurfaceInPhoto:
     uv: Float32Array
     depth: Float32Array
     facing: Float32Array
-    ears: Float32Array
+    ears: BoolArray
     faces: Int32Array
     nearest: Float32Array
 
@@ -117,7 +117,7 @@ def _view(surface: SurfaceInPhoto, plane: int, photo: UInt8Array, skin: Float32A
     y, z = surface.vertices[:, 1], surface.vertices[:, 2]
     heights, depths = np.array(_HAIRLINE).T
     hairline = np.interp(y, heights, depths)
-    scalp = (1 - surface.ears) * np.maximum(np.clip((y - 0.42) / 0.10, 0, 1), np.clip((hairline - z) / 0.06, 0, 1))
+    scalp = ~surface.ears * np.maximum(np.clip((y - 0.42) / 0.10, 0, 1), np.clip((hairline - z) / 0.06, 0, 1))
     attributes = np.column_stack([surface.uv, surface.depth, surface.facing, scalp]).astype(np.float32)
     points, towards = to_plane(surface.vertices, plane)
     image, zbuffer = np.zeros((PLANE, PLANE, 5), np.float32), np.full((PLANE, PLANE), BEHIND, np.float32)
@@ -148,6 +148,9 @@ def _inner(share: Float32Array) -> Float32Array:
 def _fill(view: _View, mirrored: _View, bald: bool) -> Float32Array:
     """(PLANE, PLANE, 3) colours of what the photo does not show: skin or hair, with the mirrored side's texture."""
     colour = _continued(view.colour, view.skin)
+    other, other_skin, other_hair = (
+        np.ascontiguousarray(v[:, ::-1]) for v in (mirrored.colour, mirrored.skin, mirrored.hair)
+    )
     if not bald:
         known = np.maximum(view.skin, view.hair)
         weight = known + _PRIOR * (1 - known)
@@ -155,16 +158,9 @@ def _fill(view: _View, mirrored: _View, bald: bool) -> Float32Array:
         label = push_pull(label[..., None], np.minimum(weight, 1))
         # A narrow strip of hair has half the background's colours; then the other side's is the better guess.
         known_here = view.hair.sum() > max(_BALD, _MUCH * mirrored.hair.sum())
-        there, share = (mirrored.colour[:, ::-1], mirrored.hair[:, ::-1])
-        hair = (
-            _continued(view.colour, view.hair)
-            if known_here
-            else _continued(np.ascontiguousarray(there), np.ascontiguousarray(share))
-        )
+        hair = _continued(view.colour, view.hair) if known_here else _continued(other, other_hair)
         colour = colour + np.clip(label, 0, 1) * (hair - colour)
-    share, other = (
-        np.ascontiguousarray(v[:, ::-1]) for v in (np.maximum(mirrored.skin, mirrored.hair), mirrored.colour)
-    )
+    share = np.maximum(other_skin, other_hair)
     detail = other - _low(other, share)
     sure = cv2.blur(cv2.erode((share > 0.9).astype(np.float32), np.ones((9, 9), np.uint8)), (7, 7))
     return colour + (sure * _TRUST_MIRROR)[..., None] * detail

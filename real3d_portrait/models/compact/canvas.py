@@ -37,7 +37,7 @@ class Canvas:
     ears: Float32Array
     photographed: BoolArray
     margin: int
-    enlarged: float = 1.0
+    enlarged: float
 
     @property
     def shape(self) -> tuple[int, int]:

@@ -45,12 +45,12 @@ def hair_depths(
     """
     rim = _to_rim(silhouette, scale)
     # The sides of a head are flat: its silhouette lies in the middle of them.
-    middle = np.where(skin.covered, (skin.depth + skin.back) / 2, 0).astype(np.float32)
-    edge = smooth_fill(middle, skin.covered & (skin.facing < _EDGE))
-    edge = np.asarray(cv2.GaussianBlur(edge, (0, 0), _LEVEL * scale), np.float32)
-    contact = smooth_fill(
-        np.where(skin.covered, skin.depth, 0).astype(np.float32), skin.covered & (skin.facing < _EDGE)
+    at_edge = skin.covered & (skin.facing < _EDGE)
+    middle, contact = (
+        smooth_fill(np.where(skin.covered, depth, 0).astype(np.float32), at_edge)
+        for depth in ((skin.depth + skin.back) / 2, skin.depth)
     )
+    edge = np.asarray(cv2.GaussianBlur(middle, (0, 0), _LEVEL * scale), np.float32)
     beside = silhouette & ~skin.covered
     to_skull = _to_rim(~skin.covered, scale)
     width = rim + to_skull
@@ -66,7 +66,7 @@ def hair_depths(
     # The hairline itself stays on the skin.
     near = smoothstep(0.02, 0.10, hairline)
     front = np.where(covered, over + near * (smooth - over), smooth).astype(np.float32)
-    front = np.where(skin.covered, np.maximum(front, over), front)
+    front = np.where(skin.covered, np.maximum(front, over), front)  # never under the skin
     inside = cv2.erode(skin.covered.astype(np.uint8), np.ones((9, 9), np.uint8)) > 0
     return front, _joined(skin.back - _BACK * thick, inside, silhouette, edge, -bulge, scale)
 

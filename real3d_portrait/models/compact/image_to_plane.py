@@ -161,8 +161,7 @@ def lift(model: FaceModel, head_model: HeadModel, fit: FaceFit, size: int, canva
     ).astype(np.float32)
     camera = PhotoCamera.of(fit.rotation, fit.translation, size)
     moved = fit_sides(neutral, source, head_model.faces, head_model.ears, camera, canvas)
-    ears = head_model.ears.astype(np.float32)
-    return _Lifting(neutral + moved, source + moved, ears, head_model.faces, camera, canvas).layers()
+    return _Lifting(neutral + moved, source + moved, head_model, camera, canvas).layers()
 
 
 class _Lifting:
@@ -172,32 +171,30 @@ class _Lifting:
         self,
         neutral: Float32Array,
         source: Float32Array,
-        ears: Float32Array,
-        faces: Int32Array,
+        head_model: HeadModel,
         camera: PhotoCamera,
         canvas: Canvas,
     ) -> None:
-        self.neutral, self.source, self.faces, self.camera, self.canvas = neutral, source, faces, camera, canvas
-        self.ears, self.shape = ears, canvas.shape
+        self.neutral, self.source, self.camera, self.canvas = neutral, source, camera, canvas
+        self.faces, self.ears, self.shape = head_model.faces, head_model.ears, canvas.shape
         self.chin = float(neutral[CHIN, 1])
         turned = (source @ camera.rotation.T).astype(np.float32)
         self.still = camera.pixels(turned)
         self.on_canvas = self.still + np.array([canvas.margin, canvas.margin, 0], np.float32)
-        self.normals = vertex_normals(turned, faces)
-        self.view = self._view(faces)
+        self.normals = vertex_normals(turned, self.faces)
+        self.view = self._view(self.faces)
         self.middle = float((camera.rotation @ MIDDLE)[2])
-        self.height = self._canonical_height()
+        self.height = self._places(self.middle)[..., 1]
         self.share = head_share(self.height, self.chin)
         self.person = canvas.matte > 0.5
 
     def _view(self, faces: Int32Array) -> SkinView:
         return view_skin(self.on_canvas, self.neutral, self.normals, faces, self.shape)
 
-    def _canonical_height(self) -> Float32Array:
-        """(H, W) height in the head frame of each pixel, at the depth of the head's middle."""
+    def _places(self, depth: float) -> Float32Array:
+        """(H, W, 3) the head frame's place of each pixel at a depth in the photo's pose."""
         rows, columns = np.mgrid[: self.shape[0], : self.shape[1]].astype(np.float32) + 0.5 - self.canvas.margin
-        depth = np.full(rows.shape, self.middle, np.float32)
-        return self.camera.unproject(columns, rows, depth)[..., 1]
+        return self.camera.unproject(columns, rows, np.full(self.shape, depth, np.float32))
 
     def _sheet(self, colours: UInt8Array, alpha: Float32Array, depth: Float32Array) -> Sheet:
         picture = np.dstack([colours, np.round(255 * alpha).astype(np.uint8)])
@@ -227,9 +224,7 @@ class _Lifting:
         """The ears that the photo shows."""
         canvas = self.canvas
         alpha = canvas.matte * canvas.ears
-        rows, columns = np.mgrid[: self.shape[0], : self.shape[1]].astype(np.float32) + 0.5 - canvas.margin
-        at_root = self.camera.unproject(columns, rows, np.full(self.shape, EAR[0], np.float32))
-        depth = ear_depths(at_root, alpha > 0.5, self.camera.rotation[2])
+        depth = ear_depths(self._places(EAR[0]), alpha > 0.5, self.camera.rotation[2])
         return self._sheet(carried(canvas.colours, alpha > 0.9), alpha, depth)
 
     def _body(self) -> Sheet:
@@ -304,7 +299,7 @@ class _Lifting:
         """(N,) how deep a place lies inside an ear that stands out."""
         hollow = np.zeros(len(self.neutral), np.float32)
         for side in (-1, 1):
-            ear = (self.ears > 0) & (np.sign(self.neutral[:, 0]) == side)
+            ear = self.ears & (np.sign(self.neutral[:, 0]) == side)
             out = side * self.neutral[ear, 0]
             if ear.any() and np.ptp(out) > _STANDS_OUT:
                 hollow[ear] = (out.max() - out) / np.ptp(out)
@@ -312,8 +307,7 @@ class _Lifting:
 
     def _photographed(self) -> Float32Array:
         """(H, W) 1 well inside the photo, 0 where it ends."""
-        ways = _inside(self.canvas.photographed.astype(np.float32), 0.0)
-        distance = cv2.distanceTransform(ways.astype(np.uint8), cv2.DIST_L2, 5)
+        distance = cv2.distanceTransform(self.canvas.photographed.astype(np.uint8), cv2.DIST_L2, 5)
         return smoothstep(2.0, max(_BORDER * self.camera.scale, 3.0), np.asarray(distance, np.float32))
 
     def _solid(self) -> Float32Array:

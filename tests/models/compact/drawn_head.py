@@ -80,6 +80,7 @@ def drawn_head(yaw: float = 0.0, vertices: np.ndarray | None = None, distance: f
         ears=ears.astype(np.float32),
         photographed=np.ones(shown.shape, bool),
         margin=MARGIN,
+        enlarged=1.0,
     )
     still = np.zeros(face.n_identity), np.zeros(face.n_expression)
     offset = (vertices[: len(face.mean)] - face.mean).astype(np.float64)
