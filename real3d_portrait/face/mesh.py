@@ -21,15 +21,14 @@ def spread(
     held: BoolArray,  # (N,)
     faces: Int32Array,
     rounds: int,
-    decay: float = 1.0,
 ) -> Float64Array:
-    """Values of a mesh's vertices carried on from those that hold theirs: each other becomes `decay` times the mean of
-    its neighbours, round after round."""
+    """Values of a mesh's vertices carried on from those that hold theirs: each other becomes the mean of its
+    neighbours, round after round."""
     edges = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
     start, end = np.concatenate([edges, edges[:, ::-1]]).T
     count = np.maximum(np.bincount(start, minlength=len(values)), 1)[:, None]
     found = np.asarray(values, np.float64)
     for _ in range(rounds):
         total = np.stack([np.bincount(start, column[end], len(found)) for column in found.T], 1)
-        found = np.where(held[:, None], found, decay * total / count)
+        found = np.where(held[:, None], found, total / count)
     return found

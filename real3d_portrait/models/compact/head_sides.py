@@ -7,7 +7,7 @@ from scipy.ndimage import distance_transform_edt, gaussian_filter1d
 
 from real3d_portrait.arrays import BoolArray, Float32Array, Float64Array, Int32Array
 from real3d_portrait.face.landmarks import CHIN, N_LANDMARKS
-from real3d_portrait.face.mesh import spread, vertex_normals
+from real3d_portrait.face.mesh import vertex_normals
 from real3d_portrait.models.compact.aperture import smoothstep
 from real3d_portrait.models.compact.canvas import Canvas
 from real3d_portrait.models.compact.ears import lay_ears
@@ -24,7 +24,6 @@ _MOST = 0.09  # head units that a side moves in a round
 _SMOOTH = 0.05  # head units along the silhouette over which its distance is averaged
 _DAMPED = 0.8  # share of the way that is gone in a round
 _SHORT = 0.06  # head units: hair that stands out less lies on the skull
-_SPREAD, _DECAY = 6, 0.6  # rings of vertices that go along with one that is pulled in, and how far each next one does
 _FAR = 0.16  # head units: a silhouette further out than this is not the skin's
 
 
@@ -79,13 +78,11 @@ def fit_sides(
         shift = _shift(above, person.T[:, ::-1], bare.T[:, ::-1], 1, camera.scale, _HAIR)[columns]
         moved += (crown * shift)[:, None] * camera.rotation[1].astype(np.float32)
     moved += lay_ears(neutral + moved, source + moved, ears, faces, camera, canvas)
-    moved += _held_inside(source + moved, neutral[:, 1] > chin, faces, camera, canvas)
+    moved += _held_inside(source + moved, neutral[:, 1] > chin, camera, canvas)
     return moved.astype(np.float32)
 
 
-def _held_inside(
-    source: Float32Array, which: BoolArray, faces: Int32Array, camera: PhotoCamera, canvas: Canvas
-) -> Float32Array:
+def _held_inside(source: Float32Array, which: BoolArray, camera: PhotoCamera, canvas: Canvas) -> Float32Array:
     """(478 + M, 3) that brings vertices which the photo would show beside the person to the nearest place within."""
     turned = (source @ camera.rotation.T).astype(np.float32)
     points = camera.pixels(turned)[:, :2] + np.float32(canvas.margin)
@@ -97,10 +94,7 @@ def _held_inside(
     there = nearest[:, y, x][::-1].T + np.float32(0.5)
     outside = which & ~inner[y, x]
     outside[:N_LANDMARKS] = False
-    needed = np.where(outside[:, None], there - points, 0) / camera.scale
-    # Their neighbours go along, less and less.
-    held = outside | (np.arange(len(source)) < N_LANDMARKS)
-    shift = spread(needed, held, faces, rounds=_SPREAD, decay=_DECAY)
+    shift = np.where(outside[:, None], there - points, 0) / camera.scale
     return (shift * [1, -1]) @ camera.rotation[:2].astype(np.float32)
 
 

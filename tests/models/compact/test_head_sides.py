@@ -50,13 +50,14 @@ def test_the_mesh_comes_inside_a_narrower_person(mean: np.ndarray, yaw: float, b
     assert (moved[:N_LANDMARKS] == 0).all()  # the face is where the tracker saw it
 
 
-def test_the_mesh_goes_out_to_a_wider_person(mean: np.ndarray) -> None:
-    drawn = drawn_head(0, wider(mean, 1.15))
+@pytest.mark.parametrize(("by", "left"), [(1.05, 0.85), (1.15, 0.6)])  # 0.61 and 0.35 measured
+def test_the_mesh_goes_out_to_a_wider_person(mean: np.ndarray, by: float, left: float) -> None:
+    drawn = drawn_head(0, wider(mean, by))
     moved = fit_sides(mean, mean, drawn.faces, EARS, drawn.camera, drawn.canvas)
-    whole = drawn_head(0, wider(mean, 1.15)).shown & (np.arange(len(drawn.shown)) < 170)[:, None]
+    whole = drawn_head(0, wider(mean, by)).shown & (np.arange(len(drawn.shown)) < 170)[:, None]
     whole &= drawn.place[..., 1] > 0.26  # beside an ear the outline says nothing of the skull
     before, after = ((whole & ~silhouette(v, drawn)).sum() for v in (mean, mean + moved))
-    assert after < 0.6 * before  # 0.42 measured
+    assert after < left * before
 
 
 def test_a_head_that_fits_stays(mean: np.ndarray) -> None:
