@@ -24,10 +24,10 @@ from PIL import Image
 
 from real3d_portrait import Real3DPortrait
 from real3d_portrait.arrays import FloatArray, UInt8Array
+from real3d_portrait.face.rasterizer import FAR, fill_triangles
 from real3d_portrait.face.topology import closed_faces
 from real3d_portrait.face.tracking import FaceFinder
 from real3d_portrait.media.video import VideoWriter, read_frames
-from real3d_portrait.models.compact.layer_raster import BEHIND, fill_triangles
 
 CLIPS = (
     "videodubbing_speech_seg02",
@@ -54,11 +54,11 @@ def warp_onto(clip: Path, number: int, made: Path) -> None:
 def warped(photo: UInt8Array, source: FloatArray, frame: UInt8Array, goal: FloatArray) -> UInt8Array:
     """A frame (H, W, 3) with the photo's face, landmarks (478, 3) each."""
     height, width = frame.shape[:2]
-    place, depth = np.zeros((height, width, 2), np.float32), np.full((height, width), BEHIND, np.float32)
+    place, depth = np.zeros((height, width, 2), np.float32), np.full((height, width), FAR, np.float32)
     points, from_photo = (np.ascontiguousarray(mesh[:, :2], np.float32) for mesh in (goal, source))
     fill_triangles(points, np.ascontiguousarray(-goal[:, 2], np.float32), closed_faces(), from_photo, place, depth)
     face = cv2.remap(photo, place[..., 0] - 0.5, place[..., 1] - 0.5, cv2.INTER_CUBIC)
-    share = cv2.blur((depth > BEHIND).astype(np.float32), (3, 3))[..., None]
+    share = cv2.blur((depth > FAR).astype(np.float32), (3, 3))[..., None]
     return np.round(share * face + (1 - share) * frame).astype(np.uint8)
 
 

@@ -16,33 +16,36 @@ FAR = np.float32(-1e9)  # depth where there is no surface
 
 
 @njit(cache=True, nogil=True, fastmath=True)
-def _rasterize(points, depth, faces, attributes, image, zbuffer):
+def fill_triangles(points, depth, faces, attributes, image, zbuffer):
+    """Interpolated attributes (N, C) into `image` (H, W, C) where they are nearer than `zbuffer` (H, W)."""
     height, width = zbuffer.shape
     channels = attributes.shape[1]
     for f in range(faces.shape[0]):
         a, b, c = faces[f, 0], faces[f, 1], faces[f, 2]
         ax, ay, bx, by, cx, cy = points[a, 0], points[a, 1], points[b, 0], points[b, 1], points[c, 0], points[c, 1]
         area = (bx - ax) * (cy - ay) - (by - ay) * (cx - ax)
-        if abs(area) < 1e-9:
+        if abs(area) < 1e-6:
             continue
-        inverse = 1.0 / area
+        inverse = np.float32(1.0) / area
         left, right = max(0, int(min(ax, bx, cx) - 0.5)), min(width - 1, int(max(ax, bx, cx) + 0.5))
         top, bottom = max(0, int(min(ay, by, cy) - 0.5)), min(height - 1, int(max(ay, by, cy) + 0.5))
+        step_b, step_c = (cy - ay) * inverse, -(by - ay) * inverse
         for i in range(top, bottom + 1):
-            y = i + 0.5
+            y = np.float32(i + 0.5)
+            x = np.float32(left + 0.5)
+            wb = ((x - ax) * (cy - ay) - (y - ay) * (cx - ax)) * inverse
+            wc = ((bx - ax) * (y - ay) - (by - ay) * (x - ax)) * inverse
             for j in range(left, right + 1):
-                x = j + 0.5
-                wb = ((x - ax) * (cy - ay) - (y - ay) * (cx - ax)) * inverse
-                wc = ((bx - ax) * (y - ay) - (by - ay) * (x - ax)) * inverse
-                wa = 1.0 - wb - wc
+                wa = np.float32(1.0) - wb - wc
                 # A hair beyond the edge closes the cracks that rounding leaves between neighbours.
-                if wa < -1e-5 or wb < -1e-5 or wc < -1e-5:
-                    continue
-                z = wa * depth[a] + wb * depth[b] + wc * depth[c]
-                if z > zbuffer[i, j]:
-                    zbuffer[i, j] = z
-                    for k in range(channels):
-                        image[i, j, k] = wa * attributes[a, k] + wb * attributes[b, k] + wc * attributes[c, k]
+                if wa >= -1e-4 and wb >= -1e-4 and wc >= -1e-4:
+                    z = wa * depth[a] + wb * depth[b] + wc * depth[c]
+                    if z > zbuffer[i, j]:
+                        zbuffer[i, j] = z
+                        for k in range(channels):
+                            image[i, j, k] = wa * attributes[a, k] + wb * attributes[b, k] + wc * attributes[c, k]
+                wb += step_b
+                wc += step_c
 
 
 def rasterize(
@@ -56,7 +59,7 @@ def rasterize(
     """Interpolated attributes (height, width, C), zero where nothing is, and depth (height, width), FAR there."""
     image = np.zeros((height, width, attributes.shape[1]), np.float32)
     zbuffer = np.full((height, width), FAR, np.float32)
-    _rasterize(
+    fill_triangles(
         np.ascontiguousarray(points, np.float32),
         np.ascontiguousarray(depth, np.float32),
         np.ascontiguousarray(faces, np.int32),
@@ -86,11 +89,11 @@ def rasterize_torch(
         corners = faces[start : start + chunk]
         a, b, c = (points[corners[:, k]][:, :, None, None] for k in range(3))
         area = (b[:, 0] - a[:, 0]) * (c[:, 1] - a[:, 1]) - (b[:, 1] - a[:, 1]) * (c[:, 0] - a[:, 0])
-        inverse = 1 / torch.where(area.abs() < 1e-9, torch.full_like(area, torch.inf), area)
+        inverse = 1 / torch.where(area.abs() < 1e-6, torch.full_like(area, torch.inf), area)
         wb = ((x - a[:, 0]) * (c[:, 1] - a[:, 1]) - (y - a[:, 1]) * (c[:, 0] - a[:, 0])) * inverse
         wc = ((b[:, 0] - a[:, 0]) * (y - a[:, 1]) - (b[:, 1] - a[:, 1]) * (x - a[:, 0])) * inverse
         weights = torch.stack([1 - wb - wc, wb, wc], 1)  # (chunk, 3, H, W)
-        inside = (weights >= -1e-5).all(1) & (area.abs() >= 1e-9)
+        inside = (weights >= -1e-4).all(1) & (area.abs() >= 1e-6)
         z = torch.einsum("fkhw,fk->fhw", weights, depth[corners])
         z = torch.where(inside, z, torch.full_like(z, float(FAR)))
         best, which = z.max(0)

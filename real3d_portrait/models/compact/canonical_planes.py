@@ -14,8 +14,8 @@ import cv2
 import numpy as np
 
 from real3d_portrait.arrays import BoolArray, Float32Array, FloatArray, Int32Array, UInt8Array
+from real3d_portrait.face.rasterizer import FAR, fill_triangles
 from real3d_portrait.models.compact.aperture import smoothstep
-from real3d_portrait.models.compact.layer_raster import BEHIND, fill_triangles
 from real3d_portrait.portrait.push_pull import push_pull
 
 PLANE = 320  # pixels to a side
@@ -120,7 +120,7 @@ def _view(surface: SurfaceInPhoto, plane: int, photo: UInt8Array, skin: Float32A
     scalp = ~surface.ears * np.maximum(np.clip((y - 0.42) / 0.10, 0, 1), np.clip((hairline - z) / 0.06, 0, 1))
     attributes = np.column_stack([surface.uv, surface.depth, surface.facing, scalp]).astype(np.float32)
     points, towards = to_plane(surface.vertices, plane)
-    image, zbuffer = np.zeros((PLANE, PLANE, 5), np.float32), np.full((PLANE, PLANE), BEHIND, np.float32)
+    image, zbuffer = np.zeros((PLANE, PLANE, 5), np.float32), np.full((PLANE, PLANE), FAR, np.float32)
     fill_triangles(points, np.ascontiguousarray(towards, np.float32), surface.faces, attributes, image, zbuffer)
     x, y = (np.ascontiguousarray(image[..., k]) - 0.5 for k in (0, 1))
 
@@ -128,7 +128,7 @@ def _view(surface: SurfaceInPhoto, plane: int, photo: UInt8Array, skin: Float32A
         return cv2.remap(values, x, y, how, borderMode=cv2.BORDER_REPLICATE).astype(np.float32)
 
     nearest = looked_up(surface.nearest, cv2.INTER_NEAREST)
-    seen = (image[..., 2] > nearest - _DEPTH_TOLERANCE) & (image[..., 3] > 0) & (zbuffer > BEHIND)
+    seen = (image[..., 2] > nearest - _DEPTH_TOLERANCE) & (image[..., 3] > 0) & (zbuffer > FAR)
     facing = seen * smoothstep(_GRAZING, _FACING, image[..., 3])
     own_skin, own_hair = looked_up(skin), looked_up(hair)
     return _View(
@@ -136,7 +136,7 @@ def _view(surface: SurfaceInPhoto, plane: int, photo: UInt8Array, skin: Float32A
         skin=_inner(own_skin * facing),
         hair=_inner(own_hair * facing),
         shown=np.asarray(cv2.blur(seen.astype(np.float32), (3, 3)), np.float32),
-        scalp=np.where(zbuffer > BEHIND, image[..., 4], 0).astype(np.float32),
+        scalp=np.where(zbuffer > FAR, image[..., 4], 0).astype(np.float32),
     )
 
 

@@ -1,4 +1,4 @@
-"""The z-buffer rasteriser of the layers: textured meshes drawn one after the other into a frame, in numba.
+"""The layers drawn one after the other into a frame, in numba: textured meshes placed, looked up and blended.
 
 A sheet is a textured mesh with soft alpha from its picture. The skin's colour comes from the photo where the photo
 shows that place, and from the canonical planes elsewhere. Its edge is softened by coverage.
@@ -10,8 +10,8 @@ import numpy as np
 from numba import njit
 
 from real3d_portrait.arrays import Float32Array, Int32Array
+from real3d_portrait.face.rasterizer import FAR, fill_triangles
 
-BEHIND = np.float32(-1e9)  # depth where no triangle is
 NOTHING_LEFT = np.float32(0.004)  # share of a pixel that is still open, under which no further layer is looked at
 CLEAR_DEPTH = np.float32(0.3)  # head units that clear parts of a sheet lie further back
 HAIR_DEPTH = np.float32(0.05)  # head units behind the skin over which hair fades
@@ -36,38 +36,6 @@ def place(vertices, still, share, rotation, translation, scale, camera, half, sh
         points[i, 0] = w * px + (1 - w) * (still[i, 0] + shift[0])
         points[i, 1] = w * py + (1 - w) * (still[i, 1] + shift[1])
         depth[i] = w * turned_z + (1 - w) * still[i, 2]
-
-
-@njit(cache=True, nogil=True, fastmath=True)
-def fill_triangles(points, depth, faces, attributes, image, zbuffer):
-    """Interpolated attributes (N, C) into `image` (H, W, C) where they are nearer than `zbuffer` (H, W)."""
-    height, width = zbuffer.shape
-    channels = attributes.shape[1]
-    for f in range(faces.shape[0]):
-        a, b, c = faces[f, 0], faces[f, 1], faces[f, 2]
-        ax, ay, bx, by, cx, cy = points[a, 0], points[a, 1], points[b, 0], points[b, 1], points[c, 0], points[c, 1]
-        area = (bx - ax) * (cy - ay) - (by - ay) * (cx - ax)
-        if abs(area) < 1e-6:
-            continue
-        inverse = np.float32(1.0) / area
-        left, right = max(0, int(min(ax, bx, cx) - 0.5)), min(width - 1, int(max(ax, bx, cx) + 0.5))
-        top, bottom = max(0, int(min(ay, by, cy) - 0.5)), min(height - 1, int(max(ay, by, cy) + 0.5))
-        step_b, step_c = (cy - ay) * inverse, -(by - ay) * inverse
-        for i in range(top, bottom + 1):
-            y = np.float32(i + 0.5)
-            x = np.float32(left + 0.5)
-            wb = ((x - ax) * (cy - ay) - (y - ay) * (cx - ax)) * inverse
-            wc = ((bx - ax) * (y - ay) - (by - ay) * (x - ax)) * inverse
-            for j in range(left, right + 1):
-                wa = np.float32(1.0) - wb - wc
-                if wa >= -1e-4 and wb >= -1e-4 and wc >= -1e-4:
-                    z = wa * depth[a] + wb * depth[b] + wc * depth[c]
-                    if z > zbuffer[i, j]:
-                        zbuffer[i, j] = z
-                        for k in range(channels):
-                            image[i, j, k] = wa * attributes[a, k] + wb * attributes[b, k] + wc * attributes[c, k]
-                wb += step_b
-                wc += step_c
 
 
 @njit(cache=True, nogil=True, fastmath=True, inline="always")
@@ -125,7 +93,7 @@ def lay(texture, places, zbuffer, skin_depth, fade, gain, opaque, frame):
     for i in range(height):
         for j in range(width):
             left = np.float32(1.0) - frame[i, j, 3]
-            if left < NOTHING_LEFT or zbuffer[i, j] <= BEHIND:
+            if left < NOTHING_LEFT or zbuffer[i, j] <= FAR:
                 continue
             show = np.float32(1.0)
             if fade > 0:
@@ -138,7 +106,7 @@ def lay(texture, places, zbuffer, skin_depth, fade, gain, opaque, frame):
                 covered = 0
                 for a in range(max(i - 1, 0), min(i + 2, height)):
                     for b in range(max(j - 1, 0), min(j + 2, width)):
-                        covered += zbuffer[a, b] > BEHIND
+                        covered += zbuffer[a, b] > FAR
                 alpha *= min(np.float32(covered) / np.float32(9.0), np.float32(1.0))
             alpha = show * min(gain * alpha * np.float32(1 / 255), np.float32(1.0))
             if alpha <= np.float32(0.002):
@@ -158,10 +126,10 @@ def draw(
     uv: Float32Array,  # (N, 2) pixels of the texture
     shape: tuple[int, int],  # (H, W)
 ) -> tuple[Float32Array, Float32Array]:
-    """Place in the texture and depth (H, W, 3), and the buffer that decides what is nearest (H, W), BEHIND where
+    """Place in the texture and depth (H, W, 3), and the buffer that decides what is nearest (H, W), FAR where
     nothing is. In that, what is clear lies further back, so that it hides nothing of its own sheet."""
     places = np.empty((*shape, 3), np.float32)
-    zbuffer = np.full(shape, BEHIND, np.float32)
+    zbuffer = np.full(shape, FAR, np.float32)
     attributes = np.column_stack([uv, depth])
     fill_triangles(points, depth - CLEAR_DEPTH * clear, faces, attributes, places, zbuffer)
     return places, zbuffer

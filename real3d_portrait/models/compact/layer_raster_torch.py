@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import torch
 
-from real3d_portrait.models.compact.layer_raster import BEHIND, NOTHING_LEFT
+from real3d_portrait.face.rasterizer import FAR
+from real3d_portrait.models.compact.layer_raster import NOTHING_LEFT
 
 
 def place_torch(
@@ -54,7 +55,7 @@ def _cubic_weights(f: torch.Tensor) -> torch.Tensor:
 def lay_torch(
     texture: torch.Tensor,  # (h, w, 4) straight colour and alpha, 0..255
     places: torch.Tensor,  # (H, W, 3) pixels of the texture, and depth
-    zbuffer: torch.Tensor,  # (H, W) BEHIND where the sheet is not
+    zbuffer: torch.Tensor,  # (H, W) FAR where the sheet is not
     skin_depth: torch.Tensor,  # (H, W)
     fade: float,  # head units behind the skin over which the sheet fades; 0: never
     gain: float,
@@ -62,7 +63,7 @@ def lay_torch(
     frame: torch.Tensor,  # (H, W, 4) premultiplied
 ) -> torch.Tensor:
     """`frame` with the sheet blended under it, (H, W, 4), as `layer_raster.lay` does in place."""
-    here = zbuffer > float(BEHIND)
+    here = zbuffer > float(FAR)
     show = torch.ones_like(zbuffer)
     if fade > 0:
         show = (2 - (skin_depth - places[..., 2]) / fade).clamp(0, 1)

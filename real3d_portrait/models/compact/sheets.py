@@ -11,8 +11,8 @@ from scipy.ndimage import distance_transform_edt
 
 from real3d_portrait.arrays import BoolArray, Float32Array, Float64Array, FloatArray, Int32Array, UInt8Array
 from real3d_portrait.face.camera import rotation_matrix, scale_of
+from real3d_portrait.face.rasterizer import FAR, fill_triangles
 from real3d_portrait.models.compact.aperture import smoothstep
-from real3d_portrait.models.compact.layer_raster import BEHIND, fill_triangles
 from real3d_portrait.portrait.push_pull import push_pull
 
 CELL = 4  # pixels of the photo between two vertices of a sheet
@@ -85,7 +85,7 @@ class SkinView:
     """The skin of the head in the photo's own pose, on the canvas (H, W).
 
     Attributes:
-        depth: head units, BEHIND where there is no skin.
+        depth: head units, FAR where there is no skin.
         back: depth of the far side.
         height: canonical y.
         facing: cosine between the skin's normal and the way to the viewer.
@@ -98,7 +98,7 @@ class SkinView:
 
     @property
     def covered(self) -> BoolArray:
-        return np.asarray(self.depth > BEHIND)
+        return np.asarray(self.depth > FAR)
 
 
 def head_share(y: FloatArray, chin: float) -> Float32Array:
@@ -164,10 +164,10 @@ def view_skin(
     faces: Int32Array,
     shape: tuple[int, int],
 ) -> SkinView:
-    image, zbuffer = np.zeros((*shape, 2), np.float32), np.full(shape, BEHIND, np.float32)
+    image, zbuffer = np.zeros((*shape, 2), np.float32), np.full(shape, FAR, np.float32)
     flat, depth = np.ascontiguousarray(points[:, :2]), np.ascontiguousarray(points[:, 2])
     fill_triangles(flat, depth, faces, np.column_stack([canonical[:, 1], normals[:, 2]]), image, zbuffer)
-    away, nothing = np.full(shape, BEHIND, np.float32), np.zeros((*shape, 0), np.float32)
+    away, nothing = np.full(shape, FAR, np.float32), np.zeros((*shape, 0), np.float32)
     fill_triangles(flat, -depth, faces, np.zeros((len(points), 0), np.float32), nothing, away)
     return SkinView(zbuffer, -away, image[..., 0], image[..., 1])
 

@@ -11,18 +11,10 @@ from numba import njit
 
 from real3d_portrait.arrays import Float32Array, FloatArray, UInt8Array
 from real3d_portrait.face.camera import rotation_matrix, scale_of
+from real3d_portrait.face.rasterizer import FAR, fill_triangles
 from real3d_portrait.models.compact.canonical_planes import CENTRE, PLANE, SPAN
 from real3d_portrait.models.compact.image_to_plane import LayeredHead, Skin
-from real3d_portrait.models.compact.layer_raster import (
-    BEHIND,
-    HAIR_DEPTH,
-    NOTHING_LEFT,
-    cubic,
-    draw,
-    fill_triangles,
-    lay,
-    place,
-)
+from real3d_portrait.models.compact.layer_raster import HAIR_DEPTH, NOTHING_LEFT, cubic, draw, lay, place
 from real3d_portrait.models.compact.sheets import Sheet
 
 CAMERA = 4.0  # head units (0.8 m) from the camera to the head, for the perspective of a turning head
@@ -85,7 +77,7 @@ def _shade(image, zbuffer, picture, planes, scale, half, near, centre, output):
     limit = planes.shape[1] - 1.001
     for i in range(size):
         for j in range(size):
-            if zbuffer[i, j] <= BEHIND:
+            if zbuffer[i, j] <= FAR:
                 output[i, j, 3] = 0
                 continue
             x, y, z = image[i, j, 2] - centre[0], image[i, j, 3] - centre[1], image[i, j, 4] - centre[2]
@@ -176,7 +168,7 @@ class RenderedSkin:
 
     Attributes:
         colour: (S, S, 4) uint8, alpha its coverage.
-        depth: (S, S) head units, BEHIND where there is none.
+        depth: (S, S) head units, FAR where there is none.
     """
 
     colour: UInt8Array
@@ -193,7 +185,7 @@ def render_skin(head: LayeredHead, vertices: Float32Array, pose: Pose) -> Render
     """The skin with its vertices (478 + M, 3) in the frame's expression."""
     skin, size = head.skin, pose.size
     points, depth = placed(skin, vertices, pose)
-    image, zbuffer = np.empty((size, size, 9), np.float32), np.full((size, size), BEHIND, np.float32)
+    image, zbuffer = np.empty((size, size, 9), np.float32), np.full((size, size), FAR, np.float32)
     fill_triangles(points, depth, skin.faces, skin.attributes, image, zbuffer)
     colour = np.zeros((size, size, 4), np.uint8)
     near = np.float32(at_own_pose(head, pose))
@@ -212,7 +204,7 @@ def render(head: LayeredHead, vertices: Float32Array, pose: Pose, paint: Paint |
     """
     size = pose.size
     frame = np.zeros((size, size, 4), np.float32)
-    nowhere = np.full((1, 1), BEHIND, np.float32)
+    nowhere = np.full((1, 1), FAR, np.float32)
     never, as_it_is = np.float32(0), np.float32(1)
     own = at_own_pose(head, pose)
     skin = render_skin(head, vertices, pose)

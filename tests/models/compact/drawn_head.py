@@ -9,8 +9,8 @@ import numpy as np
 from real3d_portrait.face.face_model import FaceModel
 from real3d_portrait.face.fitting import FaceFit
 from real3d_portrait.face.head_model import HeadModel
+from real3d_portrait.face.rasterizer import FAR, fill_triangles
 from real3d_portrait.models.compact.canvas import Canvas
-from real3d_portrait.models.compact.layer_raster import BEHIND, fill_triangles
 from real3d_portrait.models.compact.sheets import PhotoCamera
 from real3d_portrait.resources import resource
 
@@ -63,10 +63,10 @@ def drawn_head(yaw: float = 0.0, vertices: np.ndarray | None = None, distance: f
         turned[:, :2] *= ((distance - vertices[:, 2]) / (distance - turned[:, 2]))[:, None]
     points = camera.pixels(turned.astype(np.float32)) + np.float32([MARGIN, MARGIN, 0])
     side = SIZE + 2 * MARGIN
-    place, depth = np.zeros((side, side, 3), np.float32), np.full((side, side), BEHIND, np.float32)
+    place, depth = np.zeros((side, side, 3), np.float32), np.full((side, side), FAR, np.float32)
     flat, z = np.ascontiguousarray(points[:, :2]), np.ascontiguousarray(points[:, 2])
     fill_triangles(flat, z, head.faces, vertices, place, depth)
-    shown = depth > BEHIND
+    shown = depth > FAR
     picture = np.where(shown[..., None], colours_at(place), BACKGROUND).clip(0, 255)
     matte, nothing = shown.astype(np.float32), np.zeros(shown.shape, np.float32)
     ears = shown & (np.abs(place[..., 0]) > EAR) & (np.abs(place[..., 1] + 0.04) < 0.32)

@@ -8,6 +8,7 @@ import pytest
 
 from real3d_portrait.face.landmarks import CHIN
 from real3d_portrait.face.mesh import vertex_normals
+from real3d_portrait.face.rasterizer import FAR, fill_triangles
 from real3d_portrait.models.compact.canonical_planes import (
     FRONT,
     LEFT,
@@ -18,7 +19,6 @@ from real3d_portrait.models.compact.canonical_planes import (
     make_planes,
     to_plane,
 )
-from real3d_portrait.models.compact.layer_raster import BEHIND, fill_triangles
 from real3d_portrait.models.compact.sheets import view_skin
 
 from .drawn_head import MARGIN, DrawnHead, colours_at, drawn_head, head_models
@@ -42,9 +42,9 @@ def planes_of(drawn: DrawnHead, colours: np.ndarray | None = None, hair: np.ndar
 def truth(drawn: DrawnHead, plane: int) -> tuple[np.ndarray, np.ndarray]:
     """True colours (PLANE, PLANE, 3) of a plane, and where it sees the head (PLANE, PLANE), neck left out."""
     points, towards = to_plane(drawn.vertices, plane)
-    place, depth = np.zeros((PLANE, PLANE, 3), np.float32), np.full((PLANE, PLANE), BEHIND, np.float32)
+    place, depth = np.zeros((PLANE, PLANE, 3), np.float32), np.full((PLANE, PLANE), FAR, np.float32)
     fill_triangles(points, np.ascontiguousarray(towards, np.float32), drawn.faces, drawn.vertices, place, depth)
-    return colours_at(place), (depth > BEHIND) & (place[..., 1] > drawn.vertices[CHIN, 1])
+    return colours_at(place), (depth > FAR) & (place[..., 1] > drawn.vertices[CHIN, 1])
 
 
 def error(planes: CanonicalPlanes, drawn: DrawnHead, plane: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from real3d_portrait.face.rasterizer import FAR
 from real3d_portrait.models.compact.hair import hair_depths, shows_behind
-from real3d_portrait.models.compact.layer_raster import BEHIND
 from real3d_portrait.models.compact.sheets import SkinView
 
 SIDE, SCALE, MIDDLE = 240, 100.0, -0.12  # pixels, pixels per head unit, head units
@@ -25,9 +25,9 @@ def radius() -> np.ndarray:
 def skin(radius: np.ndarray) -> SkinView:
     """A ball."""
     facing = np.sqrt(np.maximum(1 - (radius / SKULL) ** 2, 0)).astype(np.float32)
-    depth = np.where(radius < SKULL, MIDDLE + SKULL * facing, BEHIND).astype(np.float32)
+    depth = np.where(radius < SKULL, MIDDLE + SKULL * facing, FAR).astype(np.float32)
     height = -(np.mgrid[:SIDE, :SIDE][0] + 0.5 - SIDE / 2).astype(np.float32) / SCALE
-    back = np.where(radius < SKULL, MIDDLE - SKULL * facing, BEHIND).astype(np.float32)
+    back = np.where(radius < SKULL, MIDDLE - SKULL * facing, FAR).astype(np.float32)
     return SkinView(depth=depth, height=height, facing=facing, back=back)
 
 

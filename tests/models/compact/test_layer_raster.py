@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from real3d_portrait.face.rasterizer import rasterize_torch
-from real3d_portrait.models.compact.layer_raster import BEHIND, cubic, draw, fill_triangles, lay, place
+from real3d_portrait.face.rasterizer import FAR, fill_triangles, rasterize_torch
+from real3d_portrait.models.compact.layer_raster import cubic, draw, lay, place
 from real3d_portrait.models.compact.layer_raster_torch import cubic_torch, lay_torch, place_torch
 
 SIZE = 40
-NOWHERE = np.full((SIZE, SIZE), BEHIND, np.float32)
+NOWHERE = np.full((SIZE, SIZE), FAR, np.float32)
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def test_triangles_are_those_of_the_torch_twin(generator: np.random.Generator) -
     same = np.abs(zbuffer - nearest.numpy()) < 1e-3
     assert same.mean() > 0.99  # an edge that passes through a pixel's centre may fall either way
     assert np.abs(image - twin.numpy())[same].max() < 1e-2
-    assert (zbuffer > BEHIND).mean() > 0.3
+    assert (zbuffer > FAR).mean() > 0.3
 
 
 def test_a_mesh_has_no_cracks_and_no_rim(generator: np.random.Generator) -> None:
@@ -56,7 +56,7 @@ def test_a_mesh_has_no_cracks_and_no_rim(generator: np.random.Generator) -> None
     maps, zbuffer = draw(points, np.zeros(169, np.float32), np.zeros(169, np.float32), faces, points, (SIZE, SIZE))
     centre = np.arange(SIZE) + 0.5
     inside = (np.abs(centre - 20) < 15)[:, None] & (np.abs(centre - 20) < 15)
-    assert ((zbuffer > BEHIND) == inside).all()
+    assert ((zbuffer > FAR) == inside).all()
     expected = np.stack(np.meshgrid(centre, centre), -1)
     assert np.abs(maps[..., :2] - expected)[inside].max() < 1e-3
 
@@ -130,7 +130,7 @@ def test_a_sheet_is_laid_as_by_the_torch_twin(
 ) -> None:
     texture = generator.integers(0, 256, (24, 24, 4), np.uint8)
     maps = generator.uniform(0, 24, (SIZE, SIZE, 3)).astype(np.float32)
-    zbuffer = np.where(generator.random((SIZE, SIZE)) > 0.3, generator.normal(size=(SIZE, SIZE)) * 0.1, BEHIND)
+    zbuffer = np.where(generator.random((SIZE, SIZE)) > 0.3, generator.normal(size=(SIZE, SIZE)) * 0.1, FAR)
     zbuffer, skin = zbuffer.astype(np.float32), (generator.normal(size=(SIZE, SIZE)) * 0.1).astype(np.float32)
     frame = (generator.random((SIZE, SIZE, 4)) * [255, 255, 255, 1]).astype(np.float32)
     maps[..., 2] = zbuffer

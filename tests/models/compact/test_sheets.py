@@ -7,7 +7,8 @@ import pytest
 
 from real3d_portrait.face.camera import project
 from real3d_portrait.face.mesh import vertex_normals
-from real3d_portrait.models.compact.layer_raster import BEHIND, draw, lay
+from real3d_portrait.face.rasterizer import FAR
+from real3d_portrait.models.compact.layer_raster import draw, lay
 from real3d_portrait.models.compact.sheets import (
     CELL,
     PhotoCamera,
@@ -60,7 +61,7 @@ def test_drawn_in_its_own_pose_it_is_its_picture(sheet: Sheet, region: np.ndarra
     maps, zbuffer = draw(
         points, np.ascontiguousarray(sheet.still[:, 2]), sheet.clear, sheet.faces, sheet.uv, (SIZE, SIZE)
     )
-    frame, nowhere = np.zeros((SIZE, SIZE, 4), np.float32), np.full((1, 1), BEHIND, np.float32)
+    frame, nowhere = np.zeros((SIZE, SIZE, 4), np.float32), np.full((1, 1), FAR, np.float32)
     lay(sheet.texture, maps, zbuffer, nowhere, np.float32(0), np.float32(1), False, frame)
     inner = np.s_[MARGIN : MARGIN + SIZE, MARGIN : MARGIN + SIZE]
     shown = region[inner]

@@ -11,10 +11,10 @@ import pytest
 
 from real3d_portrait.face.camera import project
 from real3d_portrait.face.landmarks import CHIN, N_LANDMARKS, NOSE_TIP
+from real3d_portrait.face.rasterizer import FAR
 from real3d_portrait.models.compact.avatar import CompactAvatar
 from real3d_portrait.models.compact.canvas import Canvas
 from real3d_portrait.models.compact.image_to_plane import LayeredHead, lift
-from real3d_portrait.models.compact.layer_raster import BEHIND
 from real3d_portrait.models.compact.model import CompactModel
 from real3d_portrait.models.compact.volume_renderer import (
     CAMERA,
@@ -219,4 +219,4 @@ def test_a_person_without_hair_has_no_hair_behind(drawn_layers: LayeredHead, dra
     assert drawn_layers.behind is None
     assert isinstance(drawn.canvas, Canvas)
     skin = render_skin(drawn_layers, drawn_layers.skin.vertices, Pose.of(np.zeros(3), np.zeros(3), np.zeros(2), DRAWN))
-    assert (skin.depth > BEHIND).sum() > 5000
+    assert (skin.depth > FAR).sum() > 5000
