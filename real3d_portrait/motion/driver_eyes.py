@@ -19,7 +19,8 @@ from real3d_portrait.motion.motion import Motion
 from real3d_portrait.motion.neutral import mouth_direction
 from real3d_portrait.motion.resample import frame_times, resample
 
-_SHUT = (0.05, 0.35)  # of an eye's width between shut lids as tracked, but no more than this share of open ones
+_SHUT = (0.06, 0.35)  # of an eye's width between shut lids as tracked, but no more than this share of open ones
+_NARROWED = 0.6  # power of the share: eyes that are narrowed, but look, must not seem shut on another face
 _OPEN = 80  # percentile of a clip's frames whose lids are open
 _WIDER = 0.5  # of what lids open beyond that
 _WIDEST = 1.3
@@ -35,6 +36,7 @@ def openness(landmarks: FloatArray) -> Float64Array:
     usual = max(float(np.percentile(gap, _OPEN)), 1e-6)
     shut = min(_SHUT[0], _SHUT[1] * usual)
     share = np.maximum((gap - shut) / (usual - shut), 0)
+    share = np.where(share < 1, share**_NARROWED, share)
     return np.minimum(share, 1 + _WIDER * np.maximum(share - 1, 0)).clip(0, _WIDEST)
 
 
