@@ -75,7 +75,7 @@ def probe(path: str | os.PathLike[str]) -> VideoInfo:
     """
     path = Path(path)
     with open_input(path, _WHAT, _FORMATS) as container:
-        stream = _stream(container, path)
+        stream = video_stream(container, path)
         frame = next(_decode(container, stream, path))
         width, height = _square_pixel_size(frame, stream)
         turn = _display_matrix(frame)
@@ -102,7 +102,7 @@ def read_frames(path: str | os.PathLike[str]) -> Iterator[VideoFrame]:
     path = Path(path)
     reformatter = VideoReformatter()
     with open_input(path, _WHAT, _FORMATS) as container:
-        stream = _stream(container, path)
+        stream = video_stream(container, path)
         zero = start_seconds(container)
         step = float(1 / (stream.average_rate or _FALLBACK_RATE))
         last = -step
@@ -140,7 +140,7 @@ def _brightest(path: Path, grade: Grade) -> float:
     """cd/m² of the brightest parts of some pictures from the whole clip."""
     reformatter, found = VideoReformatter(), 0.0
     with open_input(path, _WHAT, _FORMATS) as container:
-        stream = _stream(container, path)
+        stream = video_stream(container, path)
         length, start = stream.duration or 0, stream.start_time or 0
         for look in range(_LOOKS if length else 1):
             with contextlib.suppress(av.error.FFmpegError):  # not every file can be wound
@@ -224,8 +224,12 @@ def _without_frames(path: Path) -> FileDamagedError:
     return FileDamagedError(what=_WHAT, path=path, reason="it holds no frames")
 
 
-def _stream(container: InputContainer, path: Path) -> av.VideoStream:
-    """The video stream; cover art of a song is none."""
+def video_stream(container: InputContainer, path: Path) -> av.VideoStream:
+    """The video stream; cover art of a song is none.
+
+    Raises:
+        NoVideoStreamError, FileDamagedError: there is none, or nothing at all in the file.
+    """
     cover = av.stream.Disposition.attached_pic
     tracks = [stream for stream in container.streams.video if not stream.disposition & cover]
     if not tracks:
