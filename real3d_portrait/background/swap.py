@@ -10,7 +10,9 @@ import numpy as np
 
 from real3d_portrait.arrays import Float32Array, Float64Array, Frame, Matte
 from real3d_portrait.background.background import Background
+from real3d_portrait.background.chroma_key import Backdrop, find_backdrop, keyed
 from real3d_portrait.background.fit import BLUR
+from real3d_portrait.background.foreground import foreground_of
 from real3d_portrait.errors import VideoWithoutFaceError
 from real3d_portrait.face.tracking import FaceFinder
 from real3d_portrait.media.video import VideoFrame, read_frames
@@ -34,15 +36,21 @@ def swapped_frames(video: Path, background: Background, times: Float64Array) -> 
         return
     behind: Iterator[Frame] | None = None
     last: Matte | None = None
+    backdrop: Backdrop | None = None
     with FrameSegmenter() as segmenter:
         for frame, since in zip(pixels, np.diff(times, prepend=times[:1]), strict=False):
             probability = segmenter.probability(frame)
             if last is not None:
                 probability = _steadied(probability, last, float(since))
             last = probability
-            alpha = refined(frame, probability)
+            backdrop = find_backdrop(frame, probability, backdrop)
+            if backdrop is not None:
+                person, alpha = keyed(frame, probability, backdrop)
+            else:
+                alpha = refined(frame, probability)
+                person = foreground_of(frame, alpha)
             if background.transparent:
-                yield np.dstack([frame, np.rint(255 * alpha).astype(np.uint8)])
+                yield np.rint(np.dstack([person, 255 * alpha])).astype(np.uint8)
                 continue
             plate: Frame | Float32Array
             if background.kind == "blur":
@@ -50,7 +58,7 @@ def swapped_frames(video: Path, background: Background, times: Float64Array) -> 
             else:
                 behind = behind or background.frames(frame, times)
                 plate = next(behind)
-            mixed = plate + alpha[..., None] * (frame.astype(np.float32) - plate)
+            mixed = plate + alpha[..., None] * (person - plate)
             yield np.rint(mixed).astype(np.uint8)
 
 
