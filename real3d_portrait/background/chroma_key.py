@@ -22,10 +22,12 @@ _LEAST_KEY = 45.0  # levels by which a backdrop's channel exceeds the mean of th
 _ALIKE = 0.5  # share of the median key that a backdrop has wherever it is lit
 _EVEN = (0.85, 0.6)  # share of what is not person that is alike: to begin with it, and to stay with it
 _GRAIN = 14.0  # levels between a pixel and those round it: leaves and patterns have more
-_BESIDE, _BEYOND = 0.03, 0.10  # of the side: from here to there what the segmentation has missed fades out
+_BESIDE, _BEYOND = 0.07, 0.14  # of the side: from here to there what the segmentation has missed fades out
 _CORE = 0.025  # of the side inside the silhouette that is person whatever its colour
+_GAP = (20.0, 50.0)  # levels from the backdrop: up to the first it is seen, from the second on it is not
+_RIM = 0.008  # of the side: soft edge of such a gap
 _SPILL = 0.05  # of the side: how far inside the silhouette the backdrop's cast is looked for
-_CLIP = (0.06, 0.06)  # of the matte: noise of the backdrop, and of the person
+_CLIP = (0.04, 0.05)  # of the matte: noise of the backdrop, and of the person
 _STEADY = 0.85  # share of the last frame's backdrop that stays
 
 
@@ -104,13 +106,16 @@ def keyed(frame: Frame, probability: Matte, backdrop: Backdrop) -> tuple[Float32
 
     outside, within = _distances(probability, side)
     alpha *= np.clip((_BEYOND - outside) / (_BEYOND - _BESIDE), 0, 1)
-    alpha = np.maximum(alpha, np.clip(within / _CORE - 1, 0, 1)).astype(np.float32)
+    # What has the very colour of the backdrop is a gap, below an arm or in a curl, wherever it lies.
+    differs = np.clip((np.abs(picture - behind).max(-1) - _GAP[0]) / (_GAP[1] - _GAP[0]), 0, 1)
+    reach = 2 * round(_RIM * side) + 1
+    differs = cv2.erode(differs, np.ones((reach, reach), np.uint8))
+    alpha = np.maximum(alpha, np.minimum(np.clip(within / _CORE - 1, 0, 1), differs)).astype(np.float32)
 
     # Thin parts have little colour of their own to be solved for; the person nearby lends them some.
     own = (picture - (1 - alpha[..., None]) * behind) / np.maximum(alpha[..., None], 0.15)
     colours = np.where(alpha[..., None] < 1, np.clip(own, 0, 255), picture)
     cast = np.maximum(backdrop.key(colours) - np.maximum(person, 0) - 4, 0) * np.clip(2 - within / _SPILL, 0, 1)
-    # 1.5 of the key's unit lie in the channel itself.
     colours[..., backdrop.channel] -= cast
     return np.asarray(colours, np.float32), alpha
 

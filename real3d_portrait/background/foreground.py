@@ -15,8 +15,8 @@ def foreground_of(frame: Frame, alpha: Matte) -> Float32Array:
     """The person's colours (H, W, 3) in 0..255: the frame where alpha is 1, freed of the background at soft edges.
 
     Means of foreground and background nearby, and what is left of the frame given to the foreground by its share (Forte
-    2021, blur fusion): as each is a mean, it changes as steadily as frame and matte do. About an eighth of the time of
-    `portrait.inpainting.foreground_colours`.
+    2021, blur fusion): as each is a mean, it changes as steadily as frame and matte do. Less than half the time of
+    `portrait.inpainting.foreground_colours`, which comes nearer, for frames of any shape.
     """
     picture = frame.astype(np.float32)
     soft = np.argwhere((alpha > 0) & (alpha < 1))
@@ -32,7 +32,7 @@ def foreground_of(frame: Frame, alpha: Matte) -> Float32Array:
     small, few = (np.asarray(cv2.resize(x, size, interpolation=cv2.INTER_AREA), np.float32) for x in (image, share))
     front, back = _fused(small, few, small, small, _REACHES[0] * side / _COARSE)
     shape = image.shape[1], image.shape[0]
-    front, back = (cv2.resize(x, shape, interpolation=cv2.INTER_LINEAR) for x in (front, back))
+    front, back = (np.asarray(cv2.resize(x, shape, interpolation=cv2.INTER_LINEAR), np.float32) for x in (front, back))
     front, _ = _fused(image, share, front, back, _REACHES[1] * side)
     picture[part] = np.where(share[..., None] < 1, np.clip(front, 0, 255), image)
     return picture
