@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 UInt8Array = NDArray[np.uint8]
 Int32Array = NDArray[np.int32]
+UInt16Array = NDArray[np.uint16]
 BoolArray = NDArray[np.bool_]
 Float32Array = NDArray[np.float32]
 Float64Array = NDArray[np.float64]

@@ -13,7 +13,7 @@ import signal
 import sys
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -40,10 +40,16 @@ class _Parser(argparse.ArgumentParser):
         self.exit(2, f"{PROGRAM}: error: {message} (see: {self.prog} --help)\n")
 
 
-def _size(text: str) -> int | str:
-    if text not in ("256", "512", "source"):
-        raise argparse.ArgumentTypeError(f"{text!r} is none of 256, 512, source")
-    return text if text == "source" else int(text)
+def _one_of(choices: Sequence[str | int]) -> Callable[[str], str | int]:
+    """Reads a choice that may be a word or a number."""
+
+    def read(text: str) -> str | int:
+        known = {str(choice): choice for choice in choices}
+        if text not in known:
+            raise argparse.ArgumentTypeError(f"{text!r} is none of {', '.join(known)}")
+        return known[text]
+
+    return read
 
 
 def _add_controls(parser: argparse.ArgumentParser, background_required: bool = False) -> None:
@@ -67,10 +73,10 @@ def _argument(name: str, control: Control, required: bool) -> dict[str, Any]:
     facts: dict[str, Any] = {"default": None if required else default}
     shown = control.default_help or (f"{default:g}" if isinstance(default, float) else default)
     facts["help"] = control.help if required else f"{control.help} (default: {shown})"
-    if name == "size":
-        facts.update(type=_size, metavar="|".join(map(str, control.choices)))
-    elif control.metavar:
+    if control.metavar:
         facts["metavar"] = control.metavar
+    elif any(isinstance(choice, int) for choice in control.choices):
+        facts.update(type=_one_of(control.choices), metavar="|".join(map(str, control.choices)))
     elif control.choices:
         facts["choices"] = control.choices
     else:

@@ -32,6 +32,7 @@ PoseMode = Literal["relative", "absolute"]
 Blink = Literal["natural", "none"]
 CameraName = Literal["static", "orbit", "push-in"]
 Size = Literal[256, 512, "source"]
+Fps = Literal["source", 25, 30, 50, 60]
 Group = Literal["head and face", "camera", "picture and file"]
 PRESET_NAMES = ("calm", "presenter", "lively")
 POSES = ("natural", "static", *PRESET_NAMES)
@@ -161,6 +162,10 @@ class Controls:
         "Size", "Side in pixels; source pastes the result back into the whole photo, with its own background.",
         _PICTURE, choices=(256, 512, "source"),
     ))  # fmt: skip
+    fps: Fps = field(default=25, metadata=_control(
+        "Frames a second", "Source is the driving video's own, up to 60; a finished video always keeps its own.",
+        _PICTURE, choices=("source", 25, 30, 50, 60), rendered=True, moving=True,
+    ))  # fmt: skip
     face: int | None = field(default=None, metadata=_control(
         "Face", "Which face of the photo, from 1, the largest.",
         _PICTURE, low=1, step=1, default_help="the largest, with a warning",
@@ -250,6 +255,7 @@ class RenderKeywords(TypedDict, total=False):
     temperature: float | None
     seed: int
     size: Size
+    fps: Fps
     face: int | None
 
 

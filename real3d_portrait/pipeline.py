@@ -32,13 +32,13 @@ from real3d_portrait.loading import load_model
 from real3d_portrait.media.audio import Recording, read_recording
 from real3d_portrait.media.clip import Clip
 from real3d_portrait.media.video import probe
+from real3d_portrait.media.video_times import video_times
 from real3d_portrait.models.avatar import SUFFIX, Avatar
 from real3d_portrait.models.interface import Frames
 from real3d_portrait.motion.motion import Motion
 from real3d_portrait.portrait.portrait import Portrait
 from real3d_portrait.rendering import Rendering
 from real3d_portrait.steps import Steps
-from real3d_portrait.timing import FPS
 
 if TYPE_CHECKING:
     pass
@@ -312,21 +312,23 @@ class Real3DPortrait(Steps):
 
     def _swapped(self, video: PathLike, call: Call) -> Rendering:
         """A finished video with another background."""
-        if call.controls.rendered:
-            raise ConflictingInputsError(first="video", second=call.controls.rendered[0])
+        refused = [name for name in call.controls.rendered if (name, call.controls.fps) != ("fps", "source")]
+        if refused:
+            raise ConflictingInputsError(first="video", second=refused[0])
         background = Background.parse(call.controls.background, call.controls.background_fit, call.controls.seed)
         info = probe(video)
-        total = max(1, round(info.seconds * FPS))
+        when = video_times(video)
         background = self._painted(background, info.width, info.height, call.progress)
         rendering = Rendering(
-            swapped_frames(Path(video), background, total),
+            swapped_frames(Path(video), background, when.shown),
             info.width,
             info.height,
-            total,
+            len(when.shown),
             Path(video) if info.has_audio else None,
             background.transparent,
             background.warnings,
             call.controls.seed,
             self.name,
+            when.timeline,
         )
         return rendering.reported(call.progress).watched(call.on_frame)

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+from math import ceil
 from pathlib import Path
 
 from real3d_portrait.arrays import Frame
 from real3d_portrait.media.clip import Clip
 from real3d_portrait.media.encode import Sound
+from real3d_portrait.media.gif import FASTEST as FASTEST_GIF
+from real3d_portrait.media.timeline import Timeline
 from real3d_portrait.media.writer import VideoWriter, check_output
 from real3d_portrait.models.interface import Frames
 from real3d_portrait.progress import Progress, ProgressCallback
@@ -30,6 +34,7 @@ class Rendering:
         transparent: whether the frames have alpha.
         warnings: one sentence each.
         seed, model: as the clip's facts will name them.
+        timeline: when each frame is shown; 25 a second unless said otherwise.
 
     Example:
         rendering = portraits.audio_driven("me.jpg", "speech.wav")
@@ -47,7 +52,12 @@ class Rendering:
     warnings: tuple[str, ...] = ()
     seed: int | None = None
     model: str | None = None
-    fps: int = FPS
+    timeline: Timeline = field(default_factory=lambda: Timeline(Fraction(FPS)))
+
+    @property
+    def fps(self) -> float:
+        """Frames a second; the mean where each has a time of its own."""
+        return float(self.timeline.fps)
 
     def __iter__(self) -> Iterator[Frame]:
         return self.frames
@@ -83,12 +93,16 @@ class Rendering:
         from real3d_portrait.provenance.manifest import marker
 
         check_output(path, self.transparent)
+        # A GIF shows no more than 50 a second.
+        step = ceil(self.timeline.fps / FASTEST_GIF) if Path(path).suffix.lower() == ".gif" else 1
         writer = VideoWriter(
-            path, self.width, self.height, audio=self.audio, transparent=self.transparent, sign=marker()
-        )
+            path, self.width, self.height, audio=self.audio, transparent=self.transparent, sign=marker(),
+            timeline=self.timeline.thinned(step),
+        )  # fmt: skip
         with writer, closing(self.frames):
-            for frame in self.frames:
-                writer.write(frame)
+            for index, frame in enumerate(self.frames):
+                if index % step == 0:
+                    writer.write(frame)
         return writer.clip(seed=self.seed, model=self.model, warnings=self.warnings)
 
 

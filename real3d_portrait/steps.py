@@ -7,8 +7,10 @@ import os
 from collections.abc import Iterable
 from contextlib import closing
 from dataclasses import replace
+from fractions import Fraction
 from functools import partial
 from itertools import chain
+from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -36,15 +38,19 @@ from real3d_portrait.media.audio import Audio, Recording, read_audio
 from real3d_portrait.media.clip import Clip
 from real3d_portrait.media.encode import Sound
 from real3d_portrait.media.images import read_photo
+from real3d_portrait.media.timeline import Timeline
+from real3d_portrait.media.video import probe
 from real3d_portrait.models.avatar import Avatar
 from real3d_portrait.models.interface import AnyModel, Frames, Placement
 from real3d_portrait.motion.editing import MotionEdits, edited
 from real3d_portrait.motion.motion import Motion
 from real3d_portrait.motion.pose_presets import NATURAL, PRESETS
+from real3d_portrait.motion.resample import at_rate, frame_times
 from real3d_portrait.portrait.paste_back import PasteBack
 from real3d_portrait.portrait.portrait import Portrait
 from real3d_portrait.progress import ProgressCallback
 from real3d_portrait.rendering import FrameCallback, Rendering
+from real3d_portrait.timing import FPS
 
 if TYPE_CHECKING:
     import torch
@@ -52,6 +58,8 @@ if TYPE_CHECKING:
     from real3d_portrait.models.compact.inner_stages import Stages
 
 log = logging.getLogger(__name__)
+
+FASTEST = 60  # frames a second that are rendered
 
 
 class Steps:
@@ -131,7 +139,10 @@ class Steps:
         """
         if is_motion_file(video):
             return Motion.load(Path(video), self.model.expression_space.face_model)
-        return self.model.motion_from_video(Path(video), lambda done, total: report(progress, "tracking", done, total))
+        motion = self.model.motion_from_video(
+            Path(video), lambda done, total: report(progress, "tracking", done, total)
+        )
+        return replace(motion, source_fps=probe(video).fps)
 
     def reconstruct(self, portrait: Portrait) -> Avatar:
         """Everything that depends on the photo alone, for any number of renderings.
@@ -206,6 +217,8 @@ class Steps:
         background = _checked_background(controls)
         motion = self.apply_controls(motion, controls, progress=progress)
         placed, limits = self.model.place(avatar, motion, _placement(controls))
+        rate = frame_rate(controls, motion.source_fps)
+        placed = at_rate(placed, float(rate))
         portrait = avatar.portrait
         warnings = (*portrait.warnings, *background.warnings, *placed.warnings, *limits)
         for warning in warnings:
@@ -214,17 +227,19 @@ class Steps:
         # Frames that are pasted back need no background: the photo has its own.
         plate_height, plate_width = avatar.plate.shape[:2]
         background = self._painted(background, plate_width, plate_height, progress)
-        backgrounds = None if background.transparent or whole else background.frames(avatar.plate)
+        moments = frame_times(placed.seconds, placed.fps)
+        backgrounds = None if background.transparent or whole else background.frames(avatar.plate, moments)
         frames = self.model.render_frames(avatar, placed, backgrounds)
         camera = controls.camera_path
         if camera.zooms:
-            frames = camera.zoomed(frames, len(motion))
+            frames = camera.zoomed(frames, len(placed))
         height, width = portrait.source.shape[:2] if whole else avatar.frame_shape
         if whole:
             frames = _pasted(frames, PasteBack(portrait, avatar.plate))
         rendering = Rendering(
-            frames, width, height, len(motion), audio, background.transparent, warnings, controls.seed, self.name
-        )
+            frames, width, height, len(placed), audio, background.transparent, warnings, controls.seed, self.name,
+            Timeline(rate),
+        )  # fmt: skip
         return rendering.reported(progress).watched(on_frame)
 
     def render_speech(
@@ -319,6 +334,18 @@ def _checked_background(controls: Controls) -> Background:
 def _placement(controls: Controls) -> Placement:
     yaw, pitch, roll = (float(angle) for angle in np.radians([controls.yaw, controls.pitch, controls.roll]))
     return Placement("static" if controls.pose == "static" else controls.pose_mode, (yaw, pitch, roll))
+
+
+def frame_rate(controls: Controls, source_fps: float | None) -> Fraction:
+    """Frames a second that a motion is rendered at.
+
+    source_fps: of the driving video, where there is one. Above 60 it is divided by the least whole number that brings
+    it there.
+    """
+    if controls.fps != "source":
+        return Fraction(controls.fps)
+    own = Fraction(source_fps or FPS).limit_denominator(1001)
+    return own / max(1, ceil(own / FASTEST))
 
 
 def _pasted(frames: Frames, paste: PasteBack) -> Frames:

@@ -127,6 +127,7 @@ def _output() -> dict[str, Component]:
     return {
         "background_fit": _choice("background_fit"),
         "size": _choice("size", {"source": "Whole photo"}),
+        "fps": _choice("fps", {"source": "As the driving video"}),
         "format": gr.Radio(
             [("MP4", "mp4"), ("GIF", "gif")],
             value="mp4",

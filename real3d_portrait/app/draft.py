@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from real3d_portrait.arrays import Frame
+from real3d_portrait.timing import FPS
 
 if TYPE_CHECKING:
     from real3d_portrait.media.encode import Sound
@@ -38,18 +39,18 @@ class Draft:
         self._folder = folder
         self._writer: PieceWriter | None = None
 
-    def follow(self, frames: Iterator[Frame], total: int, audio: Sound | None) -> Frames:
+    def follow(self, frames: Iterator[Frame], total: int, audio: Sound | None, fps: float = FPS) -> Frames:
         """The same frames. What goes wrong with the copy ends the copy, not the frames.
 
         Args:
             frames: (H, W, 3), or (H, W, 4) with alpha, uint8.
             total: how many there will be.
             audio: the video's sound.
+            fps: frames a second; the draft of a variable rate runs at their mean.
         """
         from av.error import FFmpegError
 
         from real3d_portrait.media.pieces import PieceWriter
-        from real3d_portrait.timing import FPS
 
         began, count, broken = 0.0, 0, False
         with closing(frames):  # type: ignore[type-var]
@@ -58,7 +59,7 @@ class Draft:
                     began = began or time.monotonic()
                     try:
                         if not broken:
-                            self._writer = self._writer or PieceWriter(self._folder, frame.shape[:2], FPS, audio)
+                            self._writer = self._writer or PieceWriter(self._folder, frame.shape[:2], fps, audio)
                             self._writer.write(_opaque(frame))
                             left = _CAUTION * (time.monotonic() - began) * (total - count) / count
                             self._report(self._writer, total, max(left, 0.01))

@@ -35,7 +35,9 @@ def finish(rendering: Rendering, output: Path, badge: bool, draft: Draft | None 
     if badge:
         rendering = rendering.through(with_badges)
     if draft is not None:
-        rendering = rendering.through(lambda frames: draft.follow(frames, rendering.total, rendering.audio))
+        rendering = rendering.through(
+            lambda frames: draft.follow(frames, rendering.total, rendering.audio, rendering.fps)
+        )
     return rendering.save(output)
 
 

@@ -17,6 +17,7 @@ from real3d_portrait.background.background import Background
 from real3d_portrait.controls import Controls
 from real3d_portrait.media.audio import Audio, Recording, read_audio
 from real3d_portrait.media.encode import Sound
+from real3d_portrait.media.timeline import Timeline
 from real3d_portrait.models.avatar import Avatar
 from real3d_portrait.motion.audio_features import motion_frames
 from real3d_portrait.motion.motion import Motion
@@ -24,6 +25,8 @@ from real3d_portrait.pipeline import Real3DPortrait
 from real3d_portrait.portrait.portrait import Portrait
 from real3d_portrait.progress import ProgressCallback
 from real3d_portrait.rendering import FrameCallback, Rendering
+from real3d_portrait.steps import frame_rate
+from real3d_portrait.timing import FPS
 
 T = TypeVar("T")
 _START, _A_FRAME, _MOST = 20.0, 0.12, 300.0  # seconds of GPU asked for: to begin, for each frame, at most
@@ -127,12 +130,15 @@ class ZeroGpuPortrait(Real3DPortrait):
         background = Background.parse(controls.background, controls.background_fit, controls.seed)
         if controls.pose_file is not None:
             controls = replace(controls, pose=self.motion_from_video(controls.pose_file, progress=progress))
+        rate = frame_rate(controls, driver.source_fps if isinstance(driver, Motion) else None)
+        total = max(1, round(total * rate / FPS))
         made = on_gpu(frames, seconds)(self.name, total, portrait, driver, controls)
         height, width = portrait.source.shape[:2] if controls.size == "source" else (avatar.size, avatar.size)
         warnings = portrait.warnings + background.warnings
         return Rendering(
-            _closing(made), width, height, total, audio, background.transparent, warnings, controls.seed, self.name
-        )
+            _closing(made), width, height, total, audio, background.transparent, warnings, controls.seed, self.name,
+            Timeline(rate),
+        )  # fmt: skip
 
 
 def _closing(made: Iterator[Frame]) -> Generator[Frame, None, None]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -148,20 +148,22 @@ class Background:
         image = PromptPainter(device=device).paint(self.prompt, width, height, self.seed, progress=progress)
         return replace(self, kind="image", image=image, prompt=None)
 
-    def frames(self, plate: np.ndarray) -> Iterator[np.ndarray]:
-        """Yield backgrounds (H, W, 3) uint8 without end, one a frame at 25 fps.
+    def frames(self, plate: np.ndarray, times: Iterable[float] | None = None) -> Iterator[np.ndarray]:
+        """Yield backgrounds (H, W, 3) uint8 without end, or one for each of the times.
 
         Args:
             plate: (H, W, 3) uint8, the photo's own background with the person taken out. It is what
                 keep shows and what lies under a transparent output's alpha.
+            times: seconds at which the frames are shown, rising; None: 25 a second.
 
         A still background yields one and the same array, so that nothing in it can move.
         """
         height, width = plate.shape[:2]
         if self.prompt is not None:
-            return self.painted(width, height).frames(plate)
+            return self.painted(width, height).frames(plate, times)
         if self.video is not None:
-            return _looping(self.video, width, height, FITS[self.fit])
+            at = (index / FPS for index in itertools.count()) if times is None else times
+            return _looping(self.video, width, height, FITS[self.fit], iter(at))
         still = plate
         if self.image is not None:
             still = FITS[self.fit](self.image, width, height)
@@ -174,23 +176,28 @@ class Background:
 
 
 def _looping(
-    path: Path, width: int, height: int, fitted: Callable[[np.ndarray, int, int], np.ndarray]
+    path: Path, width: int, height: int, fitted: Callable[[np.ndarray, int, int], np.ndarray], times: Iterator[float]
 ) -> Iterator[np.ndarray]:
-    """The video frame on show at each 25th of a second; after its end the video starts again."""
-    given = 0  # output frames so far
+    """The video frame on show at each of the times; after its end the video starts again."""
     begin = 0.0  # output time at which this round of the video began
-    while True:
+    wanted = next(times, None)
+    while wanted is not None:
         pictures = 0
         for shown, until in _intervals(path):
             pictures += 1
             picture = None
-            while given / FPS < begin + until - _TIME_ROUNDING:
+            while wanted is not None and wanted < begin + until - _TIME_ROUNDING:
                 if picture is None:
                     picture = fitted(shown, width, height)
                 yield picture
-                given += 1
+                wanted = next(times, None)
+            if wanted is None:
+                return
         if pictures == 1:  # nothing will ever change
-            yield from itertools.repeat(fitted(shown, width, height))
+            picture = fitted(shown, width, height)
+            yield picture
+            yield from (picture for _ in times)
+            return
         begin += until
 
 

@@ -8,9 +8,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from real3d_portrait.arrays import Float32Array, Frame, Matte
+from real3d_portrait.arrays import Float32Array, Float64Array, Frame, Matte
 from real3d_portrait.background.background import Background
+from real3d_portrait.background.chroma_key import Backdrop, find_backdrop, keyed
 from real3d_portrait.background.fit import BLUR
+from real3d_portrait.background.foreground import foreground_of
 from real3d_portrait.errors import VideoWithoutFaceError
 from real3d_portrait.face.tracking import FaceFinder
 from real3d_portrait.media.video import VideoFrame, read_frames
@@ -18,38 +20,45 @@ from real3d_portrait.portrait.segmentation import FrameSegmenter
 from real3d_portrait.timing import FPS
 
 _LOOK_FOR_FACE = 25  # frames among which a face must be seen
-_STEADY = 0.5  # share of the last frame's probability that stays where little changed
+_TIME_ROUNDING = 1e-4  # seconds
+_STEADY = 0.5  # share of the probability of 1 / 25 s ago that stays where little changed
 
 
-def swapped_frames(video: Path, background: Background, total: int) -> Generator[Frame, None, None]:
-    """`total` frames at 25 fps, (H, W, 3), or (H, W, 4) with straight alpha for a transparent background.
+def swapped_frames(video: Path, background: Background, times: Float64Array) -> Generator[Frame, None, None]:
+    """The frames on show at `times` (N,), (H, W, 3), or (H, W, 4) with straight alpha for a transparent background.
 
     Raises:
         VideoWithoutFaceError: nobody's face is seen in the first second, or the whole of a shorter video.
     """
-    pixels = _with_face(_at_25_fps(read_frames(video), total), video)
+    pixels = _with_face(_shown_at(times, read_frames(video)), video)
     if background.kind == "keep":
         yield from pixels
         return
     behind: Iterator[Frame] | None = None
     last: Matte | None = None
+    backdrop: Backdrop | None = None
     with FrameSegmenter() as segmenter:
-        for frame in pixels:
+        for frame, since in zip(pixels, np.diff(times, prepend=times[:1]), strict=False):
             probability = segmenter.probability(frame)
             if last is not None:
-                probability = _steadied(probability, last)
+                probability = _steadied(probability, last, float(since))
             last = probability
-            alpha = refined(frame, probability)
+            backdrop = find_backdrop(frame, probability, backdrop)
+            if backdrop is not None:
+                person, alpha = keyed(frame, probability, backdrop)
+            else:
+                alpha = refined(frame, probability)
+                person = foreground_of(frame, alpha)
             if background.transparent:
-                yield np.dstack([frame, np.rint(255 * alpha).astype(np.uint8)])
+                yield np.rint(np.dstack([person, 255 * alpha])).astype(np.uint8)
                 continue
             plate: Frame | Float32Array
             if background.kind == "blur":
                 plate = blurred_behind(frame, alpha)
             else:
-                behind = behind or background.frames(frame)
+                behind = behind or background.frames(frame, times)
                 plate = next(behind)
-            mixed = plate + alpha[..., None] * (frame.astype(np.float32) - plate)
+            mixed = plate + alpha[..., None] * (person - plate)
             yield np.rint(mixed).astype(np.uint8)
 
 
@@ -72,23 +81,23 @@ def blurred_behind(frame: Frame, alpha: Matte) -> Float32Array:
     return np.asarray(cv2.resize(plate, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
 
 
-def _steadied(probability: Matte, last: Matte) -> Matte:
+def _steadied(probability: Matte, last: Matte, since: float) -> Matte:
     """Mixed with the last frame's where the two nearly agree, so that edges do not flicker but follow motion."""
     change = np.abs(probability - last)
-    keep = _STEADY * np.clip(1 - change / 0.5, 0, 1)
+    keep = _STEADY ** (FPS * since) * np.clip(1 - change / 0.5, 0, 1)
     return probability + keep * (last - probability)
 
 
-def _at_25_fps(frames: Iterator[VideoFrame], total: int) -> Iterator[Frame]:
-    """The picture on show at each 25th of a second, `total` times; a late first and the last one fill the ends."""
+def _shown_at(times: Float64Array, frames: Iterator[VideoFrame]) -> Iterator[Frame]:
+    """The picture on show at each of the times (N,); a late first and the last one fill the ends."""
     given = 0
     shown: Frame | None = None
     for frame in frames:
-        while shown is not None and given < total and given / FPS < frame.time - 1e-4:
+        while shown is not None and given < len(times) and times[given] < frame.time - _TIME_ROUNDING:
             yield shown
             given += 1
         shown = frame.pixels
-    while shown is not None and given < total:
+    while shown is not None and given < len(times):
         yield shown
         given += 1
 

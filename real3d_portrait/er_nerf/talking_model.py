@@ -38,7 +38,7 @@ _ENLARGED = 1.5  # times the training's size: above it a warning says that no de
 _LIMITED = "The head moves further than in the avatar's video; the motion is limited."
 _FILMED = (
     "pose_mode", "mouth_amplitude", "expression_scale", "blink", "brow", "gaze", "smoothing", "yaw", "pitch", "roll",
-    "camera", "zoom",
+    "camera", "zoom", "fps",
 )  # fmt: skip
 
 

@@ -25,6 +25,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from real3d_portrait.arrays import Float32Array
 from real3d_portrait.media.audio import Audio, AudioFormat, Recording, audio_format, stream_audio
+from real3d_portrait.media.timeline import Timeline
 
 FRAME_NAME = "frame_{:06d}.png"
 SOUND_NAME = "audio.wav"
@@ -116,6 +117,7 @@ class MovieEncoder:
     Args:
         path: an existing, empty file that ends in .mp4 or .webm.
         width, height: of the frames; odd ones are padded by repeating the last column or row.
+        timeline: when each frame is shown.
         tags: container metadata.
     """
 
@@ -124,25 +126,26 @@ class MovieEncoder:
         path: Path,
         width: int,
         height: int,
-        fps: Fraction,
+        timeline: Timeline,
         audio: Sound | None,
         transparent: bool,
         tags: Mapping[str, str],
     ) -> None:
         mp4 = path.suffix == ".mp4"
         self._odd = width % 2, height % 2
-        self._fps = fps
+        self._timeline = timeline
         self._written = 0
         options = {"movflags": "+faststart"} if mp4 else {}
         self._container = av.open(f"file:{path}", "w", format=path.suffix[1:], options=options)
         self._container.metadata.update(tags)
         options = _X264 if mp4 else _VP9 | (_VP9_ALPHA if transparent else {})
-        self._picture = self._container.add_stream("libx264" if mp4 else "libvpx-vp9", rate=fps)
+        self._picture = self._container.add_stream("libx264" if mp4 else "libvpx-vp9", rate=timeline.fps)
         self._picture.options = dict(options)
         self._picture.width, self._picture.height = width + self._odd[0], height + self._odd[1]
         self._picture.pix_fmt = "yuva420p" if transparent else "yuv420p"
-        self._picture.time_base = 1 / fps
+        self._picture.time_base = timeline.time_base
         context = self._picture.codec_context
+        context.time_base = timeline.time_base
         context.colorspace, context.color_range = Colorspace.ITU709, ColorRange.MPEG
         context.color_primaries, context.color_trc = ColorPrimaries.BT709, ColorTrc.BT709
         self._sound = SoundTrack(self._container, "aac" if mp4 else "libopus", audio) if audio else None
@@ -160,11 +163,12 @@ class MovieEncoder:
             dst_color_range=ColorRange.MPEG,
             interpolation=_EXACT,
         )
-        coded.pts, coded.time_base = self._written, 1 / self._fps
+        base = self._timeline.time_base
+        coded.pts, coded.time_base = int(self._timeline.start(self._written) / base), base
         self._written += 1
         if self._sound:
             # Sound goes first, so that the muxer never holds back pictures while it waits for it.
-            self._sound.write_until(self._written / self._fps)
+            self._sound.write_until(self._timeline.start(self._written))
         self._container.mux(self._picture.encode(coded))
 
     def finish(self) -> None:
@@ -188,14 +192,14 @@ class PictureEncoder:
     def __init__(
         self,
         folder: Path,
-        fps: Fraction,
+        timeline: Timeline,
         audio: Sound | None,
         tags: Mapping[str, str],
         sign: Callable[[Path], None] | None = None,
     ) -> None:
         self._folder = folder
         self._sign = sign
-        self._fps = fps
+        self._timeline = timeline
         self._written = 0
         self._text = PngInfo()
         for name, value in tags.items():
@@ -213,7 +217,7 @@ class PictureEncoder:
             self._sign(name)
         self._written += 1
         if self._sound:
-            self._sound.write_until(self._written / self._fps)
+            self._sound.write_until(self._timeline.start(self._written))
 
     def finish(self) -> None:
         if self._sound and self._container:

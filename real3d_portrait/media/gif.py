@@ -17,9 +17,10 @@ import numpy as np
 from av.filter.context import FilterContext
 
 from real3d_portrait.errors import ParameterRangeError
+from real3d_portrait.media.timeline import Timeline
 
 _TICK = Fraction(1, 100)  # GIF counts time in hundredths of a second
-_FASTEST = 50  # frames a second; browsers slow down what is shown for less than two ticks
+FASTEST = 50  # frames a second; browsers slow down what is shown for less than two ticks
 # A coarse pattern: no crawling dots on skin, and about as small a file as without any.
 _DITHER = "dither=bayer:bayer_scale=5:diff_mode=rectangle"
 _LOSSLESS = {"preset": "ultrafast", "qp": "0"}
@@ -31,17 +32,18 @@ class GifEncoder:
     Args:
         path: an existing, empty file.
         width, height: of the frames, pixels.
-        fps: up to 50.
+        timeline: when each frame is shown; up to 50 a second.
         tags: of these, "description" becomes the file's comment.
 
     Raises:
         ParameterRangeError: more frames a second than a GIF can show.
     """
 
-    def __init__(self, path: Path, width: int, height: int, fps: Fraction, tags: Mapping[str, str]) -> None:
-        if fps > _FASTEST:
-            raise ParameterRangeError(name="fps of a GIF", value=float(fps), low=1, high=_FASTEST)
-        self._path, self._size, self._fps = path, (width, height), fps
+    def __init__(self, path: Path, width: int, height: int, timeline: Timeline, tags: Mapping[str, str]) -> None:
+        fps = timeline.fps
+        if fps > FASTEST:
+            raise ParameterRangeError(name="fps of a GIF", value=float(fps), low=1, high=FASTEST)
+        self._path, self._size, self._fps, self._timeline = path, (width, height), fps, timeline
         self._comment = tags.get("description", "")
         self._written = 0
         self._waiting = tempfile.TemporaryFile(dir=path.parent)  # noqa: SIM115 - closed by finish or abort
@@ -108,7 +110,7 @@ class GifEncoder:
         yield from _ready(sink)
 
     def _timed(self, frame: av.VideoFrame, number: int) -> av.VideoFrame:
-        start, end = (round(count / self._fps / _TICK) for count in (number, number + 1))
+        start, end = (round(self._timeline.start(count) / _TICK) for count in (number, number + 1))
         frame.pts, frame.duration, frame.time_base = start, end - start, _TICK
         return frame
 

@@ -35,10 +35,11 @@ class PieceWriter:
         piece: seconds of each but the first, which is shorter, and the last.
     """
 
-    def __init__(self, folder: Path, shape: tuple[int, ...], fps: int, audio: Sound | None) -> None:
+    def __init__(self, folder: Path, shape: tuple[int, ...], fps: float | Fraction, audio: Sound | None) -> None:
         height, width = shape
         scale = min(1.0, _SIDE / max(width, height))
-        self.fps, self.made, self.piece = fps, 0, _LATER / fps
+        self._rate = Fraction(fps).limit_denominator(1001)
+        self.fps, self.made, self.piece = float(self._rate), 0, float(_LATER / self._rate)
         self.media_type = f'video/mp4; codecs="{_VIDEO}{f", {_SOUND}" if audio else ""}"'
         self._folder, self._written, self._closed = folder, 0, False
         options = {
@@ -48,10 +49,10 @@ class PieceWriter:
         }  # fmt: skip
         self._container = av.open(f"{folder}/pieces.m3u8", "w", format="hls", options=options)
         self._container.metadata.update(comment=STATEMENT, description=STATEMENT)
-        self._picture = cast(av.VideoStream, self._container.add_stream("libx264", rate=fps))
+        self._picture = cast(av.VideoStream, self._container.add_stream("libx264", rate=self._rate))
         self._picture.options = dict(_X264)
         self._picture.width, self._picture.height = (2 * max(1, round(scale * side / 2)) for side in (width, height))
-        self._picture.pix_fmt, self._picture.time_base = "yuv420p", Fraction(1, fps)
+        self._picture.pix_fmt, self._picture.time_base = "yuv420p", 1 / self._rate
         context = self._picture.codec_context
         context.colorspace, context.color_range = Colorspace.ITU709, ColorRange.MPEG
         self._sound = SoundTrack(self._container, "aac", audio) if audio else None
@@ -69,12 +70,12 @@ class PieceWriter:
             dst_color_range=ColorRange.MPEG,
             interpolation=Interpolation.AREA,
         )
-        coded.pts, coded.time_base = self._written, Fraction(1, self.fps)
+        coded.pts, coded.time_base = self._written, 1 / self._rate
         begins = self._written == 0 or (self._written - _FIRST) % _LATER == 0
         coded.pict_type = PictureType.I if begins else PictureType.NONE
         self._written += 1
         if self._sound:
-            self._sound.write_until(Fraction(self._written, self.fps))
+            self._sound.write_until(self._written / self._rate)
         self._container.mux(self._picture.encode(coded))
         self._count()
 

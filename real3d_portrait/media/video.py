@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 from collections.abc import Iterator
@@ -16,7 +17,9 @@ from av.container import InputContainer
 from av.sidedata.sidedata import Type as SideDataType
 from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
 
+from real3d_portrait.arrays import Frame, UInt16Array
 from real3d_portrait.errors import FileDamagedError, FileFormatError, NoVideoStreamError
+from real3d_portrait.media.colour import Grade, ToneMap, grade_of
 from real3d_portrait.media.demux import in_seconds, open_input, packets, start_seconds
 from real3d_portrait.media.writer import VideoWriter
 
@@ -28,6 +31,11 @@ _WHAT, _FORMATS = "video", "MP4 (H.264) or WebM"  # in messages
 _FALLBACK_RATE = Fraction(25)
 _HD_HEIGHT = 720  # pixels; untagged video from this height on is BT.709 by convention, below it BT.601
 _IDENTITY = np.array([[1, 0], [0, 1]])
+_LOOKS = 5  # pictures by which the brightness of an HDR clip is measured
+# Without these flags swscale truncates.
+_EXACT = (
+    Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT | Interpolation.FULL_CHR_H_INP
+)
 
 
 @dataclass(frozen=True)
@@ -67,7 +75,7 @@ def probe(path: str | os.PathLike[str]) -> VideoInfo:
     """
     path = Path(path)
     with open_input(path, _WHAT, _FORMATS) as container:
-        stream = _stream(container, path)
+        stream = video_stream(container, path)
         frame = next(_decode(container, stream, path))
         width, height = _square_pixel_size(frame, stream)
         turn = _display_matrix(frame)
@@ -87,17 +95,18 @@ def probe(path: str | os.PathLike[str]) -> VideoInfo:
 def read_frames(path: str | os.PathLike[str]) -> Iterator[VideoFrame]:
     """Yield the frames of a video, upright, in showing order, with rising times; holds one at a time.
 
-    Time zero is the file's own start. Frames keep their own times, so a variable frame rate is honoured.
+    Time zero is the file's own start. Frames keep their own times, so a variable frame rate is honoured. HDR (HLG, PQ)
+    and wide gamuts come as BT.709, see `media.colour`.
     Raises as `probe` does, at the first frame.
     """
     path = Path(path)
     reformatter = VideoReformatter()
     with open_input(path, _WHAT, _FORMATS) as container:
-        stream = _stream(container, path)
+        stream = video_stream(container, path)
         zero = start_seconds(container)
         step = float(1 / (stream.average_rate or _FALLBACK_RATE))
         last = -step
-        turn = None
+        turn = tone_map = None
         for frame in _decode(container, stream, path):
             time = last + step if frame.time is None else frame.time - zero
             if time <= last and last >= 0:  # repeated or broken time stamps
@@ -108,7 +117,10 @@ def read_frames(path: str | os.PathLike[str]) -> Iterator[VideoFrame]:
             if turn is None:
                 # Once only: PyAV frames whose side data was looked at wait for the garbage collector.
                 turn = _display_matrix(frame)
-            rgb = _to_rgb(frame, _square_pixel_size(frame, stream), reformatter)
+                grade = grade_of(frame)
+                tone_map = grade and ToneMap.of(grade, _brightest(path, grade) if grade.hdr else 0)
+            size = _square_pixel_size(frame, stream)
+            rgb = tone_map(_to_rgb16(frame, size, reformatter)) if tone_map else _to_rgb(frame, size, reformatter)
             yield VideoFrame(time, _turned(rgb, turn))
 
 
@@ -124,20 +136,46 @@ def _seconds(container: InputContainer, stream: av.VideoStream) -> float:
     return max(in_seconds(max(ends, default=0), stream.time_base) - zero, 0.0)
 
 
-def _to_rgb(frame: av.VideoFrame, size: tuple[int, int], reformatter: VideoReformatter) -> np.ndarray:
+def _brightest(path: Path, grade: Grade) -> float:
+    """cd/m² of the brightest parts of some pictures from the whole clip."""
+    reformatter, found = VideoReformatter(), 0.0
+    with open_input(path, _WHAT, _FORMATS) as container:
+        stream = video_stream(container, path)
+        length, start = stream.duration or 0, stream.start_time or 0
+        for look in range(_LOOKS if length else 1):
+            with contextlib.suppress(av.error.FFmpegError):  # not every file can be wound
+                container.seek(start + length * look // _LOOKS, stream=stream)
+            with contextlib.suppress(StopIteration, FileDamagedError, FileFormatError):
+                frame = next(_decode(container, stream, path))
+                pixels = _to_rgb16(frame, (frame.width, frame.height), reformatter)
+                found = max(found, grade.brightest(pixels))
+    return found
+
+
+def _to_rgb(frame: av.VideoFrame, size: tuple[int, int], reformatter: VideoReformatter) -> Frame:
+    return np.asarray(_reformatted(frame, size, reformatter, "rgb24", Interpolation.BICUBIC).to_ndarray(), np.uint8)
+
+
+def _to_rgb16(frame: av.VideoFrame, size: tuple[int, int], reformatter: VideoReformatter) -> UInt16Array:
+    """(H, W, 3) codes of the frame's own transfer curve and primaries."""
+    return np.asarray(_reformatted(frame, size, reformatter, "rgb48le", _EXACT).to_ndarray(), np.uint16)
+
+
+def _reformatted(
+    frame: av.VideoFrame, size: tuple[int, int], reformatter: VideoReformatter, pixels: str, interpolation: int
+) -> av.VideoFrame:
     space = frame.colorspace if frame.colorspace in list(Colorspace) else None
     if space is None:
         space = Colorspace.ITU709 if frame.height >= _HD_HEIGHT else Colorspace.ITU601
-    rgb = reformatter.reformat(
+    return reformatter.reformat(
         frame,
         width=size[0],
         height=size[1],
-        format="rgb24",
+        format=pixels,
         src_colorspace=space,
         dst_color_range=ColorRange.JPEG,
-        interpolation=Interpolation.BICUBIC,
+        interpolation=interpolation,
     )
-    return rgb.to_ndarray()
 
 
 def _turned(pixels: np.ndarray, matrix: np.ndarray) -> np.ndarray:
@@ -163,7 +201,6 @@ def _square_pixel_size(frame: av.VideoFrame, stream: av.VideoStream) -> tuple[in
 
 
 def _decode(container: InputContainer, stream: av.VideoStream, path: Path) -> Iterator[av.VideoFrame]:
-    stream.thread_type = "AUTO"
     good = bad = 0
     for packet in packets(container, stream):
         try:
@@ -187,12 +224,18 @@ def _without_frames(path: Path) -> FileDamagedError:
     return FileDamagedError(what=_WHAT, path=path, reason="it holds no frames")
 
 
-def _stream(container: InputContainer, path: Path) -> av.VideoStream:
-    """The video stream; cover art of a song is none."""
+def video_stream(container: InputContainer, path: Path) -> av.VideoStream:
+    """The video stream; cover art of a song is none.
+
+    Raises:
+        NoVideoStreamError, FileDamagedError: there is none, or nothing at all in the file.
+    """
     cover = av.stream.Disposition.attached_pic
     tracks = [stream for stream in container.streams.video if not stream.disposition & cover]
     if not tracks:
         # An MP4 into which nothing was recorded holds no tracks at all.
         raise NoVideoStreamError(path=path) if container.streams else _without_frames(path)
     best = container.streams.best("video")
-    return next((track for track in tracks if track is best), tracks[0])
+    stream = next((track for track in tracks if track is best), tracks[0])
+    stream.thread_type = "AUTO"
+    return stream

@@ -29,6 +29,7 @@ from real3d_portrait.media.audio import Audio, Recording
 from real3d_portrait.media.clip import STATEMENT, Clip, Provenance
 from real3d_portrait.media.encode import Encoder, MovieEncoder, PictureEncoder
 from real3d_portrait.media.gif import GifEncoder
+from real3d_portrait.media.timeline import Timeline
 
 _FILES = (".mp4", ".webm", ".gif")
 _OPAQUE = (".mp4", ".gif")
@@ -54,6 +55,7 @@ class VideoWriter:
         metadata: further container tags, such as {"title": "…"}.
         sign: called with each finished picture file before it appears; may rewrite it, or put NAME.SUFFIX.c2pa
             beside it, which then appears with it. What it raises leaves the target as it was.
+        timeline: instead of `fps`, of frames that have times of their own.
 
     Raises:
         OutputFolderMissingError: as all but the last, at once, before any frame.
@@ -81,12 +83,13 @@ class VideoWriter:
         transparent: bool = False,
         metadata: Mapping[str, str] | None = None,
         sign: Callable[[Path], None] | None = None,
+        timeline: Timeline | None = None,
     ) -> None:
         check_output(path, transparent)
         self.path = Path(path)
         self._folder = _is_folder(path)
         self._size = width, height
-        self._fps = Fraction(fps).limit_denominator(1001)
+        self._timeline = timeline or Timeline(Fraction(fps).limit_denominator(1001))
         self._audio = audio if audio is None or isinstance(audio, Audio | Recording) else Path(audio)
         self._transparent = transparent
         self._tags = {"comment": STATEMENT, **(metadata or {}), "description": STATEMENT}
@@ -147,10 +150,10 @@ class VideoWriter:
         return Clip(
             path=self.path,
             frames=self._frames,
-            fps=float(self._fps),
+            fps=float(self._timeline.fps),
             width=width,
             height=height,
-            seconds=float(self._frames / self._fps),
+            seconds=float(self._timeline.start(self._frames)),
             seed=seed,
             model=model,
             provenance=Provenance(warnings=warnings),
@@ -169,10 +172,10 @@ class VideoWriter:
 
     def _open_encoder(self, temporary: Path) -> Encoder:
         if self._folder:
-            return PictureEncoder(temporary, self._fps, self._audio, self._tags, self._sign)
+            return PictureEncoder(temporary, self._timeline, self._audio, self._tags, self._sign)
         if temporary.suffix == ".gif":
-            return GifEncoder(temporary, *self._size, self._fps, self._tags)
-        return MovieEncoder(temporary, *self._size, self._fps, self._audio, self._transparent, self._tags)
+            return GifEncoder(temporary, *self._size, self._timeline, self._tags)
+        return MovieEncoder(temporary, *self._size, self._timeline, self._audio, self._transparent, self._tags)
 
     def _publish(self, temporary: Path) -> None:
         if self._folder:

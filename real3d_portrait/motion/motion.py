@@ -31,6 +31,7 @@ class Motion:
         face_model: name of the face model that the coefficients belong to.
         blinks: (T,) share 0..1 by which blinks close the lids in `expression`, where that is known.
         warnings: what was done to the driver's motion that its user may not expect, one sentence each.
+        source_fps: frames a second of the video that it was taken from, where it was taken from one.
 
     Make one with `Real3DPortrait.motion_from_audio` or `motion_from_video`, or load a saved one.
     """
@@ -39,9 +40,10 @@ class Motion:
     rotation: Float32Array
     translation: Float32Array
     face_model: str
-    fps: int = FPS
+    fps: float = FPS
     blinks: Float32Array | None = None
     warnings: tuple[str, ...] = ()
+    source_fps: float | None = None
 
     def __post_init__(self) -> None:
         frames = len(self.expression)
@@ -85,7 +87,9 @@ class Motion:
 
     def save(self, path: str | Path) -> None:
         """Write an .npz file that holds numbers only, no picture of the driver."""
-        known = {} if self.blinks is None else {"blinks": self.blinks.astype(np.float32)}
+        known: dict[str, Any] = {} if self.blinks is None else {"blinks": self.blinks.astype(np.float32)}
+        if self.source_fps is not None:
+            known["source_fps"] = self.source_fps
         with Path(path).open("wb") as file:
             np.savez_compressed(
                 file,
@@ -117,6 +121,7 @@ class Motion:
                 arrays: dict[str, Any] = {name: np.asarray(file[name], np.float32) for name in _ARRAYS}
                 if "blinks" in file:
                     arrays["blinks"] = np.asarray(file["blinks"], np.float32)
+                source_fps = float(file["source_fps"]) if "source_fps" in file else None
                 name, fps = str(file["face_model"]), int(file["fps"])
         except KeyError as error:
             raise NotAMotionFileError(path=path, reason=str(error.args[0])) from error
@@ -127,6 +132,6 @@ class Motion:
         if fps != FPS or not all(np.isfinite(a).all() for a in arrays.values()):
             raise NotAMotionFileError(path=path, reason=f"it holds {fps} fps or numbers that are not finite")
         try:
-            return cls(**arrays, face_model=name, fps=fps)
+            return cls(**arrays, face_model=name, fps=fps, source_fps=source_fps)
         except (ValueError, IndexError, TypeError) as error:
             raise NotAMotionFileError(path=path, reason="its arrays do not match in length") from error

@@ -1,12 +1,16 @@
-"""Tracks at any frame times → tracks at 25 fps: rotations by slerp, all else linearly."""
+"""Tracks at any frame times → tracks at 25 fps: rotations by slerp, all else linearly; motions at another rate."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
+from scipy.interpolate import PchipInterpolator
 from scipy.spatial.transform import Rotation, Slerp
 
-from real3d_portrait.arrays import Float64Array, FloatArray
+from real3d_portrait.arrays import Float32Array, Float64Array, FloatArray
 from real3d_portrait.face.camera import rotation_angles, rotation_matrix
+from real3d_portrait.motion.motion import Motion
 
 
 def frame_times(seconds: float, fps: float) -> Float64Array:
@@ -28,3 +32,27 @@ def resample_rotation(times: FloatArray, rotation: FloatArray, at: FloatArray) -
         return np.repeat(np.asarray(rotation, np.float64), len(at), 0)
     path = Slerp(times, Rotation.from_matrix(rotation_matrix(rotation)))
     return rotation_angles(path(np.clip(at, times[0], times[-1])).as_matrix())
+
+
+def at_rate(motion: Motion, fps: float) -> Motion:
+    """The same motion at another number of frames a second; the frames that it has stay as they are.
+
+    Between them it runs without corners and without overshooting, so that lips which close do not cross (Fritsch and
+    Carlson 1980).
+    """
+    if fps == motion.fps or len(motion) == 1:
+        return replace(motion, fps=fps)
+    own = np.arange(len(motion)) / motion.fps
+    at = np.minimum(frame_times(motion.seconds, fps), own[-1])
+
+    def between(values: FloatArray) -> Float32Array:
+        return np.asarray(PchipInterpolator(own, values)(at), np.float32)
+
+    return replace(
+        motion,
+        expression=between(motion.expression),
+        rotation=between(np.unwrap(motion.rotation, axis=0)),
+        translation=between(motion.translation),
+        blinks=None if motion.blinks is None else between(motion.blinks),
+        fps=fps,
+    )

@@ -12,10 +12,12 @@ from real3d_portrait.background.background import Background
 from real3d_portrait.background.swap import swapped_frames
 from real3d_portrait.errors import VideoWithoutFaceError
 from real3d_portrait.media.video import read_frames
+from real3d_portrait.media.video_times import video_times
 from real3d_portrait.media.writer import VideoWriter
 from tests.example_inputs import PORTRAIT
 
 SIDE, FRAMES = 256, 6
+TIMES = np.arange(FRAMES) / 12.5
 
 
 @pytest.fixture(scope="module")
@@ -31,8 +33,8 @@ def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_face_is_left_alone_and_the_corner_is_replaced(video: Path) -> None:
     original = next(read_frames(video)).pixels
-    frames = list(swapped_frames(video, Background.parse("#102030"), 2 * FRAMES))
-    assert len(frames) == 2 * FRAMES
+    frames = list(swapped_frames(video, Background.parse("#102030"), TIMES))
+    assert len(frames) == FRAMES
     face = np.s_[100:140, 110:146]
     for frame in frames:
         assert (frame[face] == original[face]).all()
@@ -40,17 +42,17 @@ def test_the_face_is_left_alone_and_the_corner_is_replaced(video: Path) -> None:
 
 
 def test_transparent_and_blur(video: Path) -> None:
-    clear = next(swapped_frames(video, Background.parse("transparent"), FRAMES))
+    clear = next(swapped_frames(video, Background.parse("transparent"), TIMES))
     assert clear.shape == (SIDE, SIDE, 4)
     assert clear[120, 128, 3] == 255
     assert clear[5, 5, 3] == 0
-    soft = next(swapped_frames(video, Background.parse("blur"), FRAMES))
+    soft = next(swapped_frames(video, Background.parse("blur"), TIMES))
     original = next(read_frames(video)).pixels
     assert (soft[120, 128] == original[120, 128]).all()
 
 
 def test_keep_changes_nothing(video: Path) -> None:
-    kept = next(swapped_frames(video, Background.parse("keep"), FRAMES))
+    kept = next(swapped_frames(video, Background.parse("keep"), TIMES))
     assert (kept == next(read_frames(video)).pixels).all()
 
 
@@ -60,4 +62,30 @@ def test_a_video_without_a_face_is_refused(tmp_path: Path) -> None:
         for shade in range(30):
             writer.write(np.full((128, 128, 3), 60 + shade, np.uint8))
     with pytest.raises(VideoWithoutFaceError):
-        next(swapped_frames(path, Background.parse("blur"), 30))
+        next(swapped_frames(path, Background.parse("blur"), np.arange(30) / 25))
+
+
+@pytest.mark.parametrize("rate", [30, 60])
+def test_a_finished_video_keeps_every_frame_at_its_own_rate(tmp_path: Path, rate: int) -> None:
+    """Each frame carries its number as the shade of a corner that is left as it is."""
+    path = tmp_path / "talk.mp4"
+    portrait = np.asarray(Image.open(PORTRAIT).convert("RGB").resize((SIDE, SIDE)))
+    with VideoWriter(path, SIDE, SIDE, fps=rate) as writer:
+        for number in range(12):
+            frame = portrait.copy()
+            frame[:32, :32] = 20 * number
+            writer.write(frame)
+    when = video_times(path)
+    kept = list(swapped_frames(path, Background.parse("keep"), when.shown))
+    assert [round(float(frame[4:28, 4:28].mean()) / 20) for frame in kept] == list(range(12))
+    assert when.timeline.fps == rate
+
+
+def test_a_background_video_keeps_pace_with_any_rate(tmp_path: Path) -> None:
+    path = tmp_path / "behind.mp4"
+    with VideoWriter(path, 32, 32, fps=10) as writer:
+        for shade in (0, 50, 100, 150):
+            writer.write(np.full((32, 32, 3), shade, np.uint8))
+    times = [0.0, 0.05, 0.1, 0.25, 0.3, 0.42, 0.75]  # the last two in its second round
+    shown = Background.parse(path).frames(np.zeros((32, 32, 3), np.uint8), times)
+    assert [round(frame.mean() / 50) * 50 for frame in shown] == [0, 0, 50, 100, 150, 0, 150]

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from real3d_portrait.face.camera import rotation_matrix
-from real3d_portrait.motion.resample import frame_times, resample, resample_rotation
+from real3d_portrait.motion.motion import Motion
+from real3d_portrait.motion.resample import at_rate, frame_times, resample, resample_rotation
 
 
 def angle_between(a: np.ndarray, b: np.ndarray) -> float:
@@ -48,3 +50,26 @@ def test_as_many_frames_as_the_clip_lasts(seconds: float) -> None:
     times = frame_times(seconds, 25)
     assert len(times) >= 1
     assert abs(len(times) / 25 - seconds) <= 1 / 25 + 1e-9
+
+
+@pytest.mark.parametrize("fps", [50, 30, 30000 / 1001, 60])
+def test_a_motion_at_another_rate_is_the_same_motion(fps: float) -> None:
+    seconds = np.arange(50) / 25
+    swing = np.sin(2 * np.pi * 1.5 * seconds)[:, None]
+    motion = Motion(swing.astype(np.float32), *(np.float32(0.3 * swing * [1, 0, 1]) for _ in "rt"), "tiny")
+    faster = at_rate(motion, fps)
+    assert (faster.fps, len(faster)) == (fps, round(2 * fps))
+    at = np.minimum(np.arange(len(faster)) / fps, seconds[-1])
+    wanted = np.sin(2 * np.pi * 1.5 * at)[:-1]
+    off = np.abs(faster.expression[:-1, 0] - wanted)
+    assert off.max() < 0.025
+    assert off.mean() < 0.005  # straight lines between the frames: 0.008
+    np.testing.assert_allclose(faster.rotation[:-1, 2], 0.3 * wanted, atol=0.006)
+    if fps == 50:
+        np.testing.assert_allclose(faster.expression[::2], motion.expression, atol=1e-6)
+
+
+def test_lips_that_close_do_not_cross_between_frames() -> None:
+    gap = np.float32([[1.0], [0.6], [0.0], [0.0], [0.7]])
+    shut = at_rate(Motion(gap, np.zeros((5, 3), np.float32), np.zeros((5, 3), np.float32), "tiny"), 60)
+    assert shut.expression.min() >= 0

@@ -176,4 +176,4 @@ class CompactModel:
     def shoulders(self, avatar: CompactAvatar, motion: Motion) -> Float32Array:
         """(T, 2) shift of the shoulders in pixels, for a placed motion."""
         source = np.stack([avatar.rotation, avatar.translation])
-        return shoulder_track(motion.rotation, motion.translation, source, avatar.size)
+        return shoulder_track(motion.rotation, motion.translation, source, avatar.size, motion.fps)

@@ -8,10 +8,11 @@ from scipy.ndimage import gaussian_filter1d
 from real3d_portrait.arrays import Float32Array, FloatArray, UInt8Array
 from real3d_portrait.face.camera import project, scale_of
 from real3d_portrait.motion.placement import HeadRoom
+from real3d_portrait.timing import FPS
 
 NECK = np.array([[0.0, -0.75, -0.25]])  # base of the neck, head frame
 FOLLOW = 0.75  # share of the neck's slow motion that the shoulders make
-SLUGGISH = 6.0  # frames: what is faster than this stays in the neck
+SLUGGISH = 6.0  # frames at 25 fps: what is faster than this stays in the neck
 MOUTH = 13
 _LEAST_CUT = 0.02  # share of the side from which on pixels of the person count
 _MARGIN = 0.01  # share of the side that stays between head and border
@@ -19,11 +20,13 @@ _BELOW_CHIN = 0.16  # head units of neck that stay in the picture
 _CUT_ROOM = (0.10, 0.20)  # head units that a head may move away from a border that cuts it
 
 
-def shoulder_track(rotation: FloatArray, translation: FloatArray, source: FloatArray, size: int) -> Float32Array:
+def shoulder_track(
+    rotation: FloatArray, translation: FloatArray, source: FloatArray, size: int, fps: float = FPS
+) -> Float32Array:
     """(T, 3) poses, the photo's (rotation, translation) (2, 3) → shift of the shoulders (T, 2) in pixels."""
     neck = project(NECK, rotation, translation, size)[:, 0, :2]
     rest = project(NECK, source[0], source[1], size)[0, :2]
-    return (FOLLOW * gaussian_filter1d(neck - rest, SLUGGISH, axis=0, mode="nearest")).astype(np.float32)
+    return (FOLLOW * gaussian_filter1d(neck - rest, SLUGGISH * fps / FPS, axis=0, mode="nearest")).astype(np.float32)
 
 
 def head_room(matte: UInt8Array, landmarks: FloatArray, translation: FloatArray) -> HeadRoom:
