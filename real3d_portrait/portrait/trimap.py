@@ -16,7 +16,7 @@ _CROWN_LOG_ODDS = 2.0
 _STRAND_CONTRAST = 14  # grey values
 _STRAND_DENSITY = 2.5
 _PLAIN_DEVIATION = 16  # grey values
-# Lines of the background: beyond the reach of hair there are as many of them, or as many of their colour, by this share.
+# Lines of the background: beyond the reach of hair there are as many of them, or of their colour, by this share.
 _WALL_LINES = 0.25
 _FEW_LINES = 0.02  # share of the ring below which lines in it are few
 _BEYOND = 0.12  # of the side: width of what is looked at there
