@@ -22,7 +22,7 @@ _FEW_LINES = 0.02  # share of the ring below which lines in it are few
 _BEYOND = 0.12  # of the side: width of what is looked at there
 _COLOURS = 12  # steps a channel in which colours of lines are counted,
 _COLOUR_SPREAD = 0.7  # and over how many of them each counts
-_RARE = 1e-5  # share of the wall below which a colour of lines is none of its own
+_RARE = 3e-4  # share of the wall below which a colour of lines is none of its own
 _SURELY_WALL = 4.0  # times as often on the wall as on the person: then a line is the wall's
 
 
@@ -89,8 +89,11 @@ def loose_strands(image: UInt8Array, band: BoolArray, reach: float) -> BoolArray
     room = np.maximum(room, 1e-6)
     plain = (lines < _STRAND_DENSITY * room) & (power / room - (mean / room) ** 2 < _PLAIN_DEVIATION**2)
     beyond = ~(ring | band)
-    wall = _lines_beyond(thin, ring, beyond) > _WALL_LINES * np.maximum(lines / (lines + room), _FEW_LINES)
-    wall |= _of_the_wall(image, thin, ring, beyond, _WALL_LINES)
+    near = _lines_beyond(thin, ring, beyond)
+    # A colour that no line beyond has is the hair's.
+    wall = near > _WALL_LINES * np.maximum(lines / (lines + room), _FEW_LINES)
+    wall &= _of_the_wall(image, thin, ring, beyond, 0.0)
+    wall |= (near > _FEW_LINES / 2) & _of_the_wall(image, thin, ring, beyond, _WALL_LINES)
     hair = thin & ring & plain & ~wall
     joined = grown(hair, size / 250) & ring & ~wall
     return main_part(joined | band, band) & joined
