@@ -8,6 +8,7 @@ import re
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
@@ -22,7 +23,7 @@ from real3d_portrait.errors import (
 )
 
 LARGEST_MEGAPIXELS = 50
-_SUPPORTED = "JPEG, PNG or WebP"  # in messages
+_SUPPORTED = "JPEG, PNG, WebP or HEIC"  # in messages
 # Formats whose decoders start no other program (EPS starts Ghostscript) and that people keep photos in.
 _FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "GIF", "BMP", "TIFF", "JPEG2000", "PPM", "TGA", "ICO")
 _ANIMATED = ("GIF", "PNG", "WEBP", "AVIF")
@@ -93,7 +94,7 @@ def _open(path: Path, what: str) -> Image.Image:
     except FileNotFoundError:
         raise FileMissingError(what=what, path=path) from None
     except UnidentifiedImageError:
-        raise FileFormatError(what=what, path=path, formats=_SUPPORTED) from None
+        return _open_heif(path, what)
     except Image.DecompressionBombError as error:
         pixels = re.search(r"\d+", str(error))
         count = round(int(pixels[0]) / 1e6) if pixels else f"over {LARGEST_MEGAPIXELS}"
@@ -104,6 +105,18 @@ def _open(path: Path, what: str) -> Image.Image:
         raise FileUnreadableError(what=what, path=path, reason=error.strerror) from None
     except (ValueError, SyntaxError, EOFError, ArithmeticError):
         raise FileFormatError(what=what, path=path, formats=_SUPPORTED) from None
+
+
+def _open_heif(path: Path, what: str) -> Image.Image:
+    """HEIC and HEIF, which phones keep photos in. Turned as their metadata say when they are decoded."""
+    import pillow_heif
+
+    if not pillow_heif.is_supported(path):
+        raise FileFormatError(what=what, path=path, formats=_SUPPORTED)
+    try:
+        return cast(Image.Image, pillow_heif.HeifImageFile(path))
+    except (OSError, ValueError, SyntaxError, EOFError, RuntimeError):
+        raise FileDamagedError(what=what, path=path, reason="it is cut off or does not decode") from None
 
 
 def _from_image(image: Image.Image, what: str, name: object) -> Photo:
@@ -118,7 +131,7 @@ def _from_image(image: Image.Image, what: str, name: object) -> Photo:
         image.load()
         image = ImageOps.exif_transpose(image)
         image, had_alpha = _to_rgb(image)
-    except (OSError, ValueError, SyntaxError, EOFError, ArithmeticError, IndexError):
+    except (OSError, ValueError, SyntaxError, EOFError, ArithmeticError, IndexError, RuntimeError):
         raise FileDamagedError(what=what, path=name, reason="it is cut off or does not decode") from None
     if had_alpha:
         notes.append(f"The {what} has transparent parts; they are shown on white.")

@@ -12,6 +12,7 @@ import numpy as np
 from real3d_portrait.arrays import BoolArray, Float32Array, UInt8Array
 from real3d_portrait.portrait.patch_fill import patch_fill
 from real3d_portrait.portrait.push_pull import push_pull, resized
+from real3d_portrait.portrait.straight_lines import continued_lines
 from real3d_portrait.portrait.trimap import grown, loose_strands, main_part, shrunk
 
 # Shares of the side.
@@ -81,15 +82,19 @@ def background_plate(image: UInt8Array, alpha: Float32Array) -> UInt8Array:
         rim = np.concatenate([image[0], image[:, 0], image[:, -1]])
         return np.broadcast_to(np.median(rim, axis=0), image.shape).astype(np.uint8)
     picture = image.astype(np.float32)
-    band = hole & (cv2.distanceTransform(hole.astype(np.uint8), cv2.DIST_L2, 5) < _BAND * size)
+    lines, straight = continued_lines(image, hole)
+    picture[straight] = lines[straight]
+    known |= straight
+    band = hole & ~straight & (cv2.distanceTransform(hole.astype(np.uint8), cv2.DIST_L2, 5) < _BAND * size)
     source = ~grown(hole, _STAND_OFF * size)
     filled = patch_fill(picture, band, known, source) if source.mean() > _LEAST_SOURCES else None
     if filled is None:
         filled = push_pull(picture * known[..., None], known.astype(np.float32))
-    # Means of patches have less grain than the photo.
-    grain = min(_grain(picture, known), 4.0)
+    # Means have less grain than the photo.
+    grain = min(_grain(picture, ~hole), 4.0)
     noise = _noise(hole.shape, seed=0)
-    for part in (band, hole & ~band):
+    filled[straight] += grain * noise[straight]
+    for part in (band, hole & ~band & ~straight):
         missing = max(grain**2 - _grain(filled, part) ** 2, 0.0) ** 0.5
         filled[part] += missing * noise[part]
     return np.where(hole[..., None], np.clip(filled + 0.5, 0, 255).astype(np.uint8), image)

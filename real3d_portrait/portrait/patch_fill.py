@@ -25,6 +25,7 @@ _RADIUS = 8  # pixels round a match in which better ones are sought, but at the 
 _CONFIDENCE_DEPTH = 0.05  # of the side: depth in the hole at which a pixel counts e times less in comparisons
 _LEAST_CONFIDENCE = 0.05
 _SHIFTS = 0.5  # weight of what a match's shift costs against how well the match fits
+_BUSY = 0.1  # of a patch's variance: what copying it costs, against what a shift costs
 _SHIFTS_SIZE = 128  # pixels: the largest level on which shifts are compared
 _SHORTEST = 0.04  # of twice the side: shorter shifts have no advantage
 _LEAST_OVERLAP = 0.05  # of the known pixels
@@ -44,6 +45,7 @@ class _Level:
         known: (H, W) what the fill has to suit.
         weight: (H, 4 W) what each pixel counts in comparisons; 0 for the empty channel.
         valid: (H, W) patches that may be copied.
+        busy: (H, W) what it costs to copy them: their variance, as what is in doubt is rather plain.
         places: (N, 2) patches that touch the hole, every second one.
         index: (H, W) their numbers, or -1.
         totals: (N,) sum of the weights of each.
@@ -55,6 +57,7 @@ class _Level:
     known: BoolArray
     weight: Float32Array
     valid: BoolArray
+    busy: Float32Array
     places: Int32Array
     index: Int32Array
     totals: Float32Array
@@ -94,8 +97,8 @@ def _touching(pixels: BoolArray) -> BoolArray:
 
 def _level(image: Float32Array, hole: BoolArray, known: BoolArray, source: BoolArray, pad: int) -> _Level:
     """Arguments as those of `patch_fill` and of `_Level`."""
-    colours = cv2.merge([*cv2.split(image), np.zeros(hole.shape, np.float32)])
-    colours = _padded(colours, pad, cv2.BORDER_REFLECT_101).astype(np.float32)
+    merged = cv2.merge([*cv2.split(image), np.zeros(hole.shape, np.float32)])
+    colours: Float32Array = np.asarray(_padded(merged, pad, cv2.BORDER_REFLECT_101), np.float32)
     depth = cv2.distanceTransform((~known).astype(np.uint8), cv2.DIST_L2, 5) / max(hole.shape)
     confidence = np.maximum(np.exp(-depth / _CONFIDENCE_DEPTH), _LEAST_CONFIDENCE)
     weight = _padded(np.where(known | hole, confidence, 0).astype(np.float32), pad, cv2.BORDER_CONSTANT)
@@ -119,10 +122,19 @@ def _level(image: Float32Array, hole: BoolArray, known: BoolArray, source: BoolA
         known=_padded(known.astype(np.uint8), pad, cv2.BORDER_CONSTANT).astype(bool),
         weight=np.ascontiguousarray(weight).reshape(len(weight), -1),
         valid=valid,
+        busy=_busy(colours),
         places=places,
         index=index,
         totals=np.maximum(totals, 1e-2).astype(np.float32),
     )
+
+
+def _busy(colours: Float32Array) -> Float32Array:
+    """Cost (H, W) of copying each patch of a picture (H, W, 4)."""
+    mean, square = (
+        cv2.boxFilter(np.ascontiguousarray(c), -1, (PATCH, PATCH), anchor=(0, 0)) for c in (colours, colours**2)
+    )
+    return np.ascontiguousarray(_BUSY * np.maximum(square - mean**2, 0).sum(-1), np.float32)
 
 
 def _halved(
@@ -213,7 +225,7 @@ def _coarser(costs: Float32Array, steps: int) -> Float32Array:
 def _first_matches(level: _Level, shifts: Float32Array, random: np.random.Generator) -> Int32Array:
     """Fills the coarsest level for a start, and returns the matches (N, 2) that go with it."""
     sources = np.argwhere(level.valid).astype(np.int32)
-    origin = grow(level.image, level.known.astype(np.float32), level.hole, sources, shifts, 0, 3 * _SHIFTS)
+    origin = grow(level.image, level.known.astype(np.float32), level.hole, sources, level.busy, shifts, 0, 3 * _SHIFTS)
     middle = origin[tuple((level.places + PATCH // 2).T)]
     found = np.where(middle >= 0, middle - PATCH // 2, -1)
     return _checked(level, found, random)[0]
@@ -265,7 +277,7 @@ def patch_fill(
         for turn in range(_ROUNDS[min(number, len(_ROUNDS) - 1)]):
             radius = max(level.hole.shape) // 2 if number == coarsest else _RADIUS if turn == 0 else _RADIUS // 4
             improve_matches(
-                level.image, level.weight, level.valid, level.places, level.index,
+                level.image, level.weight, level.valid, level.busy, level.places, level.index,
                 _coarser(shifts, max(0, number - base)), max(0, base - number), shares, matches, costs,
                 2, radius, int(random.integers(1, 2**31)),
             )  # fmt: skip

@@ -28,7 +28,7 @@ def _priority(grey, confidence, y, x):
 
 
 @njit(cache=True, nogil=True, fastmath=True)
-def grow(image, confidence, hole, sources, shifts, zoom, share):
+def grow(image, confidence, hole, sources, busy, shifts, zoom, share):
     """Fills the hole in place; returns the source pixel (H, W, 2) of each pixel, -1 where nothing was copied.
 
     Args:
@@ -36,7 +36,7 @@ def grow(image, confidence, hole, sources, shifts, zoom, share):
         confidence: (H, W) 1 where the picture is known, else 0; filled pixels get less.
         hole: (H, W), nowhere within a patch of the border; nothing of it remains where the rim is known somewhere.
         sources: (N, 2) patches that may be copied.
-        shifts, zoom: of `compare`; `share` what they count for each known pixel.
+        busy, shifts, zoom: of `compare`; `share` what they count for each known pixel.
     """
     height, width = hole.shape
     weight = np.zeros((height, CHANNELS * width), np.float32)
@@ -70,9 +70,8 @@ def grow(image, confidence, hole, sources, shifts, zoom, share):
                 known += confidence[y + i, x + j]
         best, chosen = np.float32(np.inf), 0
         for n in range(len(sources)):
-            cost = compare(
-                image, weight, y, x, sources[n, 0], sources[n, 1], shifts, zoom, np.float32(share * known), best
-            )
+            sy, sx = sources[n, 0], sources[n, 1]
+            cost = compare(image, weight, y, x, sy, sx, busy, shifts, zoom, np.float32(share * known), best)
             if cost < best:
                 best, chosen = cost, n
         sy, sx = sources[chosen, 0], sources[chosen, 1]

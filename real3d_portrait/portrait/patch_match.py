@@ -16,15 +16,17 @@ _ROW = PATCH * CHANNELS
 
 
 @njit(cache=True, nogil=True, fastmath=True, inline="always")
-def compare(image, weight, y, x, sy, sx, shifts, zoom, share, best):
-    """Weighted sum of squared differences of two patches, and what the shift from one to the other costs.
+def compare(image, weight, y, x, sy, sx, busy, shifts, zoom, share, best):
+    """Weighted sum of squared differences of two patches, and what the copied one and the shift to it cost.
 
     Args:
+        busy: (H, W) cost of copying each patch.
         shifts: (2 C, 2 C) cost of each shift, none in the middle, of a picture 2 ** zoom times as small.
-        share: weight of that cost.
+        share: weight of these costs.
         best: the comparison ends early where its result cannot be below this.
     """
-    cost = share * shifts[((sy - y) >> zoom) + len(shifts) // 2, ((sx - x) >> zoom) + shifts.shape[1] // 2]
+    shift = shifts[((sy - y) >> zoom) + len(shifts) // 2, ((sx - x) >> zoom) + shifts.shape[1] // 2]
+    cost = share * (shift + busy[sy, sx])
     t, s = CHANNELS * x, CHANNELS * sx
     for i in range(PATCH):
         if cost >= best:
@@ -43,7 +45,9 @@ def _random(state, limit):
 
 
 @njit(cache=True, nogil=True, fastmath=True)
-def improve_matches(image, weight, valid, places, index, shifts, zoom, shares, matches, costs, sweeps, radius, seed):
+def improve_matches(
+    image, weight, valid, busy, places, index, shifts, zoom, shares, matches, costs, sweeps, radius, seed
+):
     """Improves `matches` (N, 2) and sets their `costs` (N,) in place.
 
     Candidates are what the neighbours' matches suggest and random places round the match within a radius that halves.
@@ -53,13 +57,13 @@ def improve_matches(image, weight, valid, places, index, shifts, zoom, shares, m
         weight: (H, 4 W) what pixels count.
         valid: (H, W) patches that may be copied.
         places: (N, 2) rows and columns of the patches to match; `index` (H, W) their numbers, or -1.
-        shifts, zoom: of `compare`; `shares` (N,) what they count for each place.
+        busy, shifts, zoom: of `compare`; `shares` (N,) what they count for each place.
     """
     height, width = valid.shape
     state = np.uint64(seed)
     for n in range(len(places)):
         y, x, sy, sx = places[n, 0], places[n, 1], matches[n, 0], matches[n, 1]
-        costs[n] = compare(image, weight, y, x, sy, sx, shifts, zoom, shares[n], np.float32(np.inf))
+        costs[n] = compare(image, weight, y, x, sy, sx, busy, shifts, zoom, shares[n], np.float32(np.inf))
     for sweep in range(sweeps):
         step = 1 if sweep % 2 == 0 else -1
         for k in range(len(places)):
@@ -83,7 +87,7 @@ def improve_matches(image, weight, valid, places, index, shifts, zoom, shares, m
                     reach //= 2
                 if cy < 0 or cx < 0 or cy >= height or cx >= width or not valid[cy, cx] or (cy == by and cx == bx):
                     continue
-                cost = compare(image, weight, y, x, cy, cx, shifts, zoom, shares[n], best)
+                cost = compare(image, weight, y, x, cy, cx, busy, shifts, zoom, shares[n], best)
                 if cost < best:
                     best, by, bx = cost, cy, cx
             costs[n], matches[n, 0], matches[n, 1] = best, by, bx

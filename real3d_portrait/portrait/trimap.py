@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
+from scipy.ndimage import gaussian_filter
 
 from real3d_portrait.arrays import BoolArray, Float32Array, UInt8Array
 
@@ -15,6 +16,14 @@ _CROWN_LOG_ODDS = 2.0
 _STRAND_CONTRAST = 14  # grey values
 _STRAND_DENSITY = 2.5
 _PLAIN_DEVIATION = 16  # grey values
+# Lines of the background: beyond the reach of hair there are as many of them, or of their colour, by this share.
+_WALL_LINES = 0.25
+_FEW_LINES = 0.02  # share of the ring below which lines in it are few
+_BEYOND = 0.12  # of the side: width of what is looked at there
+_COLOURS = 12  # steps a channel in which colours of lines are counted,
+_COLOUR_SPREAD = 0.7  # and over how many of them each counts
+_RARE = 3e-4  # share of the wall below which a colour of lines is none of its own
+_SURELY_WALL = 4.0  # times as often on the wall as on the person: then a line is the wall's
 
 
 def shrunk(region: BoolArray, radius: float) -> BoolArray:
@@ -62,6 +71,8 @@ def face_region(landmarks: Float32Array, size: int) -> BoolArray:
 def loose_strands(image: UInt8Array, band: BoolArray, reach: float) -> BoolArray:
     """Thin lines (S, S) that start in `band` and lie before a plain background: loose hair.
 
+    Hair ends within the reach. Lines that there are beyond it too are the background's own: letters, joints of bricks.
+
     Args:
         image: (S, S, 3) RGB.
         band: (S, S) the person with the unknown band.
@@ -69,9 +80,7 @@ def loose_strands(image: UInt8Array, band: BoolArray, reach: float) -> BoolArray
     """
     size = image.shape[0]
     ring = grown(band, reach * size) & ~band
-    window = np.ones((2 * round(size / 100) + 1,) * 2, np.uint8)
-    opened, closed = (cv2.morphologyEx(image, kind, window) for kind in (cv2.MORPH_OPEN, cv2.MORPH_CLOSE))
-    thin = np.maximum(cv2.subtract(image, opened), cv2.subtract(closed, image)).max(axis=2) > _STRAND_CONTRAST
+    thin = _thin_lines(image)
     grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32)
     around = (ring & ~thin).astype(np.float32)
     layers = cv2.merge([(thin & ring).astype(np.float32), around, around * grey, around * grey**2])
@@ -79,8 +88,48 @@ def loose_strands(image: UInt8Array, band: BoolArray, reach: float) -> BoolArray
     lines, room, mean, power = cv2.split(cv2.resize(layers, (size, size), interpolation=cv2.INTER_LINEAR))
     room = np.maximum(room, 1e-6)
     plain = (lines < _STRAND_DENSITY * room) & (power / room - (mean / room) ** 2 < _PLAIN_DEVIATION**2)
-    joined = grown(thin & ring & plain, size / 250) & ring
+    beyond = ~(ring | band)
+    near = _lines_beyond(thin, ring, beyond)
+    # A colour that no line beyond has is the hair's.
+    wall = near > _WALL_LINES * np.maximum(lines / (lines + room), _FEW_LINES)
+    wall &= _of_the_wall(image, thin, ring, beyond, 0.0)
+    wall |= (near > _FEW_LINES / 2) & _of_the_wall(image, thin, ring, beyond, _WALL_LINES)
+    hair = thin & ring & plain & ~wall
+    joined = grown(hair, size / 250) & ring & ~wall
     return main_part(joined | band, band) & joined
+
+
+def _thin_lines(image: UInt8Array) -> BoolArray:
+    """What is narrower (S, S) than a fiftieth of the side and unlike both its sides."""
+    window = np.ones((2 * round(len(image) / 100) + 1,) * 2, np.uint8)
+    opened, closed = (cv2.morphologyEx(image, kind, window) for kind in (cv2.MORPH_OPEN, cv2.MORPH_CLOSE))
+    contrast = np.maximum(cv2.subtract(image, opened), cv2.subtract(closed, image)).max(axis=2)
+    return np.asarray(contrast > _STRAND_CONTRAST)
+
+
+def _lines_beyond(thin: BoolArray, ring: BoolArray, beyond: BoolArray) -> Float32Array:
+    """Share (S, S) of lines in the background next to the ring in which hair is looked for; 0 where there is none."""
+    size = len(ring)
+    near = beyond & grown(ring, _BEYOND * size)
+    lines, room = (
+        cv2.resize(part.astype(np.float32), (64, 64), interpolation=cv2.INTER_AREA) for part in (thin & near, near)
+    )
+    lines, room = (cv2.GaussianBlur(part, (0, 0), 64 * _BEYOND) for part in (lines, room))
+    share = lines / np.maximum(room, 1e-4)
+    return np.asarray(cv2.resize(share, (size, size), interpolation=cv2.INTER_LINEAR), np.float32)
+
+
+def _of_the_wall(image: UInt8Array, thin: BoolArray, part: BoolArray, wall: BoolArray, share: float) -> BoolArray:
+    """Lines (S, S) of colours that lines of the wall have at least `share` times as often as those of another part."""
+    bins = (image.astype(np.int32) * _COLOURS // 256) @ np.array([_COLOURS**2, _COLOURS, 1])
+
+    def counted(where: BoolArray) -> Float32Array:
+        counts = np.bincount(bins[thin & where], minlength=_COLOURS**3).reshape((_COLOURS,) * 3)
+        return gaussian_filter(counts.astype(np.float32), _COLOUR_SPREAD) / max(int(where.sum()), 1)
+
+    of_wall = counted(wall)
+    often = (of_wall > _RARE) & (of_wall > share * counted(part))
+    return often.ravel()[bins] & thin
 
 
 def trimap(image: UInt8Array, probability: Float32Array, face: BoolArray, chin_y: float) -> tuple[BoolArray, BoolArray]:
@@ -104,4 +153,7 @@ def trimap(image: UInt8Array, probability: Float32Array, face: BoolArray, chin_y
     inside = np.where(above_chin, shrunk(inside, 9 * unit), shrunk(inside, 4 * unit)) | face
     outside = np.where(above_chin, shrunk(outside, 11 * unit), shrunk(outside, 5 * unit)) & ~inside
     strands = loose_strands(image, ~outside, 0.1)
+    # Letters, joints and bars that the band crosses.
+    lines = _of_the_wall(image, _thin_lines(image), inside, outside & ~strands, _SURELY_WALL)
+    outside |= lines & ~inside & (probability < 0.5)
     return inside, outside & ~strands

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import pillow_heif
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -38,6 +39,36 @@ def test_exif_orientation_is_honoured(tmp_path: Path, orientation: int) -> None:
     stored = np.ascontiguousarray(STORED[orientation](picture()))
     Image.fromarray(stored).save(tmp_path / "photo.png", exif=exif)
     np.testing.assert_array_equal(read_photo(tmp_path / "photo.png").pixels, picture())
+
+
+@pytest.mark.parametrize("name", ["a.heic", "a.heif", "a.avif"])
+@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
+def test_photos_of_phones_are_read_upright_and_in_their_colours(tmp_path: Path, name: str, orientation: int) -> None:
+    upright = np.full((96, 64, 3), (60, 140, 200), np.uint8)
+    upright[:40, :24] = (200, 60, 40)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    stored = Image.fromarray(np.ascontiguousarray(STORED[orientation](upright)))
+    path = tmp_path / name
+    if path.suffix == ".avif":
+        stored.save(path, exif=exif, quality=95)
+    else:
+        pillow_heif.from_pillow(stored).save(path, exif=exif.tobytes(), quality=95)
+    found = read_photo(path).pixels
+    assert found.shape == upright.shape
+    assert np.abs(found.astype(int) - upright).mean() < 4
+
+
+def test_a_profile_in_heic_is_used_and_a_damaged_file_named(tmp_path: Path) -> None:
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    swapped = profile.replace(b"rXYZ", b"????").replace(b"gXYZ", b"rXYZ").replace(b"????", b"gXYZ")
+    red = Image.new("RGB", (64, 64), (255, 0, 0))
+    pillow_heif.from_pillow(red).save(tmp_path / "a.heic", icc_profile=swapped, quality=95)
+    assert read_photo(tmp_path / "a.heic").pixels[32, 32].argmax() == 1
+    whole = (tmp_path / "a.heic").read_bytes()
+    (tmp_path / "cut.heic").write_bytes(whole[: len(whole) * 2 // 3])
+    with pytest.raises(errors.FileDamagedError):
+        read_photo(tmp_path / "cut.heic")
 
 
 @pytest.mark.parametrize("name", ["a.png", "a.bmp", "a.tiff", "a.ppm", "a.tga"])

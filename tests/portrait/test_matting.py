@@ -123,6 +123,21 @@ def test_a_strand_counts_before_a_wall_but_not_before_leaves():
     assert loose_strands(leaves, band, 0.1).mean() < 0.002
 
 
+def test_letters_and_joints_of_the_wall_are_no_strands():
+    y, x = np.mgrid[:SIZE, :SIZE]
+    bricks = np.full((SIZE, SIZE, 3), (150, 75, 55), np.uint8)
+    bricks[(y % 18 < 2) | ((x + 18 * (y // 18 % 2)) % 36 < 2)] = (205, 200, 190)
+    words = np.full((SIZE, SIZE, 3), (225, 220, 205), np.uint8)
+    for row in range(15, SIZE, 24):
+        cv2.putText(words, "open house gallery", (2, row), cv2.FONT_HERSHEY_SIMPLEX, 0.6, (50, 40, 60), 2)
+    probability = cv2.GaussianBlur(disc(52), (0, 0), 4)
+    for picture in (bricks, words):
+        picture[disc(50) > 0.5] = (60, 45, 35)
+        inside, outside = trimap(picture, probability, disc(20) > 0.5, chin_y=SIZE)
+        alpha = alpha_matte(picture, probability, inside, outside)
+        assert np.abs(alpha - disc(50))[disc(56) < 0.5].max() == 0
+
+
 def test_uncertain_pixels_above_the_forehead_are_raised():
     landmarks = np.full((478, 3), 100, np.float32)
     landmarks[0, :2], landmarks[1, :2] = (60, 80), (132, 170)

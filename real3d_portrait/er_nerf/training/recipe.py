@@ -35,7 +35,13 @@ from real3d_portrait.er_nerf.training.progress import TrainingProgress
 from real3d_portrait.er_nerf.training.settings import TrainingSettings, short_settings
 from real3d_portrait.er_nerf.training.speech_pretraining import load_speech_encoder
 from real3d_portrait.er_nerf.training.state import TrainingStateError
-from real3d_portrait.er_nerf.training.time_estimate import TimeLeft, measure_step_seconds, steps_in
+from real3d_portrait.er_nerf.training.time_estimate import (
+    TimeLeft,
+    measure_step_seconds,
+    steps_in,
+    training_seconds,
+    warnings_before_training,
+)
 from real3d_portrait.er_nerf.training.trainer import Trainer
 from real3d_portrait.errors import ConflictingInputsError, FileMissingError, ParameterChoiceError, ParameterRangeError
 from real3d_portrait.progress import Progress, ProgressCallback
@@ -126,7 +132,9 @@ def train_avatar(
     }
     folder = TrainingFolder(Path(output), arguments)
     report = on_progress or (lambda progress: None)
+    begun = time.monotonic()
     data = _prepared(paths, folder, size, extractor, report)
+    preparation = time.monotonic() - begun
     torch.manual_seed(seed)
     model = ErNerf(
         ErNerfConfig(
@@ -140,6 +148,10 @@ def train_avatar(
         load_speech_encoder(model, bundled.speech_encoder_weights())
     if "settings" not in folder.plan:
         _choose_settings(folder, model, data, device, report)
+        planned = training_seconds(TrainingSettings(**folder.plan["settings"]), folder.plan["step_seconds"])
+        asked = 60 * minutes if minutes else None
+        for sentence in warnings_before_training(len(data) / FPS, asked, preparation, planned):
+            log.warning(sentence)
     try:
         settings = TrainingSettings(**folder.plan["settings"])
     except TypeError as error:

@@ -19,6 +19,9 @@ _HEAD_SHARE, _OTHER_SHARE = 0.8, 0.1  # of the measurement's time
 _WINDOW = 30.0  # seconds over which the speed of the current stage is averaged
 _FEWEST_STEPS = 100
 _OVERHEAD = 0.04  # share of a training's time for previews and saved states
+_KEPT = 0.15  # share by which a training may miss the time that was asked for before that is said
+
+ADVISED_SECONDS = 60.0  # of video, below which an avatar is poor
 
 StepSeconds = Mapping[str, float]  # seconds a step by stage
 
@@ -67,6 +70,42 @@ def steps_in(seconds: float, step_seconds: StepSeconds) -> int:
     sample = short_settings(10_000)
     each = sum(sample.steps(stage) * step_seconds.get(stage, 0.0) for stage in STAGES) / 10_000
     return max(_FEWEST_STEPS, int((1 - _OVERHEAD) * seconds / each))
+
+
+def training_seconds(settings: TrainingSettings, step_seconds: StepSeconds) -> float:
+    """How long a training takes, previews and saved states included."""
+    steps = sum(settings.steps(stage) * step_seconds.get(stage, 0.0) for stage in STAGES)
+    return steps / (1 - _OVERHEAD)
+
+
+def warnings_before_training(video: float, asked: float | None, preparation: float, training: float) -> list[str]:
+    """What the person who waits should know before a training starts, one sentence each.
+
+    Args:
+        video: seconds of it.
+        asked: seconds that were asked for; None: a number of steps was.
+        preparation: seconds that the preparation took.
+        training: seconds that the training will take.
+    """
+    said = []
+    if video < ADVISED_SECONDS:
+        said.append(
+            f"The video shows the person for {video:.0f} s; one to five minutes make a good avatar. Of so little, "
+            f"sounds and expressions that it lacks stay unlearned, lips follow speech less closely, and the head's "
+            f"motion repeats every {video:.0f} s."
+        )
+    whole = preparation + training
+    if asked is not None and whole > (1 + _KEPT) * asked:
+        said.append(
+            f"This takes about {_minutes(whole)} on this machine at its present speed, not the {_minutes(asked)} asked "
+            f"for: {_minutes(preparation)} for the preparation, which is done, {_minutes(training)} for the training. "
+            "Stop it and give another number of minutes or steps if that is too long."
+        )
+    return said
+
+
+def _minutes(seconds: float) -> str:
+    return f"{seconds / 60:.1f} min" if seconds < 600 else f"{seconds / 60:.0f} min"
 
 
 class TimeLeft:

@@ -11,6 +11,7 @@ from real3d_portrait.models.compact.image_to_plane import LayeredHead
 from real3d_portrait.models.compact.mouth_interior import MouthInterior
 from real3d_portrait.models.compact.shading import PhotoFeatures
 from real3d_portrait.motion.placement import HeadRoom
+from real3d_portrait.portrait.tone import Tone
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +24,7 @@ class CompactAvatar(Avatar):
         turns: degrees that it may turn to the left and to the right of the picture before what the photo does not
             show catches the eye.
         mouth, eyes: layers drawn behind lips and lids.
+        tone: of a photo that is black and white or tinted; None of one in colour.
         features: for the learned shading; None without its weights.
         rotation, translation, expression: (3,) rad, (3,) head units, (E,): as the photo has them.
     """
@@ -32,6 +34,7 @@ class CompactAvatar(Avatar):
     turns: tuple[float, float]
     mouth: MouthInterior
     eyes: EyeLayer
+    tone: Tone | None
     features: PhotoFeatures | None
     rotation: Float64Array
     translation: Float64Array

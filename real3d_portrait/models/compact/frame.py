@@ -84,6 +84,9 @@ class FrameRenderer:
         if self._shading is not None and avatar.features is not None:
             colour = np.ascontiguousarray(person[..., :3])
             person[..., :3] = self._shading.refine(colour, head.driven, head.resting, avatar.features)
+        if avatar.tone is not None:
+            # What is painted, filled or shaded knows the colours of people.
+            person[..., :3] = avatar.tone.toned(np.ascontiguousarray(person[..., :3]))
         return person
 
 

@@ -42,6 +42,7 @@ from real3d_portrait.portrait.compact import CompactPortrait, prepare_compact_po
 from real3d_portrait.portrait.occlusion import OcclusionClassifier
 from real3d_portrait.portrait.parsing import FaceParser
 from real3d_portrait.portrait.portrait import Portrait
+from real3d_portrait.portrait.tone import tone_of
 
 LEARNED = frozenset({"shading"})
 
@@ -128,6 +129,7 @@ class CompactModel:
             room=head_room(matte, portrait.landmarks, fit.translation),
             mouth=MouthInterior(portrait.image, portrait.landmarks, rest),
             eyes=EyeLayer(portrait.image, portrait.landmarks),
+            tone=tone_of(portrait.image, portrait.matte, portrait.landmarks),
             features=features,
             rotation=fit.rotation,
             translation=fit.translation,
