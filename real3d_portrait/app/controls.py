@@ -27,7 +27,9 @@ def photo(limits: Limits, label: str = "Photo") -> PhotoUpload:
     component = PhotoUpload(
         label=label, type="filepath", image_mode=None, sources=["upload", "webcam", "clipboard"], height=260
     )
-    hint(f"One clear face, seen from the front. JPEG, PNG, WebP or HEIC, up to 50 megapixels and {limits.megabytes} MB.")
+    hint(
+        f"One clear face, seen from the front. JPEG, PNG, WebP or HEIC, up to 50 megapixels and {limits.megabytes} MB."
+    )
     return component
 
 
