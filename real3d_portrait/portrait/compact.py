@@ -13,6 +13,7 @@ from real3d_portrait.face.fitting import FaceFit, fit_still
 from real3d_portrait.media.images import Photo
 from real3d_portrait.portrait.canvas import canvas_margin, wider_canvas
 from real3d_portrait.portrait.crop import LARGEST_SIZE, choose_face, crop_square, resize_square
+from real3d_portrait.portrait.drawn_eyes import lids_as_drawn
 from real3d_portrait.portrait.inpainting import background_plate, foreground_colours
 from real3d_portrait.portrait.matting import portrait_matte
 from real3d_portrait.portrait.occlusion import OcclusionClassifier
@@ -77,7 +78,7 @@ def prepare_compact_portrait(
     covered = occlusion or OcclusionClassifier.bundled()
     warnings += covered.warnings(crop, landmarks)
     image = resize_square(crop, size)
-    landmarks = landmarks * np.float32(size / side)
+    landmarks = lids_as_drawn(image, landmarks * np.float32(size / side))
     matte = portrait_matte(image, landmarks)
     foreground = foreground_colours(image, matte)
     crop_to_source = np.array([[side / size, 0, left], [0, side / size, top]])
