@@ -103,6 +103,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path("work"))
     parser.add_argument("--weights", type=Path, default=Path("assets/weights/compact"))
     parser.add_argument("--without-enhancer", action="store_true", help="the recording as it is, for comparison")
+    parser.add_argument("--sounds", type=int, default=20, help="number of each kind in which nobody speaks")
     args = parser.parse_args()
     face_model, model = FaceModel.load(args.weights / "face_model.safetensors"), load_a2m(args.weights)
     if args.without_enhancer:
@@ -110,7 +111,7 @@ def main() -> None:
     held_out = clips(args.data, args.work)
     print(f"{len(held_out)} clips")
     follow(model, face_model, held_out)
-    rest(model, face_model)
+    rest(model, face_model, args.sounds)
 
 
 def opening(samples: Float32Array, model: AudioToMotion, face_model: FaceModel) -> tuple[Float32Array, bool]:
@@ -134,7 +135,7 @@ def follow(model: AudioToMotion, face_model: FaceModel, held_out: list[tuple[Flo
         print(f"{name:18s} r {r:.3f} | of clean {r / own:.0%} | with clean motion {same:.3f} | spread {spread:.2f}")
 
 
-def rest(model: AudioToMotion, face_model: FaceModel, count: int = 20) -> None:
+def rest(model: AudioToMotion, face_model: FaceModel, count: int) -> None:
     """Lips while nobody speaks: how far they move, in how many sounds by more than a hair, and warnings."""
     for kind in (*KINDS, "band", "silence"):
         gaps, warned = [], 0
