@@ -134,7 +134,7 @@ class Mixer:
 
     def _other(self) -> Float32Array:
         rng, count = self.rng, round(_SECONDS * SAMPLE_RATE)
-        kind = rng.choice(["music", "noise", "tones"], p=[0.45, 0.3, 0.25])
+        kind = rng.choice(["music", "noise", "tones"], p=[0.55, 0.35, 0.1])
         samples = self.others[kind][rng.integers(len(self.others[kind]))]
         start = rng.integers(0, len(samples) - count + 1)
         samples = samples[start : start + count].copy()
