@@ -51,6 +51,7 @@ weights: packages $(READY)
 	$(VENV)/bin/python -m training.track --data $(DATA) --work $(WORK)
 	$(VENV)/bin/python -m training.fit_face_model --work $(WORK) --output $(WEIGHTS)/face_model.safetensors
 	$(VENV)/bin/python -m training.a2m --data $(DATA) --work $(WORK)
+	$(VENV)/bin/python -m training.speech_enhancer --data $(DATA) --work $(WORK)
 	$(VENV)/bin/python -m training.avatar_speech_encoder --data $(DATA) --output $(WEIGHTS)/avatar_speech_encoder.safetensors
 	$(VENV)/bin/python -m training.head_model --heads $(DATA)/heads --output $(WEIGHTS)/head_model.safetensors
 	$(VENV)/bin/python -m training.shading_pairs --data $(DATA) --work $(WORK)

@@ -69,10 +69,9 @@ def a2m() -> AudioToMotion:
 
 @pytest.fixture(scope="session")
 def speech() -> Audio:
-    from real3d_portrait.media.audio import Audio
-    from tests.motion.voice import voice
+    from real3d_portrait.media.audio import Audio, read_audio
 
-    return Audio(voice(6.0))
+    return Audio(read_audio(resource("assets", "examples", "speech_2.wav")).samples[: 6 * 16000])
 
 
 @pytest.fixture(scope="session")

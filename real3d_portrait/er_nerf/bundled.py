@@ -6,8 +6,10 @@ from pathlib import Path
 
 from real3d_portrait.config import CompactConfig, read_config
 from real3d_portrait.face.face_model import FaceModel
+from real3d_portrait.media.audio import Audio
 from real3d_portrait.models.compact.audio_to_motion import A2M
 from real3d_portrait.models.compact.speech_motion import load_a2m
+from real3d_portrait.models.compact.speech_motion import speech_warnings as compact_speech_warnings
 from real3d_portrait.resources import resource
 
 SPEECH_ENCODER_FILE = "avatar_speech_encoder.safetensors"
@@ -22,6 +24,11 @@ def face_model() -> FaceModel:
 def audio_to_motion() -> A2M:
     """The network whose encoder's hidden layer is the default speech feature."""
     return load_a2m(resource("assets", "weights", "compact")).network
+
+
+def speech_warnings(audio: Audio) -> tuple[str, ...]:
+    """What a user should know of a sound in which nobody speaks."""
+    return compact_speech_warnings(audio, load_a2m(resource("assets", "weights", "compact")).enhancer)
 
 
 def speech_encoder_weights() -> Path:

@@ -130,7 +130,8 @@ class ErNerfModel:
         """Raises: FeaturesUnavailableError: features of the avatar's kind cannot be computed here."""
         device = self.trained.model.box.device.type
         windows = feature_extractor(self.trained.speech_kind, device).extract(None, audio.samples)
-        return self.motion_from_features(windows(int(audio.seconds * FPS), 0))
+        motion = self.motion_from_features(windows(int(audio.seconds * FPS), 0))
+        return replace(motion, warnings=bundled.speech_warnings(audio))
 
     def motion_from_features(self, features: Float32Array) -> Motion:
         """(T, steps, C) windows of the avatar's kind, with the head motion of its video as a ping-pong loop.

@@ -28,6 +28,7 @@ from real3d_portrait.errors import (
     output_error,
 )
 from real3d_portrait.media.demux import in_seconds, open_input, packets, start_seconds
+from real3d_portrait.media.downmix import Downmix
 
 logger = logging.getLogger(__name__)
 
@@ -208,6 +209,7 @@ class _Timeline:
         self._resampler: AudioResampler | None = None
         self._source: tuple[str, str, int] | None = None
         self._elapsed = 0.0  # seconds of sound and silence taken in so far
+        self._downmix: Downmix | None = None
         self._skip = 0  # samples before time zero that are still to be dropped
         self._room = None if end is None else round(end * wanted.rate)  # samples until the end
 
@@ -217,13 +219,15 @@ class _Timeline:
             # Chained Ogg streams may change their rate on the way.
             yield from self.flush()
             self._source = source
-            # Left and right are averaged below: FFmpeg's own mono would make a stereo voice 3 dB louder.
+            # FFmpeg's own mono would make a stereo voice 3 dB louder, and an inverted one silent.
             layout = "mono" if frame.layout.nb_channels == 1 else "stereo"
             self._resampler = AudioResampler(format="fltp", layout=layout, rate=self._rate)
+            self._downmix = Downmix(self._rate) if layout == "stereo" and self._channels == 1 else None
         if time is not None:
             gap = time - self._elapsed
             at_start = self._elapsed == 0
             if (0 if at_start else _SMALLEST_GAP) < gap < _LONGEST_GAP:
+                yield from self._undecided()
                 yield from self._cut(np.zeros((self._channels, round(gap * self._rate)), np.float32))
                 self._elapsed = time
             elif at_start and gap < 0:
@@ -236,18 +240,28 @@ class _Timeline:
     def flush(self) -> Iterator[Float32Array]:
         if self._resampler is not None:
             yield from self._trimmed(self._resampler.resample(None))
+            yield from self._undecided()
             self._resampler = None
+
+    def _undecided(self) -> Iterator[Float32Array]:
+        """What the downmix has held back."""
+        if self._downmix is not None:
+            yield from self._cut(self._downmix.flush())
 
     def _trimmed(self, frames: list[av.AudioFrame]) -> Iterator[Float32Array]:
         for frame in frames:
-            block = frame.to_ndarray()
-            if len(block) != self._channels:
-                block = block.mean(axis=0, keepdims=True).repeat(self._channels, axis=0)
+            block: Float32Array = np.asarray(frame.to_ndarray(), np.float32)
             dropped = min(self._skip, block.shape[1])
             self._skip -= dropped
-            if dropped < block.shape[1]:
-                # Decoders of float formats let broken streams through as NaN.
-                yield from self._cut(np.nan_to_num(block[:, dropped:], nan=0.0, posinf=1.0, neginf=-1.0))
+            if dropped == block.shape[1]:
+                continue
+            # Decoders of float formats let broken streams through as NaN.
+            block = np.nan_to_num(block[:, dropped:], nan=0.0, posinf=1.0, neginf=-1.0)
+            if self._downmix is not None:
+                block = self._downmix.mix(block)
+            elif len(block) != self._channels:
+                block = block.repeat(self._channels, axis=0)
+            yield from self._cut(block)
 
     def _cut(self, block: Float32Array) -> Iterator[Float32Array]:
         if self._room is not None:

@@ -18,22 +18,25 @@ FRAMES_PER_MOTION_FRAME = 4
 N_MELS = 64
 N_FEATURES = N_MELS + 3
 
-_N_FFT, _WINDOW = 512, 400
+N_FFT, WINDOW = 512, 400
+DB_PER_UNIT = 20.0
+FLOOR = -3.0  # of the bands and the energy, in units: 60 dB under the speech level
+SILENCE = 1e-16  # power below which a recording is silence
+
 _PITCH_WINDOW = 512  # two periods of the lowest pitch
 _PITCH_RANGE = (65.0, 450.0)  # Hz
 _PITCH_FRAME = 768  # window and longest lag together
-_FLOOR_DB, _DB_PER_UNIT = -60.0, 20.0
 _QUIETEST_SPEECH_DB = -65.0  # below this a recording is noise and is not lifted to speech level
-_SILENCE = 1e-16  # power below which a recording is silence
 _UNHEARD = -2.5  # energy, in features' units, under which voicing means nothing
 _BLOCK = 3000  # frames worked on at once, so that memory does not grow with the recording
 
 
 @functools.cache
-def _mel_filters() -> Float32Array:
+def mel_filters() -> Float32Array:
+    """(N_MELS, N_FFT / 2 + 1) weights of the power spectrum's bins in each band."""
     from librosa.filters import mel
 
-    return mel(sr=SAMPLE_RATE, n_fft=_N_FFT, n_mels=N_MELS, fmin=50, fmax=7600).astype(np.float32)
+    return mel(sr=SAMPLE_RATE, n_fft=N_FFT, n_mels=N_MELS, fmin=50, fmax=7600).astype(np.float32)
 
 
 def _frames(samples: Float32Array, start: int, stop: int, length: int) -> Float32Array:
@@ -57,7 +60,7 @@ def yin(frames: Float32Array) -> tuple[Float32Array, Float32Array]:
     energy = power[:, window : window + longest + 2] - power[:, : longest + 2]
     difference = np.maximum(energy[:, :1] + energy - 2 * correlation, 0)
     mean = np.cumsum(difference[:, 1:], axis=1) / np.arange(1, longest + 2)
-    normalised = difference[:, 1:] / np.maximum(mean, _SILENCE)  # column k is lag k + 1
+    normalised = difference[:, 1:] / np.maximum(mean, SILENCE)  # column k is lag k + 1
     search = normalised[:, shortest - 1 : longest]
     # The first dip under the threshold, not the deepest one, or the pitch falls by octaves.
     dip = (search < 0.2) & (search <= normalised[:, shortest : longest + 1])
@@ -66,7 +69,7 @@ def yin(frames: Float32Array) -> tuple[Float32Array, Float32Array]:
     left, centre, right = normalised[rows, np.maximum(k - 1, 0)], normalised[rows, k], normalised[rows, k + 1]
     bend = left - 2 * centre + right
     shift = np.where(np.abs(bend) > 1e-6, 0.5 * (left - right) / np.where(bend == 0, 1, bend), 0)
-    voicing = np.where(energy[:, 0] > _SILENCE * window, np.clip(1 - centre, 0, 1), 0)
+    voicing = np.where(energy[:, 0] > SILENCE * window, np.clip(1 - centre, 0, 1), 0)
     return (SAMPLE_RATE / (k + 1 + np.clip(shift, -1, 1))).astype(np.float32), voicing.astype(np.float32)
 
 
@@ -79,20 +82,20 @@ def audio_features(samples: Float32Array) -> Float32Array:
     """
     total = FRAMES_PER_MOTION_FRAME * motion_frames(len(samples))
     out = np.empty((total, N_FEATURES), np.float32)
-    filters, window = _mel_filters(), np.hanning(_WINDOW + 1)[:-1].astype(np.float32)
+    filters, window = mel_filters(), np.hanning(WINDOW + 1)[:-1].astype(np.float32)
     pitch = np.empty(total, np.float32)
     for start in range(0, total, _BLOCK):
         stop = min(start + _BLOCK, total)
-        spectrum = np.abs(np.fft.rfft(_frames(samples, start, stop, _WINDOW) * window, _N_FFT)) ** 2
-        mel = spectrum.astype(np.float32) @ filters.T / _N_FFT
-        power = np.square(_frames(samples, start, stop, _WINDOW)).mean(1)
+        spectrum = np.abs(np.fft.rfft(_frames(samples, start, stop, WINDOW) * window, N_FFT)) ** 2
+        mel = spectrum.astype(np.float32) @ filters.T / N_FFT
+        power = np.square(_frames(samples, start, stop, WINDOW)).mean(1)
         pitch[start:stop], voicing = yin(_frames(samples, start, stop, _PITCH_FRAME))
-        out[start:stop, :N_MELS] = 10 * np.log10(mel + _SILENCE)
-        out[start:stop, N_MELS] = 10 * np.log10(power + _SILENCE)
+        out[start:stop, :N_MELS] = 10 * np.log10(mel + SILENCE)
+        out[start:stop, N_MELS] = 10 * np.log10(power + SILENCE)
         out[start:stop, N_MELS + 2] = voicing
     level = max(float(np.percentile(out[:, N_MELS], 95)), _QUIETEST_SPEECH_DB)
     bands = out[:, : N_MELS + 1]
-    np.clip((bands - level) / _DB_PER_UNIT, _FLOOR_DB / _DB_PER_UNIT, None, out=bands)
+    np.clip((bands - level) / DB_PER_UNIT, FLOOR, None, out=bands)
     out[out[:, N_MELS] < _UNHEARD, N_MELS + 2] = 0
     voiced = (out[:, N_MELS + 2] > 0.7) & (out[:, N_MELS] > -1.5)
     median = float(np.median(pitch[voiced])) if voiced.any() else 1.0

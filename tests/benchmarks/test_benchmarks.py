@@ -198,3 +198,11 @@ def test_yardstick(mode: str, made_data: Path, tmp_path: Path, monkeypatch: pyte
     text = printed()
     assert figures(line_of(text, "psnr")) == [31.25, 31.25]
     assert (tmp_path / "out" / f"{mode}_id002.mp4").stat().st_size > 0
+
+
+@pytest.mark.slow
+def test_sound_is_compared_with_what_the_clip_shows(made_data: Path, made_work: Path, printed) -> None:
+    run_module("benchmarks.sound", "--data", made_data, "--work", made_work, "--sounds", 1)
+    text = printed()
+    assert figures(line_of(text, "as recorded").split("of clean")[1])[:2] == [100, 1]
+    assert figures(line_of(text, "silence"))[-2:] == [0, 100]

@@ -96,7 +96,7 @@ class CompactModel:
             raise ParameterChoiceError(name="dtype of the compact model", value=dtype, choices="float32")
         self._device = device_of(device)
         if "a2m" in self.__dict__:
-            self.a2m.network.to(self._device)
+            self.a2m.to(self._device)
 
     def save(self, folder: Path) -> None:
         for file in sorted(self._folder.iterdir()):

@@ -16,6 +16,9 @@ from real3d_portrait.face.face_model import FaceModel
 from real3d_portrait.media.audio import Audio
 from real3d_portrait.models.compact.audio_to_motion import A2M, AUDIO_RATE, LATENT_STRIDE, A2MConfig
 from real3d_portrait.models.compact.expression_space import CompactExpressionSpace
+from real3d_portrait.models.compact.speech_enhancer import SpeechEnhancer, SpeechEnhancerConfig
+from real3d_portrait.models.compact.voice_features import VoiceFeatures, voice_features
+from real3d_portrait.models.network_file import load_network
 from real3d_portrait.motion.audio_features import N_MELS, SAMPLE_RATE, audio_features
 from real3d_portrait.motion.gaze import viewer_gaze
 from real3d_portrait.motion.lids import blink_series
@@ -23,6 +26,7 @@ from real3d_portrait.motion.motion import Motion
 from real3d_portrait.motion.pose_tracks import BROW, ROLL, YAW, TrackBank, X, Z, play_tracks, voice_activity
 
 WEIGHTS_FILE = "a2m.safetensors"
+ENHANCER_FILE = "speech_enhancer.safetensors"
 _WINDOW = 752  # motion frames computed at once, a multiple of the latent's stride
 
 
@@ -40,6 +44,7 @@ class AudioToMotion:
         mouth: (E, E) takes the part of an expression that moves lips and jaw.
         lids: (E,) change of the lids' distance by each coefficient.
         bank: head tracks.
+        enhancer: finds the voice in a recording; None: the whole recording is taken for speech where it is loud.
     """
 
     network: A2M
@@ -51,6 +56,13 @@ class AudioToMotion:
     mouth: Float32Array
     lids: Float32Array
     bank: TrackBank
+    enhancer: SpeechEnhancer | None = None
+
+    def to(self, device: str | torch.device) -> None:
+        """Move the networks."""
+        self.network.to(device)
+        if self.enhancer is not None:
+            self.enhancer.to(device)
 
     def expression_space(self, face_model: FaceModel) -> CompactExpressionSpace:
         """Edits of motions for this face model. Raises MotionFaceModelError: the coefficients are of another one."""
@@ -61,6 +73,8 @@ class AudioToMotion:
 
 def load_a2m(path: Path, device: str | torch.device = "cpu") -> AudioToMotion:
     """Read the network and what goes beside it from a file, or from `a2m.safetensors` of a folder.
+
+    The speech enhancer is read from the same folder, where it is there.
 
     Raises:
         ModelMissingError: there is no such file.
@@ -89,9 +103,30 @@ def load_a2m(path: Path, device: str | torch.device = "cpu") -> AudioToMotion:
             float(facts["temperature"]),
             **rest,
             bank=bank,
+            enhancer=_load_enhancer(path.parent / ENHANCER_FILE, device),
         )
     except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
         raise WeightsCorruptError(path=path, reason=str(error).splitlines()[0]) from error
+
+
+def _load_enhancer(path: Path, device: str | torch.device) -> SpeechEnhancer | None:
+    if not path.is_file():
+        return None
+    return load_network(path, SpeechEnhancer, SpeechEnhancerConfig).float().to(device)
+
+
+def heard_voice(samples: Float32Array, enhancer: SpeechEnhancer | None) -> VoiceFeatures:
+    """Features of the voice in samples at 16 kHz, and where it speaks."""
+    features = audio_features(samples)
+    if enhancer is not None:
+        return voice_features(features, enhancer)
+    energy, voicing = (features[:, k].reshape(-1, AUDIO_RATE).mean(1) for k in (N_MELS, N_MELS + 2))
+    return VoiceFeatures(features, voice_activity(energy, voicing))
+
+
+def speech_warnings(audio: Audio, enhancer: SpeechEnhancer | None) -> tuple[str, ...]:
+    """What a user should know of a sound in which nobody speaks."""
+    return heard_voice(audio.samples, enhancer).warnings
 
 
 def predict_expression(network: A2M, features: Float32Array, temperature: float, seed: int) -> Float32Array:
@@ -135,13 +170,12 @@ def audio_to_motion(
         raise ValueError(f"the audio has {audio.rate} samples a second, not {SAMPLE_RATE}")
     space = model.expression_space(face_model)
     streams = np.random.SeedSequence(seed).spawn(3)
-    features = audio_features(audio.samples)
+    voice = heard_voice(audio.samples, model.enhancer)
+    features, presence = voice.features, voice.presence
     energy = features[:, N_MELS].reshape(-1, AUDIO_RATE).mean(1)
-    voicing = features[:, N_MELS + 2].reshape(-1, AUDIO_RATE).mean(1)
-    presence = voice_activity(energy, voicing)
     temperature = model.temperature if temperature is None else temperature
 
-    # Calm in silence: the network alone moves the lips at any noise.
+    # Calm where nobody speaks: the network alone moves the lips at any noise.
     speech = (predict_expression(model.network, features, temperature, seed) - model.rest) * presence[:, None]
     expression = model.rest + speech
     expression += space.lip_contact(expression)
@@ -152,5 +186,10 @@ def audio_to_motion(
     rotation, translation = tracks[:, YAW : ROLL + 1], tracks[:, X : Z + 1]
     expression[:, -2:] += viewer_gaze(face_model, rotation, np.random.default_rng(streams[2]))
     return Motion(
-        expression.astype(np.float32), rotation, translation, face_model.name, blinks=blinks.astype(np.float32)
+        expression.astype(np.float32),
+        rotation,
+        translation,
+        face_model.name,
+        blinks=blinks.astype(np.float32),
+        warnings=voice.warnings,
     )

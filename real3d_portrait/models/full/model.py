@@ -39,7 +39,7 @@ from real3d_portrait.media.audio import Audio
 from real3d_portrait.media.images import Photo
 from real3d_portrait.models.avatar import Avatar
 from real3d_portrait.models.batches import in_batches
-from real3d_portrait.models.compact.speech_motion import load_a2m
+from real3d_portrait.models.compact.speech_motion import load_a2m, speech_warnings
 from real3d_portrait.models.full.audio_to_motion import AudioToMotion, AudioToMotionConfig
 from real3d_portrait.models.full.expression_space import BaselExpressionSpace
 from real3d_portrait.models.full.folding import fold
@@ -192,13 +192,15 @@ class FullModel:
         gc.collect()  # the network refers to itself in circles and would stay for long: 1.3 GB
         expression = predict_expression(self.audio_network, conditions, temperature=temperature, seed=seed)
         bundled = resource("assets", "weights", "compact")
-        return speaking_motion(
+        compact = load_a2m(bundled)
+        motion = speaking_motion(
             expression,
             audio.samples,
-            bank=load_a2m(bundled).bank,
+            bank=compact.bank,
             head_unit=head_unit(self.face_model, FaceModel.load(bundled / "face_model.safetensors")),
             seed=seed,
         )
+        return replace(motion, warnings=speech_warnings(audio, compact.enhancer))
 
     def motion_from_video(self, path: str | Path, progress: FramesDone | None = None) -> Motion:
         return tracked_motion(follow_face(path, progress), self.face_model)

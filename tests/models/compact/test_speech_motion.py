@@ -16,7 +16,6 @@ from real3d_portrait.models.compact.speech_motion import AudioToMotion, audio_to
 from real3d_portrait.motion.editing import MotionEdits, edited
 from real3d_portrait.motion.motion import Motion
 from real3d_portrait.motion.neutral import mouth_direction
-from tests.motion.voice import voice
 
 
 def opening(motion: Motion, face_model: FaceModel) -> np.ndarray:
@@ -58,8 +57,8 @@ def test_in_silence_the_mouth_is_closed_and_still(a2m, face_model, sound) -> Non
     assert gap.max() < opening(replace(motion, expression=0 * motion.expression), face_model).max()
 
 
-def test_the_mouth_closes_after_the_last_word(a2m, face_model) -> None:
-    sound = Audio(np.concatenate([voice(2.0), np.zeros(32000, np.float32)]))
+def test_the_mouth_closes_after_the_last_word(a2m, face_model, speech) -> None:
+    sound = Audio(np.concatenate([speech.samples[:32000], np.zeros(32000, np.float32)]))
     gap = opening(audio_to_motion(sound, a2m, face_model=face_model), face_model)
     assert gap[65:].std() < 0.001
     assert gap[65:].max() < gap[:50].mean()
