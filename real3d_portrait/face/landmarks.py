@@ -11,6 +11,7 @@ N_LANDMARKS = 478
 FOREHEAD, CHIN = 10, 152  # top and bottom of the oval
 GLABELLA, SUBNASALE = 9, 2  # between the brows; where nose and upper lip meet
 NOSE_TIP, NOSE_BELOW_TIP, NOSE_LEFT_OF_TIP = 4, 1, 44
+NOSE_BRIDGE = 168  # between the eyes
 LIP_TOP, LIP_BOTTOM = 0, 17  # outer rims, in the middle
 LIP_UPPER, LIP_LOWER = 13, 14  # inner rims, in the middle
 IRIS_LEFT_CENTRE, IRIS_RIGHT_CENTRE = 468, 473

@@ -9,6 +9,8 @@ import numpy as np
 from real3d_portrait.arrays import BoolArray, Float32Array, UInt8Array
 from real3d_portrait.models.compact.aperture import smoothstep
 from real3d_portrait.models.compact.closed_lips import close_lips
+from real3d_portrait.models.compact.eyes import EyeLayer
+from real3d_portrait.models.compact.glasses import frames_of, without_frames
 from real3d_portrait.portrait.compact import CompactPortrait
 from real3d_portrait.portrait.parsing import FaceClass
 
@@ -20,11 +22,12 @@ class Canvas:
     """A photo with what lies `margin` pixels round it; H = W = S + 2 margin.
 
     Attributes:
-        colours: (H, W, 3) uint8 of the person, continued beyond the edge, open lips closed.
+        colours: (H, W, 3) uint8 of the person, continued beyond the edge, open lips closed, glasses' frames taken off.
         matte: (H, W) alpha of the person.
         hair, skin, cloth: (H, W) which share of a pixel is hair or worn on the head; face, ears and glasses; clothes.
             What is left is neck.
         ears: (H, W) those of the skin that are ears.
+        frames: (H, W) alpha of glasses' frames, and of lenses that hide the eyes; worn: (H, W, 3) uint8 their colours.
         photographed: (H, W) what the photo shows; the rest was made up.
         enlarged: how many times larger it is than the photo's own pixels.
     """
@@ -35,6 +38,8 @@ class Canvas:
     skin: Float32Array
     cloth: Float32Array
     ears: Float32Array
+    frames: Float32Array
+    worn: UInt8Array
     photographed: BoolArray
     margin: int
     enlarged: float
@@ -55,15 +60,20 @@ def canvas_of(portrait: CompactPortrait) -> Canvas:
         probability = classes[..., list(names)].sum(-1) / person
         return smoothstep(*_SHARP, probability)
 
-    colours, _ = close_lips(portrait.canvas_foreground, portrait.landmarks + np.array([margin, margin, 0], np.float32))
+    landmarks = portrait.landmarks + np.array([margin, margin, 0], np.float32)
+    worn, _ = close_lips(portrait.canvas_foreground, landmarks)
+    hidden = EyeLayer(portrait.image, portrait.landmarks).visible < 0.5
+    frames = frames_of(worn, np.ascontiguousarray(classes[..., FaceClass.GLASSES]), landmarks, opaque=hidden)
     hair, cloth = share(FaceClass.HAIR, FaceClass.HAT, FaceClass.OTHER), share(FaceClass.CLOTH)
     return Canvas(
-        colours=colours,
+        colours=without_frames(worn, frames),
         matte=portrait.canvas_matte,
         hair=hair,
         skin=np.minimum(share(FaceClass.FACE, FaceClass.EARS, FaceClass.GLASSES), 1 - hair),
         cloth=np.minimum(cloth, 1 - hair),
         ears=share(FaceClass.EARS),
+        frames=frames,
+        worn=worn,
         photographed=_photographed(portrait),
         margin=margin,
         enlarged=1 / float(portrait.crop_to_source[0, 0]),

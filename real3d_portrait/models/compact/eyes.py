@@ -81,6 +81,11 @@ class EyeLayer:
             opening = opening_of(self._landmarks, upper, lower)
             self._eyeballs.append(take_apart(image, opening, pupil, radius, cheek))
 
+    @property
+    def visible(self) -> float:
+        """0 where both eyes lie behind dark glasses, to 1."""
+        return max(eye.visible for eye in self._eyeballs)
+
     def draw(self, frame: NDArray, mesh_px: Float32Array) -> NDArray:
         """The frame with eyeballs between its lids, and skin with a lash line where lids come down.
 

@@ -23,6 +23,7 @@ from real3d_portrait.models.compact.aperture import smoothstep
 from real3d_portrait.models.compact.canonical_planes import CanonicalPlanes, SurfaceInPhoto, make_planes
 from real3d_portrait.models.compact.canvas import Canvas
 from real3d_portrait.models.compact.ears import EAR, ear_depths
+from real3d_portrait.models.compact.glasses import glasses_depths
 from real3d_portrait.models.compact.hair import hair_depths, shows_behind
 from real3d_portrait.models.compact.head_sides import fit_sides
 from real3d_portrait.models.compact.sheets import (
@@ -94,7 +95,8 @@ class LayeredHead:
     Attributes:
         behind: hair behind the head; None where there is none to see.
         flat: the whole head as the photo has it: closes what layers leave open in the photo's own pose.
-        body: clothes and neck. skin: the head. ears: those that the photo shows. hair: hair and what is worn, in front.
+        body: clothes and neck. skin: the head. ears: those that the photo shows. glasses: what is opaque of them. hair:
+            hair and hats, in front.
         colours: (H, W, 3) uint8 the photo on its canvas, the skin's picture.
         shown: (478 + M, 3) what the photo's expression adds to the skin at rest, head units.
         camera: the photo's pose.
@@ -104,6 +106,7 @@ class LayeredHead:
     body: Sheet
     skin: Skin
     ears: Sheet
+    glasses: Sheet
     hair: Sheet
     flat: Sheet
     colours: UInt8Array
@@ -213,6 +216,7 @@ class _Lifting:
             body=self._body(),
             skin=self._skin(),
             ears=self._ears(),
+            glasses=self._glasses(),
             hair=self._sheet(carried(canvas.colours, _inside(canvas.matte, _RIM) > 0), front, depth),
             flat=self._sheet(canvas.colours, canvas.matte * self.share * uncovered, depth),
             colours=canvas.colours,
@@ -226,6 +230,14 @@ class _Lifting:
         alpha = canvas.matte * canvas.ears
         depth = ear_depths(self._places(EAR[0]), alpha > 0.5, self.camera.rotation[2])
         return self._sheet(carried(canvas.colours, alpha > 0.9), alpha, depth)
+
+    def _glasses(self) -> Sheet:
+        canvas = self.canvas
+        alpha = canvas.matte * canvas.frames
+        if not alpha.any():
+            return self._sheet(canvas.colours, alpha, self.view.depth)
+        depth = glasses_depths(alpha > 0.5, self.neutral, self.camera, canvas.margin)
+        return self._sheet(carried(canvas.worn, alpha > 0.9), alpha, depth)
 
     def _body(self) -> Sheet:
         canvas, view = self.canvas, self.view

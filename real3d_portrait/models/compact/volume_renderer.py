@@ -212,6 +212,7 @@ def render(head: LayeredHead, vertices: Float32Array, pose: Pose, paint: Paint |
         skin.colour[..., :3] = paint(np.ascontiguousarray(skin.colour[..., :3]))
     # From the front to the back, so that what is hidden is not looked up.
     _draw_sheet(head.hair, pose, skin.depth, HAIR_DEPTH, as_it_is, frame)
+    _draw_sheet(head.glasses, pose, skin.depth, HAIR_DEPTH, as_it_is, frame)
     _draw_sheet(head.ears, pose, skin.depth, HAIR_DEPTH, as_it_is, frame)
     _lay_skin(skin.colour, frame)
     if own > 0:

@@ -78,6 +78,8 @@ def drawn_head(yaw: float = 0.0, vertices: np.ndarray | None = None, distance: f
         skin=matte,
         cloth=nothing,
         ears=ears.astype(np.float32),
+        frames=nothing,
+        worn=colours,
         photographed=np.ones(shown.shape, bool),
         margin=MARGIN,
         enlarged=1.0,

@@ -56,7 +56,7 @@ def test_lips_at_rest_meet_in_the_picture_of_a_photo_that_parts_them(models, til
     still = camera.pixels((source @ camera.rotation.T).astype(np.float32))
     one = np.ones(len(vertices), np.float32)
     skin = Skin(vertices, still, one, still[:, :2], one, one, one, one, head_model.faces, None)
-    head = LayeredHead(None, None, skin, None, None, None, None, source - vertices, camera)
+    head = LayeredHead(None, None, skin, None, None, None, None, None, source - vertices, camera)
     surface = drive(head, model, head_model, np.zeros(model.n_expression))
     pose = Pose.of(np.array([tilt, -tilt, 0.0]), np.zeros(3), np.zeros(2), SIZE)
     points = project_perspective(surface[:478], still[:478, 2], pose)
