@@ -67,6 +67,8 @@ def _argument(name: str, control: Control, required: bool) -> dict[str, Any]:
     facts: dict[str, Any] = {"default": None if required else default}
     shown = control.default_help or (f"{default:g}" if isinstance(default, float) else default)
     facts["help"] = control.help if required else f"{control.help} (default: {shown})"
+    if isinstance(default, bool):
+        return {"action": "store_true", "help": control.help}
     if name == "size":
         facts.update(type=_size, metavar="|".join(map(str, control.choices)))
     elif control.metavar:

@@ -103,8 +103,12 @@ class Controls:
         _HEAD, choices=POSES, metavar="NAME|VIDEO", rendered=True, moving=True,
     ))  # fmt: skip
     pose_mode: PoseMode = field(default="relative", metadata=_control(
-        "Head pose", "Relative starts at the photo's, absolute takes the driver's as it is.",
+        "Head pose", "Relative takes the driver's usual pose as the photo's, absolute takes his as it is.",
         _HEAD, choices=("relative", "absolute"), rendered=True, moving=True,
+    ))  # fmt: skip
+    allow_cuts: bool = field(default=False, metadata=_control(
+        "Cuts to other people", "Follows a driving video that is cut to another person, instead of refusing it.",
+        _HEAD, choices=(False, True), rendered=True, moving=True,
     ))  # fmt: skip
     mouth_amplitude: float = field(default=1.0, metadata=_control(
         "Mouth amplitude", "How far lips and jaw move; 1 is as learned or as driven.",
@@ -236,6 +240,7 @@ class RenderKeywords(TypedDict, total=False):
     background_fit: Fit
     pose: PoseSource
     pose_mode: PoseMode
+    allow_cuts: bool
     mouth_amplitude: float
     expression_scale: float
     blink: Blink

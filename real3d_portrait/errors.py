@@ -107,6 +107,13 @@ class VideoWithoutFaceError(InputError):
     message = "No face was found in any frame of '{path}'; use a video of one person who faces the camera."
 
 
+class AnotherPersonError(InputError):
+    message = (
+        "Another person is seen from {time} s of '{path}' on; cut the video to one person, "
+        "or allow such cuts (allow_cuts, --allow-cuts)."
+    )
+
+
 class FaceLostError(InputError):
     message = (
         "The face is out of sight from {start} s to {end} s of '{path}', longer than {limit} s; "

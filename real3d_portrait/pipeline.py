@@ -305,7 +305,7 @@ class Real3DPortrait(Steps):
         avatar = self._avatar(portrait, call)
         if isinstance(driving, Motion):
             return self.render(avatar, driving, call.controls, **call.callbacks)
-        motion = self.motion_from_video(driving, progress=call.progress)
+        motion = self.motion_from_video(driving, allow_cuts=call.controls.allow_cuts, progress=call.progress)
         has_sound = not is_motion_file(driving) and probe(driving).has_audio
         track = Path(driving) if has_sound else None
         return self.render(avatar, motion, call.controls, audio=track, **call.callbacks)

@@ -117,11 +117,19 @@ class Steps:
             sound, temperature=chosen, seed=seed if generator is None else drawn_seed(generator)
         )
 
-    def motion_from_video(self, video: PathLike, *, progress: ProgressCallback | None = None) -> Motion:
+    def motion_from_video(
+        self, video: PathLike, *, allow_cuts: bool = False, progress: ProgressCallback | None = None
+    ) -> Motion:
         """What the person in a video does, as its camera sees it; or a saved motion, read.
+
+        Where the video is cut, place and size of the head begin anew.
+
+        Args:
+            allow_cuts: whether another person may follow after a cut.
 
         Raises:
             VideoWithoutFaceError: no frame shows a face.
+            AnotherPersonError: the video is cut to another person.
             FaceLostError: the face is out of sight for too long.
             MotionFaceModelError: the saved motion belongs to another face model.
             InputError: the video cannot be read, one exception a cause, see `media.video.read_frames`.
@@ -131,7 +139,11 @@ class Steps:
         """
         if is_motion_file(video):
             return Motion.load(Path(video), self.model.expression_space.face_model)
-        return self.model.motion_from_video(Path(video), lambda done, total: report(progress, "tracking", done, total))
+
+        def tracked(done: int, total: int | None) -> None:
+            report(progress, "tracking", done, total)
+
+        return self.model.motion_from_video(Path(video), tracked, allow_cuts)
 
     def reconstruct(self, portrait: Portrait) -> Avatar:
         """Everything that depends on the photo alone, for any number of renderings.
@@ -296,7 +308,7 @@ class Steps:
         if isinstance(controls.pose, Motion):
             return controls.pose
         if controls.pose_file is not None:
-            return self.motion_from_video(controls.pose_file, progress=progress)
+            return self.motion_from_video(controls.pose_file, allow_cuts=controls.allow_cuts, progress=progress)
         return "static" if controls.pose == "static" else "natural"
 
     def _painted(

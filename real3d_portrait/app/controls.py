@@ -104,6 +104,7 @@ def _motion(models: ModelSource) -> dict[str, Component]:
         "pose": _choice("pose"),
         "pose_video": FileUpload(label="Head motion from a video instead", file_types=["video"], height=150),
         "pose_mode": _choice("pose_mode"),
+        "allow_cuts": _switch("allow_cuts"),
     }
     with gr.Row():
         face: dict[str, Component] = {name: _slider(name) for name in ("mouth_amplitude", "expression_scale")}
@@ -152,6 +153,11 @@ def _choice(name: str, words: dict[str, str] | None = None) -> gr.Radio:
     control = table()[name]
     choices = [((words or {}).get(str(choice), str(choice)), choice) for choice in control.choices]
     return gr.Radio(choices, value=defaults()[name], label=control.label, info=control.help)
+
+
+def _switch(name: str) -> gr.Checkbox:
+    control = table()[name]
+    return gr.Checkbox(value=defaults()[name], label=control.label, info=control.help)
 
 
 def _slider(name: str, value: float | None = None, visible: bool = True) -> gr.Slider:

@@ -68,6 +68,10 @@ class FaceTracker(SelfClosing):
         if self._finder is not None:
             self._finder.close()
 
+    def restart(self) -> None:
+        """Look for the face anew in the next frame, as after a cut."""
+        self._mesh.reset()
+
     def track(self, frame: UInt8Array) -> Landmarks | None:
         """Landmarks of the face in this frame, or None where there is none."""
         height, width = frame.shape[:2]

@@ -200,18 +200,22 @@ class FullModel:
             seed=seed,
         )
 
-    def motion_from_video(self, path: str | Path, progress: FramesDone | None = None) -> Motion:
-        return tracked_motion(follow_face(path, progress), self.face_model)
+    def motion_from_video(
+        self, path: str | Path, progress: FramesDone | None = None, allow_cuts: bool = False
+    ) -> Motion:
+        bundled = FaceModel.load(resource("assets", "weights", "compact") / "face_model.safetensors")
+        return tracked_motion(follow_face(path, bundled, progress, allow_cuts), self.face_model)
 
     def place(self, avatar: FullAvatar, motion: Motion, placement: Placement) -> tuple[Motion, tuple[str, ...]]:
-        """The release's way: what the driver's angles and position differ by from his first frame is added to the
-        source's, and the distance is held, because a fit tells it badly."""
+        """The release's way: what angles and position differ by from the first frame's, or from what a tracked driver's
+        mostly are, is added to the source's, and the distance is held, because a fit tells it badly."""
         source = from_basel(avatar.fit.euler[0])
         turn = np.asarray(motion.rotation, np.float64)
         moved = np.zeros_like(motion.translation, np.float64)
         if placement.mode != "static":
-            turn = motion.rotation - (source if placement.mode == "absolute" else motion.rotation[0])
-            moved = (motion.translation - motion.translation[0]) * [1, 1, 0]
+            rest = np.hstack([motion.rotation[:1], motion.translation[:1]]) if motion.rest is None else motion.rest
+            turn = motion.rotation - (source if placement.mode == "absolute" else rest[:, :3])
+            moved = (motion.translation - rest[:, 3:]) * [1, 1, 0]
         turn, limited = limited_turn(turn + np.array(placement.turn), self.config.limits)
         placed = replace(
             motion,
