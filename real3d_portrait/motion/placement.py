@@ -14,7 +14,7 @@ from real3d_portrait.motion.motion import Motion
 TURN_LIMITED = "The head would turn further than one photo can show; the turn is limited softly."
 PLACE_LIMITED = "The head would move further than the picture has room for; its place is limited softly."
 
-_ALIKE = np.radians(1.0)  # by which turns may differ that are taken as one
+_ALIKE = np.radians(3.0)  # by which turns may differ that are taken as one
 _BEND = 0.3  # share of a room over which a motion bends towards its end
 _SMALLER = 0.7  # twice the share by which the picture may widen round a head that goes away: its body stays
 _LEAST_ROOM = np.array([0.1, 0.1, 0.5])  # head units that a head may always move, whatever its photo
