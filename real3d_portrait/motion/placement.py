@@ -14,7 +14,7 @@ from real3d_portrait.motion.motion import Motion
 TURN_LIMITED = "The head would turn further than one photo can show; the turn is limited softly."
 PLACE_LIMITED = "The head would move further than the picture has room for; its place is limited softly."
 
-_ALIKE = np.radians(3.0)  # by which turns may differ that are taken as one
+_ALIKE = np.radians(2.0)  # by which turns may differ that are taken as one
 _BEND = 0.3  # share of a room over which a motion bends towards its end
 _SMALLER = 0.7  # twice the share by which the picture may widen round a head that goes away: its body stays
 _LEAST_ROOM = np.array([0.1, 0.1, 0.5])  # head units that a head may always move, whatever its photo
@@ -48,7 +48,7 @@ def place_when_turned(motion: Motion, rotation: FloatArray) -> Float64Array:
     A photo that shows the same head in that pose shows it in that place.
     """
     away = np.linalg.norm(motion.rotation - rotation, axis=1)
-    return np.median(motion.translation[away <= away.min() + _ALIKE], 0)
+    return np.median(motion.translation[away <= away.min() + max(_ALIKE, away.min())], 0)
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,12 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter1d
 
 from real3d_portrait.arrays import Float32Array, Float64Array, FloatArray, Landmarks
 from real3d_portrait.errors import AnotherPersonError, FaceLostError, VideoWithoutFaceError
+from real3d_portrait.face.camera import DISTANCE
+from real3d_portrait.face.camera_shake import BackgroundFollower
 from real3d_portrait.face.face_model import FaceModel
 from real3d_portrait.face.fitting import fit_long_clip
 from real3d_portrait.face.same_person import FACE_SIZE, aligned_face, people
@@ -28,6 +31,7 @@ log = logging.getLogger(__name__)
 
 LONGEST_GAP = 1.0  # seconds without a face that are bridged
 _APPEARANCE_EVERY = 5  # frames between those that a face's appearance is taken from
+_SHAKE = 0.8  # seconds: what a camera does within this is a hand's
 _STEP = 0.06  # face heights that landmarks move in a frame without a cut
 
 Progress = Callable[[int, int | None], None]
@@ -44,6 +48,7 @@ class FaceTrack:
         seconds: length of the whole video.
         shots: which of the N begin a new shot: where the video is cut and the face is in another place or size.
         people: number of the person in each shot, one more than there are in `shots`; equal for the same one.
+        camera: (N, 2) pixels by which a moving camera has shifted the picture; None: it stands still.
     """
 
     times: Float64Array
@@ -52,6 +57,7 @@ class FaceTrack:
     seconds: float
     shots: tuple[int, ...] = ()
     people: tuple[int, ...] = (0,)
+    camera: Float64Array | None = None
 
     @property
     def persons(self) -> list[NDArray[np.intp]]:
@@ -81,6 +87,8 @@ def follow_face(
     landmarks: list[Landmarks] = []
     appearances: list[Float32Array] = []  # of each shot
     shots: list[int] = []
+    camera: list[Float64Array] = []
+    background = BackgroundFollower()
     last, cut = -1.0, False
     with ShotTracker() as tracker:
         for index, frame in enumerate(read_frames(path)):
@@ -89,6 +97,8 @@ def follow_face(
                 last = frame.time
                 face, begins = tracker.track(frame.pixels)
                 cut = cut or begins  # the face may come some frames later
+                if begins:
+                    background.cut()
                 if face is not None:
                     # A flash or another background is no cut to the face.
                     if landmarks and cut and _went_on(landmarks[-1], face):
@@ -102,6 +112,7 @@ def follow_face(
                     cut = False
                     times.append(frame.time)
                     landmarks.append(face)
+                    camera.append(background.shift(frame.pixels, face))
             if progress is not None:
                 progress(index + 1, info.frames)
     if not times:
@@ -114,7 +125,7 @@ def follow_face(
     if len(set(numbers)) > 1 and not allow_cuts:
         other = next(i for i, number in enumerate(numbers) if number != numbers[0])
         raise AnotherPersonError(time=round(times[shots[other - 1]], 1), path=path)
-    return FaceTrack(np.array(times), np.stack(landmarks), size, seconds, tuple(shots), numbers)
+    return FaceTrack(np.array(times), np.stack(landmarks), size, seconds, tuple(shots), numbers, np.stack(camera))
 
 
 def _went_on(before: FloatArray, face: FloatArray) -> bool:
@@ -146,6 +157,8 @@ def track_to_motion(track: FaceTrack, face_model: FaceModel) -> Motion:
     expression = resample(track.times, driver.expression, at)
     rotation = resample_rotation(track.times, driver.rotation, at)
     translation = resample(track.times, driver.translation, at)
+    if track.camera is not None:
+        translation[:, :2] -= _shake(resample(track.times, track.camera, at), translation[:, 2], track.size)
     return Motion(
         smooth_expression(expression, face_model).astype(np.float32),
         smooth_pose(rotation).astype(np.float32),
@@ -153,6 +166,15 @@ def track_to_motion(track: FaceTrack, face_model: FaceModel) -> Motion:
         face_model.name,
         rest=resample(track.times, driver.rest, at).astype(np.float32),
     )
+
+
+def _shake(camera: Float64Array, depth: Float64Array, size: tuple[int, int]) -> Float64Array:
+    """(T, 2) head units by which a hand shakes a camera that shifts the picture by (T, 2) pixels.
+
+    What it does slowly is left in: who films himself walks through the picture on purpose.
+    """
+    quick = camera - gaussian_filter1d(camera, _SHAKE * FPS, axis=0, mode="reflect")
+    return quick * [1, -1] / (max(size) / 2 * np.exp(depth / DISTANCE))[:, None]
 
 
 def video_to_motion(

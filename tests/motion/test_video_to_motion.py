@@ -1,18 +1,22 @@
 from __future__ import annotations
 
+from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
-from real3d_portrait.errors import FaceLostError, VideoWithoutFaceError
+from real3d_portrait.errors import AnotherPersonError, FaceLostError, VideoWithoutFaceError
 from real3d_portrait.face import fitting
 from real3d_portrait.face.camera import project
 from real3d_portrait.face.face_model import FaceModel
-from real3d_portrait.media.video import VideoWriter
+from real3d_portrait.media.video import VideoWriter, read_frames
 from real3d_portrait.motion import video_to_motion as module
 from real3d_portrait.motion.neutral import closed_mouth, mouth_direction, neutral_expression
-from real3d_portrait.motion.video_to_motion import FaceTrack, track_to_motion, video_to_motion
+from real3d_portrait.motion.video_to_motion import FaceTrack, follow_face, track_to_motion, video_to_motion
+from real3d_portrait.resources import resource
 
 SIZE = 400
 
@@ -65,6 +69,89 @@ def test_the_drivers_face_shape_stays_behind(face_model, somebody) -> None:
     one, other = (track_to_motion(filmed(face_model, times, i, 3.0), face_model) for i in (0 * somebody, somebody))
     moved = [face_model.displacement(m.expression) for m in (one, other)]
     assert np.abs(moved[0] - moved[1]).mean() < 0.1 * np.abs(moved[0]).max()
+
+
+def test_a_driver_who_starts_turned_and_tilted_speaks_to_the_viewer_once_he_faces_the_camera(
+    face_model, somebody
+) -> None:
+    times = np.arange(100) / 25
+    track = filmed(face_model, times, somebody, 4.0)
+    rotation = np.zeros((100, 3))
+    rotation[:30] = np.radians([23.0, 0.0, 18.0])
+    points = project(
+        face_model.vertices(somebody, np.zeros((100, face_model.n_expression))), rotation, np.zeros((100, 3)), SIZE
+    )
+    motion = track_to_motion(replace(track, landmarks=np.asarray(points, np.float32)), face_model).relative()
+    assert np.degrees(np.abs(motion.rotation[40:])).max() < 2
+    assert np.degrees(motion.rotation[5:20]).mean(0) == pytest.approx([23, 0, 18], abs=2.5)
+
+
+def test_a_cut_moves_neither_place_nor_size(face_model, somebody) -> None:
+    times = np.arange(100) / 25
+    track = filmed(face_model, times, somebody, 4.0)
+    closer = track.landmarks.copy()
+    closer[50:] = (closer[50:] - [200, 200, 0]) * 1.35 + [260, 170, 0]
+    one, cut = (
+        track_to_motion(replace(track, **more), face_model)
+        for more in ({}, {"landmarks": closer, "shots": (50,), "people": (0, 0)})
+    )
+    assert np.ptp(cut.translation[:, 2]) < 0.1  # 30 % would be 1.5
+    assert np.abs(np.diff(cut.translation, axis=0)).max() < 0.05
+    assert np.corrcoef(talk(cut, face_model), talk(one, face_model))[0, 1] > 0.97
+
+
+def test_a_shaken_camera_does_not_shake_the_head(face_model, somebody) -> None:
+    times = np.arange(100) / 25
+    track = filmed(face_model, times, somebody, 4.0)
+    camera = np.stack([12 * np.sin(9 * times), 8 * np.sin(7 * times)], 1)
+    shaken = track.landmarks.copy()
+    shaken[..., :2] += camera[:, None]
+    steady = track_to_motion(track, face_model).translation[:, :2]
+    found = track_to_motion(replace(track, landmarks=shaken, camera=camera), face_model).translation[:, :2]
+    assert (found - steady)[10:-10].std(0) == pytest.approx([0, 0], abs=0.012)  # 0.04 and 0.03 as filmed
+
+
+def bundled_frames(name: str, count: int, start: int = 0) -> list[np.ndarray]:
+    frames = islice(read_frames(resource("assets", "examples", name)), start, start + count)
+    return [cv2.resize(frame.pixels, (256, 256), interpolation=cv2.INTER_AREA) for frame in frames]
+
+
+def write_cut(path: Path, *parts: list[np.ndarray]) -> None:
+    with VideoWriter(path, 256, 256, fps=25) as writer:
+        for part in parts:
+            for picture in part:
+                writer.write(picture)
+
+
+def test_a_cut_to_another_person_is_refused_with_its_time_or_allowed(tmp_path: Path, face_model: FaceModel) -> None:
+    path = tmp_path / "cut.mp4"
+    write_cut(path, bundled_frames("driving.mp4", 30), bundled_frames("talking_1.mp4", 30))
+    with pytest.raises(AnotherPersonError, match=r"from 1\.2 s") as caught:
+        follow_face(path, face_model)
+    assert "--allow-cuts" in str(caught.value)
+    track = follow_face(path, face_model, allow_cuts=True)
+    assert track.shots == (30,)
+    assert [len(person) for person in track.persons] == [30, 30]
+    motion = track_to_motion(track, face_model).relative()
+    assert np.abs(np.diff(motion.translation, axis=0)).max() < 0.06
+
+
+def test_the_same_person_closer_after_a_cut_is_followed(tmp_path: Path, face_model: FaceModel) -> None:
+    path = tmp_path / "vlog.mp4"
+    closer = [cv2.resize(f[10:200, 33:223], (256, 256)) for f in bundled_frames("driving.mp4", 25, 60)]
+    write_cut(path, bundled_frames("driving.mp4", 25), closer)
+    track = follow_face(path, face_model)
+    assert (track.shots, track.people) == ((25,), (0, 0))
+
+
+def test_a_held_picture_of_an_open_mouth_before_a_clip_is_no_other_person(
+    tmp_path: Path, face_model: FaceModel
+) -> None:
+    path = tmp_path / "held.mp4"
+    frames = bundled_frames("driving.mp4", 40)
+    turned = cv2.flip(frames[0], 1)
+    write_cut(path, [turned] * 20, frames)
+    assert set(follow_face(path, face_model).people) == {0}
 
 
 def test_long_clips_are_fitted_in_chunks_with_the_same_result(face_model, somebody, monkeypatch) -> None:
