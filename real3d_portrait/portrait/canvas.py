@@ -193,7 +193,7 @@ def _rows_after(alpha: Float32Array, count: int, height: float | None = None) ->
 def _bridged(solid: np.ndarray, gap: int) -> np.ndarray:
     """Rows (H, W) of 0 and 1 with what lies between two ones, up to `gap` columns apart, filled."""
     wide = np.pad(solid, ((0, 0), (gap, gap))).astype(np.uint8)
-    closed = cv2.morphologyEx(wide, cv2.MORPH_CLOSE, np.ones((1, gap + 1), np.uint8))
+    closed = cv2.morphologyEx(wide, cv2.MORPH_CLOSE, np.ones((1, gap | 1), np.uint8))
     return np.asarray(closed[:, gap:-gap], solid.dtype)
 
 

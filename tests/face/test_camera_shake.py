@@ -11,8 +11,8 @@ from real3d_portrait.face.camera_shake import BackgroundFollower
 
 @pytest.fixture(scope="module")
 def wall() -> np.ndarray:
-    noise = np.random.default_rng(0).random((500, 800)).astype(np.float32)
-    grey = cv2.normalize(cv2.GaussianBlur(noise, (0, 0), 4), None, 40, 220, cv2.NORM_MINMAX).astype(np.uint8)
+    noise = cv2.GaussianBlur(np.random.default_rng(0).random((500, 800)).astype(np.float32), (0, 0), 4)
+    grey = (40 + 180 * (noise - noise.min()) / np.ptp(noise)).astype(np.uint8)
     return np.repeat(grey[..., None], 3, 2)
 
 
@@ -25,7 +25,7 @@ def filmed(wall: np.ndarray, camera: np.ndarray, head: np.ndarray) -> np.ndarray
         cv2.circle(frame, [round(float(x)) for x in middle], 60, (200, 120, 90), -1)
         face = np.zeros((478, 3), np.float32)
         face[:, :2] = middle + 40 * np.random.default_rng(1).uniform(-1, 1, (478, 2))
-        found.append(follower.shift(frame, face))
+        found.append(follower.shift(np.asarray(frame, np.uint8), face))
     return np.array(found)
 
 
