@@ -117,12 +117,22 @@ class Steps:
             sound, temperature=chosen, seed=seed if generator is None else drawn_seed(generator)
         )
 
-    def motion_from_video(self, video: PathLike, *, progress: ProgressCallback | None = None) -> Motion:
-        """What the person in a video does, as its camera sees it; or a saved motion, read.
+    def motion_from_video(
+        self, video: PathLike, *, face: int | None = None, progress: ProgressCallback | None = None
+    ) -> Motion:
+        """What a person in a video does, as its camera sees it; or a saved motion, read.
+
+        One person is followed from the first frame to the last. Where his face is hidden for up to a second the motion
+        goes on; longer stretches without it, such as titles, are at rest, and a warning names their times.
+
+        Args:
+            face: which person, from 1: those seen for half as long as anybody or longer, by falling size, pictures of
+                faces behind them; then the others. None: the first, with a warning where there are more.
 
         Raises:
             VideoWithoutFaceError: no frame shows a face.
-            FaceLostError: the face is out of sight for too long.
+            DrivingFaceError: the video shows fewer people than `face`.
+            FaceRarelySeenError: the face is out of sight for more than half of the video.
             MotionFaceModelError: the saved motion belongs to another face model.
             InputError: the video cannot be read, one exception a cause, see `media.video.read_frames`.
 
@@ -131,7 +141,9 @@ class Steps:
         """
         if is_motion_file(video):
             return Motion.load(Path(video), self.model.expression_space.face_model)
-        return self.model.motion_from_video(Path(video), lambda done, total: report(progress, "tracking", done, total))
+        return self.model.motion_from_video(
+            Path(video), lambda done, total: report(progress, "tracking", done, total), face
+        )
 
     def reconstruct(self, portrait: Portrait) -> Avatar:
         """Everything that depends on the photo alone, for any number of renderings.
@@ -296,7 +308,7 @@ class Steps:
         if isinstance(controls.pose, Motion):
             return controls.pose
         if controls.pose_file is not None:
-            return self.motion_from_video(controls.pose_file, progress=progress)
+            return self.motion_from_video(controls.pose_file, face=controls.driving_face, progress=progress)
         return "static" if controls.pose == "static" else "natural"
 
     def _painted(

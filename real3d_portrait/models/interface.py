@@ -81,8 +81,10 @@ class TalkingModel(Protocol[A]):
     def motion_from_audio(self, audio: Audio, *, temperature: float, seed: int) -> Motion:
         """Motion of somebody who speaks this, starting at rotation and translation zero."""
 
-    def motion_from_video(self, path: str | Path, progress: FramesDone | None = None) -> Motion:
-        """Motion of the person in a driving video, as seen by its camera."""
+    def motion_from_video(
+        self, path: str | Path, progress: FramesDone | None = None, face: int | None = None
+    ) -> Motion:
+        """Motion of a person in a driving video, as seen by its camera; face: which, as of `follow_face`."""
 
     def place(self, avatar: A, motion: Motion, placement: Placement) -> tuple[Motion, tuple[str, ...]]:
         """The motion in the photo's place, ready to render, and a sentence for each limit that it met."""

@@ -58,16 +58,23 @@ class Motion:
     def seconds(self) -> float:
         return len(self) / self.fps
 
+    def resting(self) -> tuple[Float32Array, Float32Array]:
+        """Rotation and translation, (T, 3) each, that count as the photo's pose.
+
+        They are the median of the first 0.2 s, so that one noisy frame does not tilt the clip.
+        """
+        starts = (np.median(track[:_START], 0).astype(np.float32) for track in (self.rotation, self.translation))
+        rotation, translation = (np.broadcast_to(start, self.rotation.shape) for start in starts)
+        return rotation, translation
+
     def relative(self) -> Motion:
         """The same motion seen from its own start: the head begins at rotation and translation zero.
 
-        The start is the median pose of the first 0.2 s, so that one noisy frame does not tilt the clip.
         Yaw, pitch and roll are taken each by itself: a driver who sits turned by 20° still nods when he nods.
         """
         # As matrices in the camera's frame, the nod of a turned head would become a roll of a head that faces it.
-        rotation = self.rotation - np.median(self.rotation[:_START], 0)
-        translation = self.translation - np.median(self.translation[:_START], 0)
-        return replace(self, rotation=rotation.astype(np.float32), translation=translation.astype(np.float32))
+        rotation, translation = self.resting()
+        return replace(self, rotation=self.rotation - rotation, translation=self.translation - translation)
 
     def ping_pong(self, frames: int) -> Motion:
         """The same played forwards and backwards until it has so many frames; each end is shown twice in a row."""

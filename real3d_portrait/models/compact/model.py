@@ -36,7 +36,7 @@ from real3d_portrait.models.interface import Frames, FramesDone, Placement
 from real3d_portrait.motion.driver_eyes import with_driver_eyes
 from real3d_portrait.motion.motion import Motion
 from real3d_portrait.motion.placement import PLACE_LIMITED, TURN_LIMITED, limited_place, limited_turn
-from real3d_portrait.motion.video_to_motion import follow_face, track_to_motion
+from real3d_portrait.motion.video_to_motion import follow_face, resting_where_absent, track_to_motion
 from real3d_portrait.parallel import in_parallel
 from real3d_portrait.portrait.compact import CompactPortrait, prepare_compact_portrait
 from real3d_portrait.portrait.occlusion import OcclusionClassifier
@@ -137,10 +137,13 @@ class CompactModel:
     def motion_from_audio(self, audio: Audio, *, temperature: float, seed: int) -> Motion:
         return audio_to_motion(audio, self.a2m, face_model=self.face_model, temperature=temperature, seed=seed)
 
-    def motion_from_video(self, path: str | Path, progress: FramesDone | None = None) -> Motion:
-        track = follow_face(path, progress)
+    def motion_from_video(
+        self, path: str | Path, progress: FramesDone | None = None, face: int | None = None
+    ) -> Motion:
+        track = follow_face(path, progress, face)
         motion = track_to_motion(track, self.face_model)
-        return with_driver_eyes(motion, track.times, track.landmarks, self.face_model)
+        motion = with_driver_eyes(motion, track.times, track.landmarks, self.face_model)
+        return resting_where_absent(motion, track)
 
     def place(self, avatar: CompactAvatar, motion: Motion, placement: Placement) -> tuple[Motion, tuple[str, ...]]:
         motion = self.expression_space.retargeted(motion, avatar.head.neutral)

@@ -60,7 +60,7 @@ from real3d_portrait.motion.hubert import Hubert
 from real3d_portrait.motion.motion import Motion
 from real3d_portrait.motion.placement import TURN_LIMITED, limited_turn
 from real3d_portrait.motion.speech_conditions import speech_conditions
-from real3d_portrait.motion.video_to_motion import follow_face
+from real3d_portrait.motion.video_to_motion import follow_face, resting_where_absent
 from real3d_portrait.portrait.full import FullPortrait, prepare_full_portrait
 from real3d_portrait.portrait.head_masks import PersonSegmenter, person_segmenter
 from real3d_portrait.portrait.portrait import Portrait
@@ -200,8 +200,11 @@ class FullModel:
             seed=seed,
         )
 
-    def motion_from_video(self, path: str | Path, progress: FramesDone | None = None) -> Motion:
-        return tracked_motion(follow_face(path, progress), self.face_model)
+    def motion_from_video(
+        self, path: str | Path, progress: FramesDone | None = None, face: int | None = None
+    ) -> Motion:
+        track = follow_face(path, progress, face)
+        return resting_where_absent(tracked_motion(track, self.face_model), track)
 
     def place(self, avatar: FullAvatar, motion: Motion, placement: Placement) -> tuple[Motion, tuple[str, ...]]:
         """The release's way: what the driver's angles and position differ by from his first frame is added to the

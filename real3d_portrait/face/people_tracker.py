@@ -1,0 +1,206 @@
+"""All faces of a video, each followed by itself through successive frames.
+
+A face that is hidden, leaves, or jumps ends one piece, and what comes after begins another: `face.people` tells whose
+pieces they are.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+
+from real3d_portrait.arrays import Float32Array, Float64Array, FloatArray, Landmarks, UInt8Array
+from real3d_portrait.face.landmarks import N_MESH
+from real3d_portrait.face.looks import difference, looks
+from real3d_portrait.face.tracking import FaceFinder, FaceGraph, SelfClosing
+
+MOST_FACES = 4  # followed at once
+_SMALLEST = 0.2  # of the largest face's height: others are a crowd
+_LOOK_AROUND = 1.0  # seconds between searches of the whole picture for further faces
+_LOOK_AGAIN, _MISSED = 0.2, 1.5  # seconds between searches while somebody was lost no longer ago than this
+_SMALL = 0.15  # of the frame's longer side: a smaller face is looked for in what surrounds it
+_SAME_FACE = 0.35  # face heights between two meshes of one face
+# From one frame to the next: face heights, ratio of sizes; and both for each second between them.
+_SHIFT, _SPEED = 0.25, 4.0
+_GROWTH, _GROWTH_SPEED = 1.15, 3.0
+_CHANGE = 50.0  # of looks within a piece, against the mean of those before
+_RECENT = 0.5  # share of a new frame in that mean
+_CHECK_EVERY = 5  # frames
+
+Box = tuple[float, float, float]  # centre x, centre y and height of a face, pixels
+
+
+@dataclass(frozen=True, eq=False)
+class Piece:
+    """One face through successive frames.
+
+    Attributes:
+        times: (N,) seconds, increasing.
+        landmarks: (N, 478, 3) pixels.
+        looks: (P, 3) mean of `face.looks.looks`.
+    """
+
+    times: Float64Array
+    landmarks: Float32Array
+    looks: Float32Array
+
+    @property
+    def height(self) -> float:
+        """Of the face, pixels."""
+        return float(np.median(np.ptp(self.landmarks[:, :N_MESH, 1], axis=1)))
+
+
+class PeopleTracker(SelfClosing):
+    """Follows all faces of a video. Use as a context manager; `track` is called once a frame, in order."""
+
+    def __init__(self) -> None:
+        self._finder = FaceFinder(max_faces=MOST_FACES)
+        self._idle: list[FaceGraph] = []
+        self._followed: list[_Followed] = []
+        self._ended: list[Piece] = []
+        self._searched = self._lost = -np.inf
+
+    def close(self) -> None:
+        for graph in [*self._idle, *(face.graph for face in self._followed)]:
+            graph.close()
+        self._finder.close()
+
+    def track(self, time: float, frame: UInt8Array) -> None:
+        """Follow the faces into the frame (H, W, 3) shown at `time` seconds."""
+        alone = len(self._followed) == 1 and self._fills(self._followed[0].box[2], frame)
+        for face in list(self._followed):
+            if not face.follow(time, frame, self._finder, alone):
+                self._end(face)
+                self._lost = time
+        self._part(time, frame)
+        if self._is_due(time):
+            self._searched = time
+            self._search(time, frame)
+
+    def pieces(self) -> list[Piece]:
+        """All that was followed until now, in the order in which it began."""
+        running = [face.piece() for face in self._followed]
+        return sorted([*self._ended, *running], key=lambda piece: float(piece.times[0]))
+
+    @staticmethod
+    def _fills(height: float, frame: UInt8Array) -> bool:
+        return height > _SMALL * max(frame.shape[:2])
+
+    def _is_due(self, time: float) -> bool:
+        since = time - self._searched
+        missed = time - self._lost < _MISSED and since >= _LOOK_AGAIN
+        return not self._followed or missed or since >= _LOOK_AROUND
+
+    def _search(self, time: float, frame: UInt8Array) -> None:
+        if not self._followed:
+            faces = self._finder.find(frame)
+        else:
+            known = [face.box for face in self._followed]
+            new = [box for box in self._finder.boxes(frame) if not any(_overlap(box, other) for other in known)]
+            faces = [face for face in (self._finder.mesh_at(frame, box) for box in new) if face is not None]
+        for found in faces:
+            tallest = max((face.box[2] for face in self._followed), default=0.0)
+            x, y, height = box_of(found)
+            taken = any(_overlap((x, y, height), face.box) for face in self._followed)
+            if not taken and height >= _SMALLEST * tallest and len(self._followed) < MOST_FACES:
+                graph = self._idle.pop() if self._idle else FaceGraph()
+                # The graph's own landmarks, so that the next frame's are of one kind with the first's.
+                alone = not self._followed and len(faces) == 1 and self._fills(height, frame)
+                own = graph.process(frame, None if alone else (x, y, height))
+                found = own if own is not None and follows(found, own, 0.0) else found
+                self._followed.append(_Followed(graph, time, found, looks(frame, found)))
+
+    def _part(self, time: float, frame: UInt8Array) -> None:
+        """Where two have come to follow one face, the one goes on that it looks like."""
+        for one, other in combinations(list(self._followed), 2):
+            both = one in self._followed and other in self._followed
+            if both and _way(one.box, other.box) < _SAME_FACE * max(one.box[2], other.box[2]):
+                wrong = max(one, other, key=lambda face: face.strangeness(frame))
+                wrong.forget()
+                self._end(wrong)
+                self._lost = time
+
+    def _end(self, face: _Followed) -> None:
+        self._followed.remove(face)
+        face.graph.reset()
+        self._idle.append(face.graph)
+        self._ended.append(face.piece())
+
+
+class _Followed:
+    """A piece that is growing."""
+
+    def __init__(self, graph: FaceGraph, time: float, landmarks: Landmarks, look: Float32Array) -> None:
+        self.graph = graph
+        self.times = [time]
+        self.landmarks = [landmarks]
+        self._recent = look
+        self._looks = [look]
+        self._unchecked = 0  # frames since those
+
+    @property
+    def box(self) -> Box:
+        """Centre x, centre y and height, pixels."""
+        return box_of(self.landmarks[-1])
+
+    def follow(self, time: float, frame: UInt8Array, finder: FaceFinder, alone: bool) -> bool:
+        """Whether the same face is in this frame."""
+        found = self.graph.process(frame, None if alone else self.box)
+        if found is None or not self._continues(time, found):
+            x, y, height = self.box
+            found = finder.mesh_at(frame, (x, y, 1.1 * height))
+            if found is None or not self._continues(time, found):
+                return False
+            self.graph.reset()
+        self.times.append(time)
+        self.landmarks.append(found)
+        self._unchecked += 1
+        if self._unchecked >= _CHECK_EVERY:
+            look = looks(frame, found)
+            if difference(self._recent, look) > _CHANGE:
+                self.forget()
+                return False
+            self._recent = self._recent + np.float32(_RECENT) * (look - self._recent)
+            self._looks.append(look)
+            self._unchecked = 0
+        return True
+
+    def strangeness(self, frame: UInt8Array) -> float:
+        """How different the face in this frame, the last, is from those before."""
+        return difference(self._recent, looks(frame, self.landmarks[-1]))
+
+    def forget(self) -> None:
+        """Take back the frames since the looks were known to be the same."""
+        kept = len(self.times) - self._unchecked
+        del self.times[kept:], self.landmarks[kept:]
+        self._unchecked = 0
+
+    def piece(self) -> Piece:
+        return Piece(np.array(self.times), np.stack(self.landmarks), np.mean(self._looks, 0))
+
+    def _continues(self, time: float, found: Landmarks) -> bool:
+        return follows(self.landmarks[-1], found, time - self.times[-1])
+
+
+def follows(before: FloatArray, after: FloatArray, seconds: float) -> bool:
+    """Whether a face (478, 3) can have come from one place to another in that time, growing or shrinking."""
+    (x, y, height), (x_after, y_after, height_after) = box_of(before), box_of(after)
+    way = float(np.hypot(x_after - x, y_after - y)) / max(height, height_after)
+    ratio = max(height, height_after) / max(min(height, height_after), 1e-3)
+    return way < _SHIFT + _SPEED * seconds and ratio < _GROWTH + _GROWTH_SPEED * seconds
+
+
+def box_of(landmarks: FloatArray) -> Box:
+    low, high = landmarks[:N_MESH, :2].min(0), landmarks[:N_MESH, :2].max(0)
+    x, y = (low + high) / 2
+    return float(x), float(y), float(high[1] - low[1])
+
+
+def _way(one: Box, other: Box) -> float:
+    return float(np.hypot(one[0] - other[0], one[1] - other[1]))
+
+
+def _overlap(one: Box, other: Box) -> bool:
+    return _way(one, other) < 0.5 * max(one[2], other[2])
