@@ -109,7 +109,7 @@ class VideoWithoutFaceError(InputError):
 
 class FaceRarelySeenError(InputError):
     message = (
-        "A face is in sight for {seen} s of the {seconds} s of '{path}', less than half; "
+        "{what} is in sight for {seen} s of the {seconds} s of '{path}', less than half; "
         "cut the rest out or use another video."
     )
 

@@ -75,7 +75,9 @@ def faceless_stretches(video: Path, seconds: float) -> tuple[Faceless, ...]:
     stretches = tuple(s for s in _exact(video, times, seen, seconds) if s.end - s.start > SHORTEST)
     missing = sum(stretch.end - stretch.start for stretch in stretches)
     if missing > (1 - _LEAST_SEEN) * seconds:
-        raise FaceRarelySeenError(path=video, seen=round(seconds - missing, 1), seconds=round(seconds, 1))
+        raise FaceRarelySeenError(
+            what="A face", path=video, seen=round(seconds - missing, 1), seconds=round(seconds, 1)
+        )
     return stretches
 
 

@@ -8,7 +8,7 @@ from real3d_portrait.face.landmarks import N_MESH
 from real3d_portrait.face.looks import difference
 from real3d_portrait.face.people_tracker import Piece, follows
 
-_BRIDGED = 1.0  # seconds that a face may be hidden
+_BRIDGED = 1.2  # seconds that a face may be hidden
 _OTHER = 65.0  # of looks: another person
 _OTHER_NEAR = 85.0  # where a face is hidden and seen again in one place
 _CUT = 0.25  # seconds: who is back sooner was not hidden, and has to look the same

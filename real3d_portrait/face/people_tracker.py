@@ -18,8 +18,8 @@ from real3d_portrait.face.tracking import FaceFinder, FaceGraph, SelfClosing
 
 MOST_FACES = 4  # followed at once
 _SMALLEST = 0.2  # of the largest face's height: others are a crowd
-_LOOK_AROUND = 1.0  # seconds between searches of the whole picture for further faces
-_LOOK_AGAIN, _MISSED = 0.2, 1.5  # seconds between searches while somebody was lost no longer ago than this
+_LOOK_AROUND = 1.5  # seconds between searches of the whole picture for further faces
+_LOOK_AGAIN, _MISSED = 0.07, 1.2  # seconds between searches while somebody was lost no longer ago than this
 _SMALL = 0.15  # of the frame's longer side: a smaller face is looked for in what surrounds it
 _SAME_FACE = 0.35  # face heights between two meshes of one face
 # From one frame to the next: face heights, ratio of sizes; and both for each second between them.
@@ -95,22 +95,33 @@ class PeopleTracker(SelfClosing):
 
     def _search(self, time: float, frame: UInt8Array) -> None:
         if not self._followed:
+            self._follow(time, frame, self._graph(), None)
+        known = [face.box for face in self._followed]
+        if not known:
             faces = self._finder.find(frame)
         else:
-            known = [face.box for face in self._followed]
             new = [box for box in self._finder.boxes(frame) if not any(_overlap(box, other) for other in known)]
             faces = [face for face in (self._finder.mesh_at(frame, box) for box in new) if face is not None]
         for found in faces:
+            box = box_of(found)
             tallest = max((face.box[2] for face in self._followed), default=0.0)
-            x, y, height = box_of(found)
-            taken = any(_overlap((x, y, height), face.box) for face in self._followed)
-            if not taken and height >= _SMALLEST * tallest and len(self._followed) < MOST_FACES:
-                graph = self._idle.pop() if self._idle else FaceGraph()
-                # The graph's own landmarks, so that the next frame's are of one kind with the first's.
-                alone = not self._followed and len(faces) == 1 and self._fills(height, frame)
-                own = graph.process(frame, None if alone else (x, y, height))
-                found = own if own is not None and follows(found, own, 0.0) else found
-                self._followed.append(_Followed(graph, time, found, looks(frame, found)))
+            taken = any(_overlap(box, face.box) for face in self._followed)
+            if not taken and box[2] >= _SMALLEST * tallest and len(self._followed) < MOST_FACES:
+                self._follow(time, frame, self._graph(), found)
+
+    def _graph(self) -> FaceGraph:
+        return self._idle.pop() if self._idle else FaceGraph()
+
+    def _follow(self, time: float, frame: UInt8Array, graph: FaceGraph, found: Landmarks | None) -> None:
+        """Begin a piece with a face that was found, or with the one that the graph sees in the whole frame."""
+        own = graph.process(frame, None if found is None else box_of(found))
+        # The graph's own landmarks, so that the next frame's are of one kind with the first's.
+        if own is not None and (found is None or follows(found, own, 0.0)):
+            found = own
+        if found is None:
+            self._idle.append(graph)
+        else:
+            self._followed.append(_Followed(graph, time, found, looks(frame, found)))
 
     def _part(self, time: float, frame: UInt8Array) -> None:
         """Where two have come to follow one face, the one goes on that it looks like."""

@@ -7,6 +7,7 @@ top left, z away from the viewer in the same unit (weak perspective).
 from __future__ import annotations
 
 import os
+from functools import cached_property
 from types import TracebackType
 from typing import Any, Self
 
@@ -142,29 +143,42 @@ class FaceGraph(SelfClosing):
 
 
 class FaceFinder(SelfClosing):
-    """All faces of a still picture, the largest first."""
+    """All faces of a still picture, the largest first. What finds them is loaded when it is first needed."""
 
     def __init__(self, max_faces: int = 8, min_confidence: float = 0.3) -> None:
+        self._max_faces = max_faces
+        self._min_confidence = min_confidence
+        self._loaded: list[Any] = []
+
+    def close(self) -> None:
+        for graph in self._loaded:
+            graph.close()
+
+    @cached_property
+    def _mesh(self) -> Any:
         import mediapipe as mp
 
-        self._max_faces = max_faces
-        self._mesh = mp.solutions.face_mesh.FaceMesh(
+        mesh = mp.solutions.face_mesh.FaceMesh(
             static_image_mode=True,
             max_num_faces=1,
             refine_landmarks=True,
-            min_detection_confidence=min_confidence,
+            min_detection_confidence=self._min_confidence,
         )
-        self._detectors = [
+        self._loaded.append(mesh)
+        return mesh
+
+    @cached_property
+    def _detectors(self) -> list[Any]:
+        import mediapipe as mp
+
+        detectors = [
             mp.solutions.face_detection.FaceDetection(
-                model_selection=which, min_detection_confidence=min_confidence + 0.1
+                model_selection=which, min_detection_confidence=self._min_confidence + 0.1
             )
             for which in (0, 1)
         ]
-
-    def close(self) -> None:
-        self._mesh.close()
-        for detector in self._detectors:
-            detector.close()
+        self._loaded += detectors
+        return detectors
 
     def boxes(self, image: UInt8Array) -> list[tuple[float, float, float]]:
         """Centre x, centre y and side in pixels of each detected face, the largest first, without near-duplicates."""

@@ -25,6 +25,7 @@ from real3d_portrait.timing import FPS, in_words
 log = logging.getLogger(__name__)
 
 LONGEST_GAP = 1.0  # seconds without a face that are bridged
+_FOUND_LATE = 0.12  # seconds after which a face that is back is found
 _LEAST_SEEN = 0.5  # of a video's length that a face has to be in sight, bridged gaps counted in
 _EASE = 0.4  # seconds in which a driven photo comes to rest where the face is lost, and leaves it
 
@@ -85,7 +86,9 @@ def follow_face(path: str | Path, progress: Progress | None = None, face: int | 
     absent = absences(chosen.times, seconds)
     missing = sum(end - start for start, end in absent)
     if missing > (1 - _LEAST_SEEN) * seconds:
-        raise FaceRarelySeenError(path=path, seen=round(seconds - missing, 1), seconds=round(seconds, 1))
+        raise FaceRarelySeenError(
+            what="The driver's face", path=path, seen=round(seconds - missing, 1), seconds=round(seconds, 1)
+        )
     warnings = (_choice(seen, info.width),) if face is None and len(seen) > 1 else ()
     if absent:
         warnings = (*warnings, f"The driver's face is out of sight {in_words(absent)}; the photo rests there.")
@@ -104,7 +107,9 @@ def _choice(seen: list[Piece], width: int) -> str:
 def absences(times: Float64Array, seconds: float) -> tuple[tuple[float, float], ...]:
     """Start and end of each stretch longer than LONGEST_GAP between `times` (N,), increasing, of a video that long."""
     known = np.concatenate([[0.0], times, [seconds]])
-    return tuple((float(known[i]), float(known[i + 1])) for i in np.flatnonzero(np.diff(known) > LONGEST_GAP + 1e-6))
+    return tuple(
+        (float(known[i]), float(known[i + 1])) for i in np.flatnonzero(np.diff(known) > LONGEST_GAP + _FOUND_LATE)
+    )
 
 
 def share_driven(absent: tuple[tuple[float, float], ...], at: Float64Array) -> Float64Array:

@@ -113,7 +113,7 @@ def test_a_video_without_a_face_is_refused(tmp_path: Path, face_model: FaceModel
 
 
 def test_stretches_without_a_face_are_those_longer_than_a_second() -> None:
-    assert module.absences(np.array([0.0, 0.04, 1.2]), 1.24) == ((0.04, 1.2),)
+    assert module.absences(np.array([0.0, 0.04, 1.24]), 1.28) == ((0.04, 1.24),)
     assert module.absences(np.array([1.5, 1.54]), 3.0) == ((0.0, 1.5), (1.54, 3.0))
     assert module.absences(np.array([0.0, 0.9, 1.8]), 2.7) == ()
 
