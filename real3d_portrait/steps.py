@@ -118,9 +118,24 @@ class Steps:
         )
 
     def motion_from_video(
-        self, video: PathLike, *, allow_cuts: bool = False, progress: ProgressCallback | None = None
+        self,
+        video: PathLike,
+        *,
+        face: int | None = None,
+        allow_cuts: bool = False,
+        progress: ProgressCallback | None = None,
     ) -> Motion:
-        """What the person in a video does, as its camera sees it; or a saved motion, read.
+        """What a person in a video does, as its camera sees it; or a saved motion, read.
+
+        One person is followed from the first frame to the last. Where the video is cut, place and size of the head
+        begin anew. Where his face is hidden for up to a second the motion goes on; longer stretches without it, such as
+        titles or somebody else's shots, are at rest, and a warning names their times.
+
+        Args:
+            face: which person, from 1: whoever is seen longest and those beside him for half as long or longer, by
+                falling size, pictures of faces behind them; then the others. None: the first, with a warning where
+                there are more.
+            allow_cuts: whether others are followed where the video is cut to them.
 
         Where the video is cut, place and size of the head begin anew.
 
@@ -129,8 +144,9 @@ class Steps:
 
         Raises:
             VideoWithoutFaceError: no frame shows a face.
-            AnotherPersonError: the video is cut to another person.
-            FaceLostError: the face is out of sight for too long.
+            DrivingFaceError: the video shows fewer people than `face`.
+            AnotherPersonError: the video is cut to another person, and half of it or more does not show this one.
+            FaceRarelySeenError: the face is out of sight for more than half of it for other reasons.
             MotionFaceModelError: the saved motion belongs to another face model.
             InputError: the video cannot be read, one exception a cause, see `media.video.read_frames`.
 
@@ -143,7 +159,7 @@ class Steps:
         def tracked(done: int, total: int | None) -> None:
             report(progress, "tracking", done, total)
 
-        return self.model.motion_from_video(Path(video), tracked, allow_cuts)
+        return self.model.motion_from_video(Path(video), tracked, face=face, allow_cuts=allow_cuts)
 
     def reconstruct(self, portrait: Portrait) -> Avatar:
         """Everything that depends on the photo alone, for any number of renderings.
@@ -308,7 +324,9 @@ class Steps:
         if isinstance(controls.pose, Motion):
             return controls.pose
         if controls.pose_file is not None:
-            return self.motion_from_video(controls.pose_file, allow_cuts=controls.allow_cuts, progress=progress)
+            return self.motion_from_video(
+                controls.pose_file, face=controls.driving_face, allow_cuts=controls.allow_cuts, progress=progress
+            )
         return "static" if controls.pose == "static" else "natural"
 
     def _painted(

@@ -103,6 +103,7 @@ def _motion(models: ModelSource) -> dict[str, Component]:
     pose: dict[str, Component] = {
         "pose": _choice("pose"),
         "pose_video": FileUpload(label="Head motion from a video instead", file_types=["video"], height=150),
+        "driving_face": _number("driving_face", " 0 takes the first."),
         "pose_mode": _choice("pose_mode"),
         "allow_cuts": _switch("allow_cuts"),
     }
@@ -127,6 +128,7 @@ def _camera() -> dict[str, Component]:
 def _output() -> dict[str, Component]:
     return {
         "background_fit": _choice("background_fit"),
+        "without_face": _choice("without_face"),
         "size": _choice("size", {"source": "Whole photo"}),
         "format": gr.Radio(
             [("MP4", "mp4"), ("GIF", "gif")],
@@ -199,7 +201,9 @@ def pipeline_arguments(values: dict[str, Any]) -> dict[str, Any]:
     arguments["background"] = uploaded or (f"{prompt.PREFIX}{words}" if words else _named(arguments["background"]))
     if "pose" in arguments:
         arguments["pose"] = pose or arguments["pose"]
-    arguments["face"] = arguments["face"] or None  # a browser sends 0 for a number left empty
+    for name in ("face", "driving_face"):
+        if name in arguments:
+            arguments[name] = arguments[name] or None  # a browser sends 0 for a number left empty
     if motion:
         arguments["driving"] = motion
     return arguments

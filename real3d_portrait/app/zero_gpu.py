@@ -126,10 +126,10 @@ class ZeroGpuPortrait(Real3DPortrait):
         portrait = avatar.portrait
         background = Background.parse(controls.background, controls.background_fit, controls.seed)
         if controls.pose_file is not None:
-            controls = replace(
-                controls,
-                pose=self.motion_from_video(controls.pose_file, allow_cuts=controls.allow_cuts, progress=progress),
+            pose = self.motion_from_video(
+                controls.pose_file, face=controls.driving_face, allow_cuts=controls.allow_cuts, progress=progress
             )
+            controls = replace(controls, pose=pose)
         made = on_gpu(frames, seconds)(self.name, total, portrait, driver, controls)
         height, width = portrait.source.shape[:2] if controls.size == "source" else (avatar.size, avatar.size)
         warnings = portrait.warnings + background.warnings

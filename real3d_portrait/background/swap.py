@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 
 import cv2
@@ -10,36 +10,52 @@ import numpy as np
 
 from real3d_portrait.arrays import Float32Array, Frame, Matte
 from real3d_portrait.background.background import Background
+from real3d_portrait.background.face_presence import Faceless, WithoutFace, faceless_stretches, share_without_face
 from real3d_portrait.background.fit import BLUR
-from real3d_portrait.errors import VideoWithoutFaceError
-from real3d_portrait.face.tracking import FaceFinder
 from real3d_portrait.media.video import VideoFrame, read_frames
 from real3d_portrait.portrait.segmentation import FrameSegmenter
 from real3d_portrait.timing import FPS
 
-_LOOK_FOR_FACE = 25  # frames among which a face must be seen
 _STEADY = 0.5  # share of the last frame's probability that stays where little changed
 
 
-def swapped_frames(video: Path, background: Background, total: int) -> Generator[Frame, None, None]:
+def swapped_frames(
+    video: Path,
+    background: Background,
+    total: int,
+    faceless: Sequence[Faceless] | None = None,
+    without_face: WithoutFace = "keep",
+) -> Generator[Frame, None, None]:
     """`total` frames at 25 fps, (H, W, 3), or (H, W, 4) with straight alpha for a transparent background.
 
+    Args:
+        faceless: stretches without a face; None: they are looked for.
+        without_face: keep leaves their picture as it is, background replaces all of it.
+
     Raises:
-        VideoWithoutFaceError: nobody's face is seen in the first second, or the whole of a shorter video.
+        What `faceless_stretches` raises.
     """
-    pixels = _with_face(_at_25_fps(read_frames(video), total), video)
+    if faceless is None:
+        faceless = faceless_stretches(video, total / FPS)
+    pixels = _at_25_fps(read_frames(video), total)
     if background.kind == "keep":
         yield from pixels
         return
     behind: Iterator[Frame] | None = None
     last: Matte | None = None
     with FrameSegmenter() as segmenter:
-        for frame in pixels:
-            probability = segmenter.probability(frame)
-            if last is not None:
-                probability = _steadied(probability, last)
-            last = probability
-            alpha = refined(frame, probability)
+        for index, frame in enumerate(pixels):
+            absent = share_without_face(faceless, index / FPS + 1e-4)
+            if absent < 1:
+                probability = segmenter.probability(frame)
+                if last is not None:
+                    probability = _steadied(probability, last)
+                last = probability
+                alpha = refined(frame, probability)
+            else:
+                last, alpha = None, np.zeros(frame.shape[:2], np.float32)
+            if absent > 0:
+                alpha = alpha + np.float32(absent) * ((1.0 if without_face == "keep" else 0.0) - alpha)
             if background.transparent:
                 yield np.dstack([frame, np.rint(255 * alpha).astype(np.uint8)])
                 continue
@@ -91,18 +107,3 @@ def _at_25_fps(frames: Iterator[VideoFrame], total: int) -> Iterator[Frame]:
     while shown is not None and given < total:
         yield shown
         given += 1
-
-
-def _with_face(frames: Iterator[Frame], video: Path) -> Iterator[Frame]:
-    held: list[Frame] = []
-    with FaceFinder(max_faces=1) as finder:
-        for frame in frames:
-            held.append(frame)
-            if len(held) % 5 == 1 and finder.find(frame):
-                break
-            if len(held) >= _LOOK_FOR_FACE:
-                raise VideoWithoutFaceError(path=video)
-        else:
-            raise VideoWithoutFaceError(path=video)
-    yield from held
-    yield from frames

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
 import cv2
 import numpy as np
 
@@ -13,62 +16,80 @@ _LEAST, _LEAST_BESIDE, _AGREE = 16, 4, 0.6  # points followed, on each side of t
 _ABOVE, _BESIDE = 0.6, 1.0  # face heights above the face, and to each side of it, that may be the person
 
 
+@dataclass(frozen=True)
+class CameraMove:
+    """What a camera does to the picture from one frame to the next.
+
+    Attributes:
+        place: (2, 3) affine map of pixels; None: the camera counts as still.
+        across: (P,) pixels from the left at which the background was seen to move so.
+    """
+
+    place: Float64Array | None = None
+    across: FloatArray = field(default_factory=lambda: np.zeros(0))
+
+    def at(self, face: FloatArray) -> Float64Array:
+        """(2,) pixels right and down by which the picture moves at a face (478, 3).
+
+        Where too little of a background is seen to a side of it, the camera counts as still.
+        """
+        middle = face[:, :2].mean(0)
+        beside = min((self.across < middle[0]).sum(), (self.across > middle[0]).sum())
+        if self.place is None or beside < _LEAST_BESIDE:
+            return np.zeros(2)
+        return np.asarray(self.place[:, :2] @ middle + self.place[:, 2] - middle, np.float64)
+
+
 class BackgroundFollower:
-    """Goes through the frames of a video in order and adds up how far the camera has moved the picture."""
+    """Goes through the frames of a video in order and tells how the camera moves from one to the next."""
 
     def __init__(self) -> None:
-        self._shift = np.zeros(2)
-        self._before: tuple[UInt8Array, FloatArray] | None = None
+        self._before: tuple[UInt8Array, list[FloatArray]] | None = None
 
-    def shift(self, frame: UInt8Array, face: FloatArray) -> Float64Array:
-        """(2,) pixels right and down by which the camera has moved the picture at the face since the first frame.
-
-        Where too little of a background is seen, or what is seen moves apart, the camera counts as still.
+    def follow(self, frame: UInt8Array, faces: Sequence[FloatArray]) -> CameraMove:
+        """How the camera has moved since the last frame; still where what is seen of a background moves apart.
 
         Args:
             frame: (H, W, 3).
-            face: (478, 3) pixels of it.
+            faces: (478, 3) each, pixels of it.
         """
         reduced = _WIDTH / frame.shape[1]
         reduced_frame = cv2.resize(frame, None, fx=reduced, fy=reduced, interpolation=cv2.INTER_AREA)
         small = np.asarray(cv2.cvtColor(reduced_frame, cv2.COLOR_RGB2GRAY), np.uint8)
-        points = np.asarray(face[:, :2], np.float64) * reduced
-        if self._before is not None and self._before[0].shape == small.shape:
-            self._shift = self._shift + _moved(self._before[0], small, self._before[1]) / reduced
-        self._before = small, points
-        return self._shift.copy()
+        before, self._before = self._before, (small, [face[:, :2] * reduced for face in faces])
+        if before is None or before[0].shape != small.shape:
+            return CameraMove()
+        return _moved(*before, small, reduced)
 
     def cut(self) -> None:
         """The next frame has nothing to do with the last one."""
         self._before = None
 
 
-def _background(shape: tuple[int, ...], face: FloatArray) -> BoolArray:
-    """(H, W) what is not the person with this face (478, 2): all that is beside it and above."""
-    (left, top), (right, bottom) = face.min(0), face.max(0)
-    height = bottom - top
+def _background(shape: tuple[int, ...], faces: Sequence[FloatArray]) -> BoolArray:
+    """(H, W) what is none of the people with these faces (478, 2): all that is beside them and above."""
     seen = np.ones(shape, bool)
-    first, last = (max(0, round(float(x))) for x in (left - _BESIDE * height, right + _BESIDE * height))
-    seen[max(0, round(float(top - _ABOVE * height))) :, first:last] = False
+    for face in faces:
+        (left, top), (right, bottom) = face.min(0), face.max(0)
+        height = bottom - top
+        first, last = (max(0, round(float(x))) for x in (left - _BESIDE * height, right + _BESIDE * height))
+        seen[max(0, round(float(top - _ABOVE * height))) :, first:last] = False
     return seen
 
 
-def _moved(before: UInt8Array, now: UInt8Array, face: FloatArray) -> Float64Array:
-    """(2,) pixels by which the background moves from one frame (H, W) to the next at the face (478, 2)."""
-    still, middle = np.zeros(2), face.mean(0)
-    mask = np.where(_background(before.shape, face), np.uint8(255), np.uint8(0))
+def _moved(before: UInt8Array, faces: Sequence[FloatArray], now: UInt8Array, reduced: float) -> CameraMove:
+    """How the background moves from one frame (H, W) with these faces to the next, both reduced by this factor."""
+    mask = np.where(_background(before.shape, faces), np.uint8(255), np.uint8(0))
     points = cv2.goodFeaturesToTrack(before, _POINTS, 0.01, _APART, mask=mask)
     if points is None or len(points) < _LEAST:
-        return still
+        return CameraMove()
     found, status, _ = cv2.calcOpticalFlowPyrLK(before, now, points, np.zeros_like(points))
     kept = status[:, 0] == 1
     start, end = points[kept, 0], found[kept, 0]
     if len(start) < _LEAST:
-        return still
+        return CameraMove()
     place, inliers = cv2.estimateAffinePartial2D(start, end, method=cv2.RANSAC, ransacReprojThreshold=0.5)
     if place is None or inliers.mean() < _AGREE:
-        return still
-    across = start[inliers[:, 0] == 1, 0]
-    if min((across < middle[0]).sum(), (across > middle[0]).sum()) < _LEAST_BESIDE:
-        return still
-    return np.asarray(place[:, :2] @ middle + place[:, 2] - middle, np.float64)
+        return CameraMove()
+    place[:, 2] /= reduced
+    return CameraMove(np.asarray(place, np.float64), start[inliers[:, 0] == 1, 0] / reduced)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import cv2
 import numpy as np
 
@@ -16,11 +14,11 @@ FACE_SIZE = 48  # pixels across an aligned face
 _FILLED = 0.95  # of it by the face's height
 _FRAMES = 50  # of a shot that the shape is fitted to
 _HELD = 0.0013  # face heights by which points move in a held picture, coded; 0.0019 in the stillest of 15 clips
-LEAST_FRAMES = 15  # in which a shot tells its person
+_LEAST_FRAMES = 15  # in which a shot tells its person
 # Pairs of 193 clips, 2 s of each. By shape alone: 4% of one person's pairs from different videos lie beyond the first
 # number, 5% of two people's below. With appearance: 1% of one person's pairs from one video lie beyond the second,
 # 0.3% of two people's below.
-_MAX_DISTANCE, _MAX_DISTANCE_IN_FILE = 8.2, 9.3
+_MAX_DISTANCE, MAX_DISTANCE_IN_FILE = 8.2, 9.3
 _APPEARANCE = 10.0  # distance that uncorrelated appearances add
 
 
@@ -37,6 +35,14 @@ def aligned_face(picture: UInt8Array, landmarks: FloatArray, model: FaceModel) -
     if scale < 1:  # a warp alone would alias
         grey = cv2.GaussianBlur(grey, (0, 0), 0.5 / scale)
     return cv2.warpAffine(grey, place, (FACE_SIZE, FACE_SIZE), flags=cv2.INTER_LINEAR).astype(np.float32)
+
+
+def tells(landmarks: FloatArray) -> bool:
+    """Whether frames (T, 478, 3) say whose face they show: enough of them, and no held picture, whose expression cannot
+    be told from the face's shape."""
+    faces = landmarks[:, :N_MESH, :2] - landmarks[:, :N_MESH, :2].mean(1, keepdims=True)
+    faces = faces / np.ptp(faces[..., 1], axis=1)[:, None, None]
+    return len(landmarks) >= _LEAST_FRAMES and float(faces.std(0).mean()) > _HELD
 
 
 def identity(landmarks: FloatArray, size: tuple[int, int], model: FaceModel) -> Float64Array:
@@ -60,40 +66,4 @@ def differ(
     one, other = (face[inside] - face[inside].mean() for face in appearances)
     alike = float(one @ other / max(float(np.linalg.norm(one) * np.linalg.norm(other)), 1e-6))
     distance += _APPEARANCE * (1 - alike)
-    return distance > _MAX_DISTANCE_IN_FILE, distance
-
-
-def _telling(landmarks: FloatArray) -> bool:
-    faces = landmarks[:, :N_MESH, :2] - landmarks[:, :N_MESH, :2].mean(1, keepdims=True)
-    faces = faces / np.ptp(faces[..., 1], axis=1)[:, None, None]
-    return len(landmarks) >= LEAST_FRAMES and float(faces.std(0).mean()) > _HELD
-
-
-def people(
-    shots: Sequence[FloatArray],  # (T, 478, 3) each, pixels
-    appearances: Sequence[Float32Array],  # of each, sum of `aligned_face`
-    size: tuple[int, int],  # width and height of the pictures
-    model: FaceModel,
-) -> tuple[int, ...]:
-    """Number of the person in each shot of one file: that of the first shot that shows the same one.
-
-    A shot of fewer than LEAST_FRAMES frames, or of a held picture, whose expression cannot be told from the face's
-    shape, says too little; it counts as the person before it.
-    """
-    shapes = [identity(landmarks, size, model) if _telling(landmarks) else None for landmarks in shots]
-    known: list[int] = []
-    numbers: list[int] = []
-    for i, shape in enumerate(shapes):
-        if shape is None:
-            numbers.append(numbers[-1] if numbers else 0)
-            continue
-        distances = []
-        for k in known:
-            first = shapes[k]
-            assert first is not None
-            other, distance = differ((first, shape), (appearances[k], appearances[i]))
-            if not other:
-                distances.append((distance, numbers[k]))
-        known.append(i)
-        numbers.append(min(distances)[1] if distances else i if len(known) > 1 else 0)
-    return tuple(numbers)
+    return distance > MAX_DISTANCE_IN_FILE, distance

@@ -83,9 +83,15 @@ class TalkingModel(Protocol[A]):
         """Motion of somebody who speaks this, starting at rotation and translation zero."""
 
     def motion_from_video(
-        self, path: str | Path, progress: FramesDone | None = None, allow_cuts: bool = False
+        self,
+        path: str | Path,
+        progress: FramesDone | None = None,
+        *,
+        face: int | None = None,
+        allow_cuts: bool = False,
     ) -> Motion:
-        """Motion of the person in a driving video, as seen by its camera; allow_cuts: or of several, cut together."""
+        """Motion of a person in a driving video, as seen by its camera; face and allow_cuts: whose, as of
+        `motion.face_track.follow_face`."""
 
     def place(self, avatar: A, motion: Motion, placement: Placement) -> tuple[Motion, tuple[str, ...]]:
         """The motion in the photo's place, ready to render, and a sentence for each limit that it met."""

@@ -25,13 +25,13 @@ from real3d_portrait.face.landmarks import (
     LID_PAIRS_MIDDLE_RIGHT,
 )
 from real3d_portrait.motion.audio_features import N_MELS, audio_features
+from real3d_portrait.motion.face_track import FaceTrack
 from real3d_portrait.motion.lids import closure
 from real3d_portrait.motion.motion import Motion
 from real3d_portrait.motion.pose_tracks import ROLL, YAW, TrackBank, X, Z, play_tracks, voice_activity
 from real3d_portrait.motion.resample import frame_times, resample, resample_rotation
 from real3d_portrait.motion.shots import joined
 from real3d_portrait.motion.smoothing import LIPS_HZ, low_pass
-from real3d_portrait.motion.video_to_motion import FaceTrack
 from real3d_portrait.timing import FPS
 
 # Upper and lower lid, and the corners of each eye.

@@ -212,7 +212,7 @@ def whole_at_sides(matte: Float32Array) -> Float32Array:
     """
     side = len(matte)
     band, gap = round(_SIDE_BAND * side), round(_SIDE_HOLE * side)  # an even kernel would shift the outline
-    tall = cv2.copyMakeBorder(matte, 0, gap, 0, 0, cv2.BORDER_CONSTANT, value=1)
+    tall = cv2.copyMakeBorder(matte, 0, gap, 0, 0, cv2.BORDER_CONSTANT, value=[1.0])
     closed = cv2.morphologyEx(tall, cv2.MORPH_CLOSE, np.ones((gap | 1, 1), np.uint8))[:side]
     out = matte.copy()
     for columns in (slice(0, band), slice(side - band, side)):

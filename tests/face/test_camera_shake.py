@@ -25,8 +25,8 @@ def filmed(wall: np.ndarray, camera: np.ndarray, head: np.ndarray) -> np.ndarray
         cv2.circle(frame, [round(float(x)) for x in middle], 60, (200, 120, 90), -1)
         face = np.zeros((478, 3), np.float32)
         face[:, :2] = middle + 40 * np.random.default_rng(1).uniform(-1, 1, (478, 2))
-        found.append(follower.shift(np.asarray(frame, np.uint8), face))
-    return np.array(found)
+        found.append(follower.follow(np.asarray(frame, np.uint8), [face]).at(face))
+    return np.cumsum(found, 0)
 
 
 def test_the_camera_is_followed_whatever_the_head_does(wall: np.ndarray) -> None:

@@ -34,6 +34,7 @@ from real3d_portrait.models.compact.speech_motion import AudioToMotion, audio_to
 from real3d_portrait.models.compact.torso import head_room, shoulder_track
 from real3d_portrait.models.interface import Frames, FramesDone, Placement
 from real3d_portrait.motion.driver_eyes import with_driver_eyes
+from real3d_portrait.motion.face_track import follow_face
 from real3d_portrait.motion.motion import Motion
 from real3d_portrait.motion.placement import (
     PLACE_LIMITED,
@@ -42,7 +43,7 @@ from real3d_portrait.motion.placement import (
     limited_turn,
     place_when_turned,
 )
-from real3d_portrait.motion.video_to_motion import follow_face, track_to_motion
+from real3d_portrait.motion.video_to_motion import resting_where_absent, track_to_motion
 from real3d_portrait.parallel import in_parallel
 from real3d_portrait.portrait.compact import CompactPortrait, prepare_compact_portrait
 from real3d_portrait.portrait.occlusion import OcclusionClassifier
@@ -144,11 +145,17 @@ class CompactModel:
         return audio_to_motion(audio, self.a2m, face_model=self.face_model, temperature=temperature, seed=seed)
 
     def motion_from_video(
-        self, path: str | Path, progress: FramesDone | None = None, allow_cuts: bool = False
+        self,
+        path: str | Path,
+        progress: FramesDone | None = None,
+        *,
+        face: int | None = None,
+        allow_cuts: bool = False,
     ) -> Motion:
-        track = follow_face(path, self.face_model, progress, allow_cuts)
+        track = follow_face(path, self.face_model, progress, face=face, allow_cuts=allow_cuts)
         motion = track_to_motion(track, self.face_model)
-        return with_driver_eyes(motion, track.times, track.landmarks, self.face_model, track.persons)
+        motion = with_driver_eyes(motion, track.times, track.landmarks, self.face_model, track.persons)
+        return resting_where_absent(motion, track)
 
     def place(self, avatar: CompactAvatar, motion: Motion, placement: Placement) -> tuple[Motion, tuple[str, ...]]:
         motion = self.expression_space.retargeted(motion, avatar.head.neutral)

@@ -56,11 +56,12 @@ from real3d_portrait.motion.basel_motion import (
     to_basel,
     tracked_motion,
 )
+from real3d_portrait.motion.face_track import follow_face
 from real3d_portrait.motion.hubert import Hubert
 from real3d_portrait.motion.motion import Motion
 from real3d_portrait.motion.placement import TURN_LIMITED, limited_turn
 from real3d_portrait.motion.speech_conditions import speech_conditions
-from real3d_portrait.motion.video_to_motion import follow_face
+from real3d_portrait.motion.video_to_motion import resting_where_absent
 from real3d_portrait.portrait.full import FullPortrait, prepare_full_portrait
 from real3d_portrait.portrait.head_masks import PersonSegmenter, person_segmenter
 from real3d_portrait.portrait.portrait import Portrait
@@ -201,10 +202,16 @@ class FullModel:
         )
 
     def motion_from_video(
-        self, path: str | Path, progress: FramesDone | None = None, allow_cuts: bool = False
+        self,
+        path: str | Path,
+        progress: FramesDone | None = None,
+        *,
+        face: int | None = None,
+        allow_cuts: bool = False,
     ) -> Motion:
         bundled = FaceModel.load(resource("assets", "weights", "compact") / "face_model.safetensors")
-        return tracked_motion(follow_face(path, bundled, progress, allow_cuts), self.face_model)
+        track = follow_face(path, bundled, progress, face=face, allow_cuts=allow_cuts)
+        return resting_where_absent(tracked_motion(track, self.face_model), track)
 
     def place(self, avatar: FullAvatar, motion: Motion, placement: Placement) -> tuple[Motion, tuple[str, ...]]:
         """The release's way: what angles and position differ by from the first frame's, or from what a tracked driver's
