@@ -41,16 +41,12 @@ def people(pieces: list[Piece], cuts: FloatArray = _NO_CUTS) -> list[Piece]:
         else:
             found.append(piece)
     while True:
-        pairs = [
-            (_apart(*sorted((a, b), key=_start), cuts), i, j)
-            for i, a in enumerate(found)
-            for j, b in enumerate(found[:i])
-        ]
+        pairs = [(_apart(*_in_order(a, b), cuts), i, j) for i, a in enumerate(found) for j, b in enumerate(found[:i])]
         closest = min(pairs, default=(0.0, 0, 0))
         if closest[0] >= 0:
             break
         _, i, j = closest
-        joined = _joined(*sorted((found[i], found[j]), key=_start))
+        joined = _joined(*_in_order(found[i], found[j]))
         found = [person for k, person in enumerate(found) if k not in (i, j)] + [joined]
     lasting = [person for person in found if person.times[-1] - person.times[0] >= _PASSING] or found
     lasting.sort(key=_start)
@@ -74,6 +70,10 @@ def are_together(one: Piece, other: Piece) -> bool:
 
 def _start(piece: Piece) -> float:
     return float(piece.times[0])
+
+
+def _in_order(one: Piece, other: Piece) -> tuple[Piece, Piece]:
+    return (one, other) if _start(one) <= _start(other) else (other, one)
 
 
 def _apart(person: Piece, piece: Piece, cuts: FloatArray) -> float:
