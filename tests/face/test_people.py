@@ -95,6 +95,13 @@ def test_a_cut_to_somebody_else_in_the_same_place_is_seen(one: Film, other: Film
     assert sorted(len(person.times) for person in found) == pytest.approx([20, 25], abs=6)
 
 
+def test_who_is_seen_longest_comes_before_somebody_larger_after_a_cut(one: Film, other: Film) -> None:
+    small = [cv2.copyMakeBorder(cv2.resize(f, (120, 120)), 40, 40, 40, 40, cv2.BORDER_REPLICATE) for f in one[:30]]
+    found = followed(small + other[:22])
+    assert [len(person.times) for person in found] == pytest.approx([30, 22], abs=3)
+    assert found[0].height < found[1].height
+
+
 def test_one_person_after_a_cut_or_black_is_one_person(one: Film) -> None:
     closer = [cv2.resize(picture, None, fx=1.35, fy=1.35)[20 : 20 + SIDE, 50 : 50 + SIDE] for picture in one]
     found = followed(one[:20] + [np.zeros_like(one[0])] * 10 + closer[20:40])
