@@ -73,6 +73,8 @@ def _argument(name: str, control: Control, required: bool) -> dict[str, Any]:
     facts: dict[str, Any] = {"default": None if required else default}
     shown = control.default_help or (f"{default:g}" if isinstance(default, float) else default)
     facts["help"] = control.help if required else f"{control.help} (default: {shown})"
+    if isinstance(default, bool):
+        return {"action": "store_true", "help": control.help}
     if control.metavar:
         facts["metavar"] = control.metavar
     elif any(isinstance(choice, int) for choice in control.choices):

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import os
 
     from real3d_portrait.background.background import BackgroundSource
+    from real3d_portrait.background.face_presence import WithoutFace
     from real3d_portrait.motion.camera_path import CameraPath
     from real3d_portrait.motion.motion import Motion
 
@@ -103,9 +104,18 @@ class Controls:
         "everything, static holds still; or a video or saved motion to take it from.",
         _HEAD, choices=POSES, metavar="NAME|VIDEO", rendered=True, moving=True,
     ))  # fmt: skip
+    driving_face: int | None = field(default=None, metadata=_control(
+        "Face of the driving video",
+        "Which person to follow, from 1, the largest; pictures of faces come last.",
+        _HEAD, low=1, step=1, default_help="the first, with a warning", rendered=True, moving=True,
+    ))  # fmt: skip
     pose_mode: PoseMode = field(default="relative", metadata=_control(
-        "Head pose", "Relative starts at the photo's, absolute takes the driver's as it is.",
+        "Head pose", "Relative takes the driver's usual pose as the photo's, absolute takes his as it is.",
         _HEAD, choices=("relative", "absolute"), rendered=True, moving=True,
+    ))  # fmt: skip
+    allow_cuts: bool = field(default=False, metadata=_control(
+        "Cuts to other people", "Where the driving video is cut to somebody else, he drives; else the photo rests.",
+        _HEAD, choices=(False, True), rendered=True, moving=True,
     ))  # fmt: skip
     mouth_amplitude: float = field(default=1.0, metadata=_control(
         "Mouth amplitude", "How far lips and jaw move; 1 is as learned or as driven.",
@@ -169,6 +179,13 @@ class Controls:
     face: int | None = field(default=None, metadata=_control(
         "Face", "Which face of the photo, from 1, the largest.",
         _PICTURE, low=1, step=1, default_help="the largest, with a warning",
+    ))  # fmt: skip
+
+    without_face: WithoutFace = field(default="keep", metadata=_control(
+        "Where no face is seen",
+        "In a finished video whose background is swapped, titles and the like of more than a second: keep leaves them, "
+        "background replaces them whole.",
+        _PICTURE, choices=("keep", "background"), moving=True,
     ))  # fmt: skip
 
     def __post_init__(self) -> None:
@@ -240,7 +257,9 @@ class RenderKeywords(TypedDict, total=False):
 
     background_fit: Fit
     pose: PoseSource
+    driving_face: int | None
     pose_mode: PoseMode
+    allow_cuts: bool
     mouth_amplitude: float
     expression_scale: float
     blink: Blink
@@ -257,6 +276,7 @@ class RenderKeywords(TypedDict, total=False):
     size: Size
     fps: Fps
     face: int | None
+    without_face: WithoutFace
 
 
 class ControlKeywords(RenderKeywords, total=False):

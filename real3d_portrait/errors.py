@@ -107,6 +107,26 @@ class VideoWithoutFaceError(InputError):
     message = "No face was found in any frame of '{path}'; use a video of one person who faces the camera."
 
 
+class FaceRarelySeenError(InputError):
+    message = (
+        "{what} is in sight for {seen} s of the {seconds} s of '{path}', less than half; "
+        "cut the rest out or use another video."
+    )
+
+
+class AnotherPersonError(InputError):
+    message = (
+        "Another person is seen from {time} s of '{path}' on, and the driver in no more than half of it; "
+        "cut the video to one person, or allow such cuts (allow_cuts, --allow-cuts)."
+    )
+
+
+class DrivingFaceError(InputError):
+    message = (
+        "Face {face} was asked for but '{path}' shows {count}, the first being 1; change driving_face (--driving-face)."
+    )
+
+
 class FaceLostError(InputError):
     message = (
         "The face is out of sight from {start} s to {end} s of '{path}', longer than {limit} s; "

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self, Unpack, overload
 
 from real3d_portrait.background.background import Background, BackgroundSource
+from real3d_portrait.background.face_presence import Faceless, faceless_stretches
 from real3d_portrait.background.swap import swapped_frames
 from real3d_portrait.calls import (
     AudioSource,
@@ -39,9 +40,10 @@ from real3d_portrait.motion.motion import Motion
 from real3d_portrait.portrait.portrait import Portrait
 from real3d_portrait.rendering import Rendering
 from real3d_portrait.steps import Steps
+from real3d_portrait.timing import in_words
 
 if TYPE_CHECKING:
-    pass
+    from real3d_portrait.background.face_presence import WithoutFace
 
 
 class Real3DPortrait(Steps):
@@ -305,7 +307,9 @@ class Real3DPortrait(Steps):
         avatar = self._avatar(portrait, call)
         if isinstance(driving, Motion):
             return self.render(avatar, driving, call.controls, **call.callbacks)
-        motion = self.motion_from_video(driving, progress=call.progress)
+        motion = self.motion_from_video(
+            driving, face=call.controls.driving_face, allow_cuts=call.controls.allow_cuts, progress=call.progress
+        )
         has_sound = not is_motion_file(driving) and probe(driving).has_audio
         track = Path(driving) if has_sound else None
         return self.render(avatar, motion, call.controls, audio=track, **call.callbacks)
@@ -318,17 +322,31 @@ class Real3DPortrait(Steps):
         background = Background.parse(call.controls.background, call.controls.background_fit, call.controls.seed)
         info = probe(video)
         when = video_times(video)
+        call.report("looking for faces")
+        faceless = faceless_stretches(Path(video), info.seconds)
+        warnings = background.warnings
+        if faceless and background.kind != "keep":
+            warnings = (*warnings, _left_out(faceless, call.controls.without_face))
         background = self._painted(background, info.width, info.height, call.progress)
         rendering = Rendering(
-            swapped_frames(Path(video), background, when.shown),
+            swapped_frames(Path(video), background, when.shown, faceless, call.controls.without_face),
             info.width,
             info.height,
             len(when.shown),
             Path(video) if info.has_audio else None,
             background.transparent,
-            background.warnings,
+            warnings,
             call.controls.seed,
             self.name,
             when.timeline,
         )
         return rendering.reported(call.progress).watched(call.on_frame)
+
+
+def _left_out(faceless: tuple[Faceless, ...], without_face: WithoutFace) -> str:
+    """The warning of a background swap."""
+    when = in_words([(stretch.start, stretch.end) for stretch in faceless])
+    done, other = "the picture is left as it is there", "background"
+    if without_face == "background":
+        done, other = "the background replaces the whole picture there", "keep"
+    return f"No face is seen {when}; {done}, without_face (--without-face) {other} does otherwise."

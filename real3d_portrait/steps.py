@@ -125,12 +125,36 @@ class Steps:
             sound, temperature=chosen, seed=seed if generator is None else drawn_seed(generator)
         )
 
-    def motion_from_video(self, video: PathLike, *, progress: ProgressCallback | None = None) -> Motion:
-        """What the person in a video does, as its camera sees it; or a saved motion, read.
+    def motion_from_video(
+        self,
+        video: PathLike,
+        *,
+        face: int | None = None,
+        allow_cuts: bool = False,
+        progress: ProgressCallback | None = None,
+    ) -> Motion:
+        """What a person in a video does, as its camera sees it; or a saved motion, read.
+
+        One person is followed from the first frame to the last. Where the video is cut, place and size of the head
+        begin anew. Where his face is hidden for up to a second the motion goes on; longer stretches without it, such as
+        titles or somebody else's shots, are at rest, and a warning names their times.
+
+        Args:
+            face: which person, from 1: whoever is seen longest and those beside him for half as long or longer, by
+                falling size, pictures of faces behind them; then the others. None: the first, with a warning where
+                there are more.
+            allow_cuts: whether others are followed where the video is cut to them.
+
+        Where the video is cut, place and size of the head begin anew.
+
+        Args:
+            allow_cuts: whether another person may follow after a cut.
 
         Raises:
             VideoWithoutFaceError: no frame shows a face.
-            FaceLostError: the face is out of sight for too long.
+            DrivingFaceError: the video shows fewer people than `face`.
+            AnotherPersonError: the video is cut to another person, and half of it or more does not show this one.
+            FaceRarelySeenError: the face is out of sight for more than half of it for other reasons.
             MotionFaceModelError: the saved motion belongs to another face model.
             InputError: the video cannot be read, one exception a cause, see `media.video.read_frames`.
 
@@ -139,9 +163,11 @@ class Steps:
         """
         if is_motion_file(video):
             return Motion.load(Path(video), self.model.expression_space.face_model)
-        motion = self.model.motion_from_video(
-            Path(video), lambda done, total: report(progress, "tracking", done, total)
-        )
+
+        def tracked(done: int, total: int | None) -> None:
+            report(progress, "tracking", done, total)
+
+        motion = self.model.motion_from_video(Path(video), tracked, face=face, allow_cuts=allow_cuts)
         return replace(motion, source_fps=probe(video).fps)
 
     def reconstruct(self, portrait: Portrait) -> Avatar:
@@ -311,7 +337,9 @@ class Steps:
         if isinstance(controls.pose, Motion):
             return controls.pose
         if controls.pose_file is not None:
-            return self.motion_from_video(controls.pose_file, progress=progress)
+            return self.motion_from_video(
+                controls.pose_file, face=controls.driving_face, allow_cuts=controls.allow_cuts, progress=progress
+            )
         return "static" if controls.pose == "static" else "natural"
 
     def _painted(

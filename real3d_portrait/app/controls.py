@@ -105,7 +105,9 @@ def _motion(models: ModelSource) -> dict[str, Component]:
     pose: dict[str, Component] = {
         "pose": _choice("pose"),
         "pose_video": FileUpload(label="Head motion from a video instead", file_types=["video"], height=150),
+        "driving_face": _number("driving_face", " 0 takes the first."),
         "pose_mode": _choice("pose_mode"),
+        "allow_cuts": _switch("allow_cuts"),
     }
     with gr.Row():
         face: dict[str, Component] = {name: _slider(name) for name in ("mouth_amplitude", "expression_scale")}
@@ -128,6 +130,7 @@ def _camera() -> dict[str, Component]:
 def _output() -> dict[str, Component]:
     return {
         "background_fit": _choice("background_fit"),
+        "without_face": _choice("without_face"),
         "size": _choice("size", {"source": "Whole photo"}),
         "fps": _choice("fps", {"source": "As the driving video"}),
         "format": gr.Radio(
@@ -155,6 +158,11 @@ def _choice(name: str, words: dict[str, str] | None = None) -> gr.Radio:
     control = table()[name]
     choices = [((words or {}).get(str(choice), str(choice)), choice) for choice in control.choices]
     return gr.Radio(choices, value=defaults()[name], label=control.label, info=control.help)
+
+
+def _switch(name: str) -> gr.Checkbox:
+    control = table()[name]
+    return gr.Checkbox(value=defaults()[name], label=control.label, info=control.help)
 
 
 def _slider(name: str, value: float | None = None, visible: bool = True) -> gr.Slider:
@@ -196,7 +204,9 @@ def pipeline_arguments(values: dict[str, Any]) -> dict[str, Any]:
     arguments["background"] = uploaded or (f"{prompt.PREFIX}{words}" if words else _named(arguments["background"]))
     if "pose" in arguments:
         arguments["pose"] = pose or arguments["pose"]
-    arguments["face"] = arguments["face"] or None  # a browser sends 0 for a number left empty
+    for name in ("face", "driving_face"):
+        if name in arguments:
+            arguments[name] = arguments[name] or None  # a browser sends 0 for a number left empty
     if motion:
         arguments["driving"] = motion
     return arguments

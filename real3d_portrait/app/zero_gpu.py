@@ -129,7 +129,10 @@ class ZeroGpuPortrait(Real3DPortrait):
         portrait = avatar.portrait
         background = Background.parse(controls.background, controls.background_fit, controls.seed)
         if controls.pose_file is not None:
-            controls = replace(controls, pose=self.motion_from_video(controls.pose_file, progress=progress))
+            pose = self.motion_from_video(
+                controls.pose_file, face=controls.driving_face, allow_cuts=controls.allow_cuts, progress=progress
+            )
+            controls = replace(controls, pose=pose)
         rate = frame_rate(controls, driver.source_fps if isinstance(driver, Motion) else None)
         total = max(1, round(total * rate / FPS))
         made = on_gpu(frames, seconds)(self.name, total, portrait, driver, controls)

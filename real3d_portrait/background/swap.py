@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 
 import cv2
@@ -11,26 +11,36 @@ import numpy as np
 from real3d_portrait.arrays import Float32Array, Float64Array, Frame, Matte
 from real3d_portrait.background.background import Background
 from real3d_portrait.background.chroma_key import Backdrop, find_backdrop, keyed
+from real3d_portrait.background.face_presence import Faceless, WithoutFace, faceless_stretches, share_without_face
 from real3d_portrait.background.fit import BLUR
 from real3d_portrait.background.foreground import foreground_of
-from real3d_portrait.errors import VideoWithoutFaceError
-from real3d_portrait.face.tracking import FaceFinder
 from real3d_portrait.media.video import VideoFrame, read_frames
 from real3d_portrait.portrait.segmentation import FrameSegmenter
 from real3d_portrait.timing import FPS
 
-_LOOK_FOR_FACE = 25  # frames among which a face must be seen
 _TIME_ROUNDING = 1e-4  # seconds
 _STEADY = 0.5  # share of the probability of 1 / 25 s ago that stays where little changed
 
 
-def swapped_frames(video: Path, background: Background, times: Float64Array) -> Generator[Frame, None, None]:
+def swapped_frames(
+    video: Path,
+    background: Background,
+    times: Float64Array,
+    faceless: Sequence[Faceless] | None = None,
+    without_face: WithoutFace = "keep",
+) -> Generator[Frame, None, None]:
     """The frames on show at `times` (N,), (H, W, 3), or (H, W, 4) with straight alpha for a transparent background.
 
+    Args:
+        faceless: stretches without a face; None: they are looked for.
+        without_face: keep leaves their picture as it is, background replaces all of it.
+
     Raises:
-        VideoWithoutFaceError: nobody's face is seen in the first second, or the whole of a shorter video.
+        What `faceless_stretches` raises.
     """
-    pixels = _with_face(_shown_at(times, read_frames(video)), video)
+    if faceless is None:
+        faceless = faceless_stretches(video, float(times[-1]) + 1 / FPS)
+    pixels = _shown_at(times, read_frames(video))
     if background.kind == "keep":
         yield from pixels
         return
@@ -38,17 +48,25 @@ def swapped_frames(video: Path, background: Background, times: Float64Array) -> 
     last: Matte | None = None
     backdrop: Backdrop | None = None
     with FrameSegmenter() as segmenter:
-        for frame, since in zip(pixels, np.diff(times, prepend=times[:1]), strict=False):
-            probability = segmenter.probability(frame)
-            if last is not None:
-                probability = _steadied(probability, last, float(since))
-            last = probability
-            backdrop = find_backdrop(frame, probability, backdrop)
-            if backdrop is not None:
-                person, alpha = keyed(frame, probability, backdrop)
+        for frame, time, since in zip(pixels, times, np.diff(times, prepend=times[:1]), strict=False):
+            absent = share_without_face(faceless, float(time) + _TIME_ROUNDING)
+            if absent < 1:
+                probability = segmenter.probability(frame)
+                if last is not None:
+                    probability = _steadied(probability, last, float(since))
+                last = probability
+                backdrop = find_backdrop(frame, probability, backdrop)
+                if backdrop is not None:
+                    person, alpha = keyed(frame, probability, backdrop)
+                else:
+                    alpha = refined(frame, probability)
+                    person = foreground_of(frame, alpha)
             else:
-                alpha = refined(frame, probability)
-                person = foreground_of(frame, alpha)
+                last, person, alpha = None, frame.astype(np.float32), np.zeros(frame.shape[:2], np.float32)
+            if absent > 0:
+                gone = np.float32(absent)
+                alpha = alpha + gone * ((1.0 if without_face == "keep" else 0.0) - alpha)
+                person = person + gone * (frame - person)
             if background.transparent:
                 yield np.rint(np.dstack([person, 255 * alpha])).astype(np.uint8)
                 continue
@@ -100,18 +118,3 @@ def _shown_at(times: Float64Array, frames: Iterator[VideoFrame]) -> Iterator[Fra
     while shown is not None and given < len(times):
         yield shown
         given += 1
-
-
-def _with_face(frames: Iterator[Frame], video: Path) -> Iterator[Frame]:
-    held: list[Frame] = []
-    with FaceFinder(max_faces=1) as finder:
-        for frame in frames:
-            held.append(frame)
-            if len(held) % 5 == 1 and finder.find(frame):
-                break
-            if len(held) >= _LOOK_FOR_FACE:
-                raise VideoWithoutFaceError(path=video)
-        else:
-            raise VideoWithoutFaceError(path=video)
-    yield from held
-    yield from frames

@@ -146,12 +146,19 @@ class ErNerfModel:
         poses = own[ping_pong(len(own), len(features))]
         return self._motion(features.reshape(len(features), -1), poses)
 
-    def motion_from_video(self, path: str | Path, progress: FramesDone | None = None) -> Motion:
+    def motion_from_video(
+        self,
+        path: str | Path,
+        progress: FramesDone | None = None,
+        *,
+        face: int | None = None,
+        allow_cuts: bool = False,
+    ) -> Motion:
         """The head motion of a video, within the range of the avatar's own; there is no expression to be driven by."""
-        driver = video_to_motion(path, bundled.face_model(), progress)
+        driver = video_to_motion(path, bundled.face_model(), progress, face=face, allow_cuts=allow_cuts)
         poses, limited = poses_of_motion(driver, self.trained.poses, bundled.face_model())
         motion = self._motion(np.zeros((len(poses), 1), np.float32), poses)
-        return replace(motion, warnings=(_LIMITED,)) if limited else motion
+        return replace(motion, warnings=(*driver.warnings, *(_LIMITED,) * limited))
 
     def place(self, avatar: PersonalAvatar, motion: Motion, placement: Placement) -> tuple[Motion, tuple[str, ...]]:
         """A motion of this kind says where the head is by itself."""

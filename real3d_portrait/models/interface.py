@@ -24,8 +24,9 @@ class Placement:
     """How a motion is put on a portrait.
 
     Attributes:
-        mode: relative starts at the photo's pose; absolute takes the driver's rotation, and the compact model has the
-            photo's place where the driver is turned most like it; static adds what there is of it to the photo's.
+        mode: relative takes a motion's rest as the photo's pose; absolute takes the driver's rotation, and the compact
+            model has the photo's place where the driver is turned most like it; static adds what there is of it to the
+            photo's.
         turn: (yaw, pitch, roll) added, radians.
     """
 
@@ -81,8 +82,16 @@ class TalkingModel(Protocol[A]):
     def motion_from_audio(self, audio: Audio, *, temperature: float, seed: int) -> Motion:
         """Motion of somebody who speaks this, starting at rotation and translation zero."""
 
-    def motion_from_video(self, path: str | Path, progress: FramesDone | None = None) -> Motion:
-        """Motion of the person in a driving video, as seen by its camera."""
+    def motion_from_video(
+        self,
+        path: str | Path,
+        progress: FramesDone | None = None,
+        *,
+        face: int | None = None,
+        allow_cuts: bool = False,
+    ) -> Motion:
+        """Motion of a person in a driving video, as seen by its camera; face and allow_cuts: whose, as of
+        `motion.face_track.follow_face`."""
 
     def place(self, avatar: A, motion: Motion, placement: Placement) -> tuple[Motion, tuple[str, ...]]:
         """The motion in the photo's place, ready to render, and a sentence for each limit that it met."""

@@ -7,6 +7,7 @@ coefficients cannot say; its translation is in model units. Angles have the sign
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 import numpy as np
 
@@ -24,12 +25,13 @@ from real3d_portrait.face.landmarks import (
     LID_PAIRS_MIDDLE_RIGHT,
 )
 from real3d_portrait.motion.audio_features import N_MELS, audio_features
+from real3d_portrait.motion.face_track import FaceTrack
 from real3d_portrait.motion.lids import closure
 from real3d_portrait.motion.motion import Motion
 from real3d_portrait.motion.pose_tracks import ROLL, YAW, TrackBank, X, Z, play_tracks, voice_activity
 from real3d_portrait.motion.resample import frame_times, resample, resample_rotation
+from real3d_portrait.motion.shots import joined
 from real3d_portrait.motion.smoothing import LIPS_HZ, low_pass
-from real3d_portrait.motion.video_to_motion import FaceTrack
 from real3d_portrait.timing import FPS
 
 # Upper and lower lid, and the corners of each eye.
@@ -81,11 +83,13 @@ def speaking_motion(
 def tracked_motion(track: FaceTrack, face: BaselFaceModel) -> Motion:
     """A driver's landmarks -> motion at 25 fps; the lids' closing is measured on the landmarks themselves."""
     fit = fit_clip(face.mesh_shape, track.landmarks, track.size)
+    driver = joined(track.times, fit.expression, from_basel(fit.euler), fit.translation, track.shots)
     at = frame_times(track.seconds, FPS)
-    expression = low_pass(resample(track.times, fit.expression, at), LIPS_HZ)
+    expression = low_pass(resample(track.times, driver.expression, at), LIPS_HZ)
     shares = resample(track.times, lid_shares(track.landmarks), at)
-    rotation = resample_rotation(track.times, from_basel(fit.euler), at)
-    return _motion(expression, shares, rotation, resample(track.times, fit.translation, at))
+    rotation = resample_rotation(track.times, driver.rotation, at)
+    motion = _motion(expression, shares, rotation, resample(track.times, driver.translation, at))
+    return replace(motion, rest=resample(track.times, driver.rest, at).astype(np.float32))
 
 
 def lid_shares(landmarks: FloatArray) -> Float64Array:

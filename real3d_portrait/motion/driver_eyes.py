@@ -6,9 +6,11 @@ face would startle it, or leave its blinks half-way.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from real3d_portrait.arrays import Float64Array, FloatArray
 from real3d_portrait.face.face_model import FaceModel
@@ -40,13 +42,23 @@ def openness(landmarks: FloatArray) -> Float64Array:
     return np.minimum(share, 1 + _WIDER * np.maximum(share - 1, 0)).clip(0, _WIDEST)
 
 
-def with_driver_eyes(motion: Motion, times: FloatArray, landmarks: FloatArray, model: FaceModel) -> Motion:
+def with_driver_eyes(
+    motion: Motion,
+    times: FloatArray,
+    landmarks: FloatArray,
+    model: FaceModel,
+    persons: Sequence[NDArray[np.intp]] | None = None,
+) -> Motion:
     """A driver's motion with lids that shut on any face when his do, and open no wider than it has them.
 
     Args:
         times: (N,) seconds, and landmarks (N, 478, 3) pixels, of the frames that showed his face.
+        persons: which of these show each driver, where there are several.
     """
-    share = resample(times, openness(landmarks)[:, None], frame_times(len(motion) / motion.fps, motion.fps))[:, 0]
+    opened_by = np.zeros((len(times), 1))
+    for person in [np.arange(len(times))] if persons is None else persons:
+        opened_by[person, 0] = openness(landmarks[person])
+    share = resample(times, opened_by, frame_times(len(motion) / motion.fps, motion.fps))[:, 0]
     still = np.eye(model.n_expression)[-2:]
     opened = alone(lid_direction(model), np.vstack([brow_height(model), mouth_direction(model), still]))
     usual = lid_gap(model, np.zeros(model.n_expression))

@@ -7,7 +7,6 @@ from typing import Literal, Protocol
 
 import numpy as np
 
-from real3d_portrait.arrays import Float32Array
 from real3d_portrait.errors import MotionFaceModelError
 from real3d_portrait.motion.camera_path import CameraPath
 from real3d_portrait.motion.motion import Motion
@@ -109,9 +108,8 @@ def edited(motion: Motion, edits: MotionEdits, space: ExpressionSpace) -> Motion
         motion = space.without_blinks(motion)
     motion = space.with_mouth(motion, edits.mouth)
     if edits.pose != "natural":
-        rotation, translation = _other_pose(motion, edits.pose)
-        posed = replace(motion, rotation=rotation, translation=translation)
-        # Either head starts somewhere; the eyes follow what each does from there.
+        posed = _with_pose(motion, edits.pose)
+        # Either head rests somewhere; the eyes follow what each does from there.
         turned = space.with_gaze_on_viewer(posed.relative(), motion.relative())
         motion = replace(posed, expression=turned.expression)
     moved = space.with_gaze_on_viewer(edits.preset.moved(motion), motion)
@@ -120,9 +118,9 @@ def edited(motion: Motion, edits: MotionEdits, space: ExpressionSpace) -> Motion
     return edits.camera.seen(space.scaled(smooth, edits.expression))
 
 
-def _other_pose(motion: Motion, pose: Literal["natural", "static"] | Motion) -> tuple[Float32Array, Float32Array]:
+def _with_pose(motion: Motion, pose: Literal["natural", "static"] | Motion) -> Motion:
     if isinstance(pose, Motion):
         other = pose.ping_pong(len(motion))
-        return other.rotation, other.translation
+        return replace(motion, rotation=other.rotation, translation=other.translation, rest=other.rest)
     still = np.zeros_like(motion.rotation)
-    return still, still
+    return replace(motion, rotation=still, translation=still, rest=None)

@@ -18,6 +18,7 @@ from real3d_portrait.timing import FPS
 _START = 5  # frames whose median is the driver's starting pose
 _FORMAT = "real3d-portrait motion 1"
 _ARRAYS = {"expression": None, "rotation": 3, "translation": 3}
+_OPTIONAL = ("blinks", "rest")
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,8 @@ class Motion:
         translation: (T, 3) head units, z towards the camera.
         face_model: name of the face model that the coefficients belong to.
         blinks: (T,) share 0..1 by which blinks close the lids in `expression`, where that is known.
+        rest: (T, 6) rotation and translation that a driver's head mostly has, which count as the photo's pose; None:
+            the motion starts at rest.
         warnings: what was done to the driver's motion that its user may not expect, one sentence each.
         source_fps: frames a second of the video that it was taken from, where it was taken from one.
 
@@ -42,6 +45,7 @@ class Motion:
     face_model: str
     fps: float = FPS
     blinks: Float32Array | None = None
+    rest: Float32Array | None = None
     warnings: tuple[str, ...] = ()
     source_fps: float | None = None
 
@@ -52,6 +56,8 @@ class Motion:
             raise ValueError(f"expression {self.expression.shape}, rotation and translation {shapes[1:]} do not match")
         if self.blinks is not None and self.blinks.shape != (frames,):
             raise ValueError(f"blinks {self.blinks.shape} do not match {frames} frames")
+        if self.rest is not None and self.rest.shape != (frames, 6):
+            raise ValueError(f"rest {self.rest.shape} does not match {frames} frames")
 
     def __len__(self) -> int:
         return len(self.expression)
@@ -60,16 +66,30 @@ class Motion:
     def seconds(self) -> float:
         return len(self) / self.fps
 
-    def relative(self) -> Motion:
-        """The same motion seen from its own start: the head begins at rotation and translation zero.
+    def resting(self) -> tuple[Float32Array, Float32Array]:
+        """Rotation and translation, (T, 3) each, that count as the photo's pose.
 
-        The start is the median pose of the first 0.2 s, so that one noisy frame does not tilt the clip.
+        Where `rest` is not known it is the median of the first 0.2 s, so that one noisy frame does not tilt the clip.
+        """
+        if self.rest is not None:
+            return self.rest[:, :3], self.rest[:, 3:]
+        starts = (np.median(track[:_START], 0).astype(np.float32) for track in (self.rotation, self.translation))
+        rotation, translation = (np.broadcast_to(start, self.rotation.shape) for start in starts)
+        return rotation, translation
+
+    def relative(self) -> Motion:
+        """The same motion seen from its own rest: there the head has rotation and translation zero.
+
         Yaw, pitch and roll are taken each by itself: a driver who sits turned by 20° still nods when he nods.
         """
         # As matrices in the camera's frame, the nod of a turned head would become a roll of a head that faces it.
-        rotation = self.rotation - np.median(self.rotation[:_START], 0)
-        translation = self.translation - np.median(self.translation[:_START], 0)
-        return replace(self, rotation=rotation.astype(np.float32), translation=translation.astype(np.float32))
+        rotation, translation = self.resting()
+        return replace(
+            self,
+            rotation=(self.rotation - rotation).astype(np.float32),
+            translation=(self.translation - translation).astype(np.float32),
+            rest=None if self.rest is None else np.zeros_like(self.rest),
+        )
 
     def ping_pong(self, frames: int) -> Motion:
         """The same played forwards and backwards until it has so many frames; each end is shown twice in a row."""
@@ -83,11 +103,14 @@ class Motion:
             rotation=self.rotation[frames],
             translation=self.translation[frames],
             blinks=None if self.blinks is None else self.blinks[frames],
+            rest=None if self.rest is None else self.rest[frames],
         )
 
     def save(self, path: str | Path) -> None:
         """Write an .npz file that holds numbers only, no picture of the driver."""
-        known: dict[str, Any] = {} if self.blinks is None else {"blinks": self.blinks.astype(np.float32)}
+        known: dict[str, Any] = {
+            name: values.astype(np.float32) for name in _OPTIONAL if (values := getattr(self, name)) is not None
+        }
         if self.source_fps is not None:
             known["source_fps"] = self.source_fps
         with Path(path).open("wb") as file:
@@ -119,8 +142,7 @@ class Motion:
                 if str(file["format"]) != _FORMAT:
                     raise NotAMotionFileError(path=path, reason=f"its format is '{file['format']}'")
                 arrays: dict[str, Any] = {name: np.asarray(file[name], np.float32) for name in _ARRAYS}
-                if "blinks" in file:
-                    arrays["blinks"] = np.asarray(file["blinks"], np.float32)
+                arrays |= {name: np.asarray(file[name], np.float32) for name in _OPTIONAL if name in file}
                 source_fps = float(file["source_fps"]) if "source_fps" in file else None
                 name, fps = str(file["face_model"]), int(file["fps"])
         except KeyError as error:

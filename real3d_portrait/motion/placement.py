@@ -9,11 +9,14 @@ import numpy as np
 from real3d_portrait.arrays import Float64Array, FloatArray
 from real3d_portrait.config import PoseLimits
 from real3d_portrait.face.camera import DISTANCE
+from real3d_portrait.motion.motion import Motion
 
 TURN_LIMITED = "The head would turn further than one photo can show; the turn is limited softly."
 PLACE_LIMITED = "The head would move further than the picture has room for; its place is limited softly."
 
+_ALIKE = np.radians(2.0)  # by which turns may differ that are taken as one
 _BEND = 0.3  # share of a room over which a motion bends towards its end
+_SMALLER = 0.7  # twice the share by which the picture may widen round a head that goes away: its body stays
 _LEAST_ROOM = np.array([0.1, 0.1, 0.5])  # head units that a head may always move, whatever its photo
 
 
@@ -37,6 +40,15 @@ def limited_turn(
         bound[:, 0] = np.where(turn[:, 0] < 0, left, right)
     kept = np.sign(turn) * _bent(np.abs(turn), 0.8 * bound, 0.4 * bound)
     return kept, bool((np.abs(turn) > bound).any())
+
+
+def place_when_turned(motion: Motion, rotation: FloatArray) -> Float64Array:
+    """(3,) translation that a driver's head mostly has while it is turned most like `rotation` (3,), radians.
+
+    A photo that shows the same head in that pose shows it in that place.
+    """
+    away = np.linalg.norm(motion.rotation - rotation, axis=1)
+    return np.median(motion.translation[away <= away.min() + max(_ALIKE, away.min())], 0)
 
 
 @dataclass(frozen=True)
@@ -67,7 +79,7 @@ def limited_place(moved: FloatArray, room: HeadRoom) -> tuple[Float64Array, bool
     still = np.exp(-rest[2] / DISTANCE)  # half of the picture's side in head units
 
     nearest = -DISTANCE * np.log((high - low).max() / 1.9) - rest[2]
-    shrunk = still + 0.5 * np.append(room.inward, 2.0 * still).min()
+    shrunk = still + 0.5 * np.append(room.inward, _SMALLER * still).min()
     z_low, z_high = -DISTANCE * np.log(shrunk) - rest[2], max(nearest, _LEAST_ROOM[2])
     z = _bent(moved[:, 2], (1 - _BEND) * z_high, _BEND * z_high)
     z = -_bent(-z, -(1 - _BEND) * z_low, -_BEND * z_low)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from real3d_portrait.arrays import Float32Array, FloatArray
+from real3d_portrait.arrays import Float64Array, FloatArray
 from real3d_portrait.face.face_model import FaceModel
 from real3d_portrait.motion.gaze import held_gaze
 from real3d_portrait.motion.motion import Motion
@@ -35,15 +35,24 @@ class PosePreset:
     gaze: float = 1.0
 
     def moved(self, motion: Motion) -> Motion:
-        """The motion with its head pose so changed; it starts where it did. The eyes are not: see `hold_gaze`."""
-        return replace(motion, rotation=self._mixed(motion.rotation), translation=self._mixed(motion.translation))
+        """The motion with its head pose so changed: it starts where it did, or has the rest that it had.
 
-    def _mixed(self, track: FloatArray) -> Float32Array:
+        The eyes are not changed: see `hold_gaze`.
+        """
         if self.posture == self.stress == 1:
-            return np.asarray(track, np.float32)
+            return motion
+        rotation, translation = (np.asarray(track, np.float64) for track in (motion.rotation, motion.translation))
+        if motion.rest is None:
+            turned, moved = self._mixed(rotation), self._mixed(translation)
+            turned, moved = turned + rotation[0] - turned[0], moved + translation[0] - moved[0]
+        else:
+            start, place = motion.rest[:, :3], motion.rest[:, 3:]
+            turned, moved = start + self._mixed(rotation - start), place + self._mixed(translation - place)
+        return replace(motion, rotation=turned.astype(np.float32), translation=moved.astype(np.float32))
+
+    def _mixed(self, track: FloatArray) -> Float64Array:
         slow = low_pass(track, POSTURE_HZ)
-        mixed = self.posture * slow + self.stress * (track - slow)
-        return (mixed + track[0] - mixed[0]).astype(np.float32)
+        return self.posture * slow + self.stress * (track - slow)
 
 
 NATURAL = PosePreset()

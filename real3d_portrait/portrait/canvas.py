@@ -165,9 +165,12 @@ def _rows_after(alpha: Float32Array, count: int, height: float | None = None) ->
     rows = np.zeros((count, width), np.float32)
     if count == 0:
         return rows
-    solid = (alpha > 0.5).astype(np.int8)
-    edges = np.flatnonzero(np.diff(np.concatenate([[0], solid[-1], [0]])))
     reach = min(len(alpha), max(3, round(_DIRECTION * width)))
+    solid = (alpha > 0.5).astype(np.int8)
+    if height is None:
+        # A hole that the matte leaves at the border would make a strand of what lies beside it, and a step there.
+        solid[-reach:] = _bridged(solid[-reach:], round(_THIN * width))
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], solid[-1], [0]])))
     x, k = np.arange(width)[None], np.arange(1, count + 1)[:, None]
     for first, end in edges.reshape(-1, 2):
         left, right = (_slope(solid, int(edge) - 1, reach) if 0 < edge < width else 0.0 for edge in (first, end))
@@ -185,6 +188,13 @@ def _rows_after(alpha: Float32Array, count: int, height: float | None = None) ->
         there = ends - starts > _SOFT
         rows = np.maximum(rows, there * np.clip(np.minimum(x + 1 - starts, ends - x) / _SOFT + 0.5, 0, 1))
     return rows.astype(np.float32)
+
+
+def _bridged(solid: np.ndarray, gap: int) -> np.ndarray:
+    """Rows (H, W) of 0 and 1 with what lies between two ones, up to `gap` columns apart, filled."""
+    wide = np.pad(solid, ((0, 0), (gap, gap))).astype(np.uint8)
+    closed = cv2.morphologyEx(wide, cv2.MORPH_CLOSE, np.ones((1, gap | 1), np.uint8))
+    return np.asarray(closed[:, gap:-gap], solid.dtype)
 
 
 def _slope(solid: np.ndarray, place: int, reach: int) -> float:

@@ -15,7 +15,7 @@ from real3d_portrait.portrait.canvas import canvas_margin, wider_canvas
 from real3d_portrait.portrait.crop import LARGEST_SIZE, choose_face, crop_square, resize_square
 from real3d_portrait.portrait.drawn_eyes import lids_as_drawn
 from real3d_portrait.portrait.inpainting import background_plate, foreground_colours
-from real3d_portrait.portrait.matting import portrait_matte
+from real3d_portrait.portrait.matting import portrait_matte, whole_at_sides
 from real3d_portrait.portrait.occlusion import OcclusionClassifier
 from real3d_portrait.portrait.parsing import FaceParser
 from real3d_portrait.portrait.portrait import Portrait
@@ -79,7 +79,7 @@ def prepare_compact_portrait(
     warnings += covered.warnings(crop, landmarks)
     image = resize_square(crop, size)
     landmarks = lids_as_drawn(image, landmarks * np.float32(size / side))
-    matte = portrait_matte(image, landmarks)
+    matte = whole_at_sides(portrait_matte(image, landmarks))
     foreground = foreground_colours(image, matte)
     crop_to_source = np.array([[side / size, 0, left], [0, side / size, top]])
     # The two long steps, side by side.

@@ -27,6 +27,8 @@ _MIXING_COST = 2.0
 _SHARPNESS = 2.5
 _LAPLACIAN_DIAGONAL = 4.0
 _SNAP = 0.04
+_SIDE_BAND, _SIDE_HOLE = 0.04, 0.12  # of the side: how far from a side border holes are closed, and how high ones
+_CUT_SHARE = 0.05  # of a column that the person fills where a side border cuts it
 
 
 def _local_colours(image: Float32Array, where: BoolArray, reach: float) -> tuple[Float32Array, Float32Array]:
@@ -200,3 +202,21 @@ def finished(alpha: Float32Array, inside: BoolArray, outside: BoolArray) -> Floa
     alpha[inside], alpha[outside] = 1, 0
     attached = main_part(alpha > 0.3, inside)
     return np.where(grown(attached, len(alpha) / 64), alpha, 0).astype(np.float32)
+
+
+def whole_at_sides(matte: Float32Array) -> Float32Array:
+    """A matte (S, S) without the holes that it leaves in a shoulder close to a side border.
+
+    There the colours beyond the border, which would tell the person from the background, are missing. What has the
+    person above it and below, or at the picture's foot, is the person.
+    """
+    side = len(matte)
+    band, gap = round(_SIDE_BAND * side), round(_SIDE_HOLE * side)  # an even kernel would shift the outline
+    tall = cv2.copyMakeBorder(matte, 0, gap, 0, 0, cv2.BORDER_CONSTANT, value=[1.0])
+    closed = cv2.morphologyEx(tall, cv2.MORPH_CLOSE, np.ones((gap | 1, 1), np.uint8))[:side]
+    out = matte.copy()
+    for columns in (slice(0, band), slice(side - band, side)):
+        # Only beside a border that cuts the person.
+        cut = (matte[:, columns] > 0.5).mean(0) > _CUT_SHARE
+        out[:, columns] = np.where(cut, closed[:, columns], matte[:, columns])
+    return out

@@ -9,11 +9,13 @@ import pytest
 from PIL import Image
 
 from real3d_portrait.background.background import Background
+from real3d_portrait.background.face_presence import Faceless, faceless_stretches
 from real3d_portrait.background.swap import swapped_frames
-from real3d_portrait.errors import VideoWithoutFaceError
+from real3d_portrait.errors import FaceRarelySeenError, VideoWithoutFaceError
 from real3d_portrait.media.video import read_frames
 from real3d_portrait.media.video_times import video_times
 from real3d_portrait.media.writer import VideoWriter
+from real3d_portrait.pipeline import Real3DPortrait
 from tests.example_inputs import PORTRAIT
 
 SIDE, FRAMES = 256, 6
@@ -89,3 +91,56 @@ def test_a_background_video_keeps_pace_with_any_rate(tmp_path: Path) -> None:
     times = [0.0, 0.05, 0.1, 0.25, 0.3, 0.42, 0.75]  # the last two in its second round
     shown = Background.parse(path).frames(np.zeros((32, 32, 3), np.uint8), times)
     assert [round(frame.mean() / 50) * 50 for frame in shown] == [0, 0, 50, 100, 150, 0, 150]
+
+
+@pytest.fixture(scope="module")
+def show(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A title of 1.2 s, a portrait held for 2.4 s, 1.2 s of it fading to black and staying so."""
+    path = tmp_path_factory.mktemp("show") / "show.mp4"
+    portrait = np.asarray(Image.open(PORTRAIT).convert("RGB").resize((SIDE, SIDE)))
+    with VideoWriter(path, SIDE, SIDE) as writer:
+        for shade in [None] * 30 + [1.0] * 60 + [0.6, 0.3, 0.1] + [0.0] * 27:
+            title = np.full((SIDE, SIDE, 3), (20, 30, 70), np.uint8)
+            writer.write(title if shade is None else np.rint(shade * portrait).astype(np.uint8))
+    return path
+
+
+def test_stretches_without_a_face_are_found_to_the_frame(show: Path) -> None:
+    first, last = faceless_stretches(show, 4.8)
+    assert (first.start, first.end, first.cut_after) == (0.0, pytest.approx(1.2), True)
+    assert last.start == pytest.approx(3.6, abs=0.13)
+    assert last.end == 4.8
+
+
+def test_titles_are_left_alone_or_replaced_whole(show: Path) -> None:
+    green = Background.parse("#00b140")
+    kept = list(swapped_frames(show, green, np.arange(120) / 25))
+    replaced = list(swapped_frames(show, green, np.arange(120) / 25, without_face="background"))
+    for frame in kept[:30]:
+        assert np.abs(frame.astype(int) - (20, 30, 70)).max() < 8
+    assert (kept[30][:20, :20] == [0, 177, 64]).all()
+    assert (kept[40] == replaced[40]).all()
+    assert (replaced[10] == [0, 177, 64]).all()
+    assert kept[105].max() < 8
+    assert (replaced[105] == [0, 177, 64]).all()
+
+
+def test_what_was_done_is_told_once(show: Path) -> None:
+    rendering = Real3DPortrait.from_pretrained("compact").background_swap(video=show, background="#00b140")
+    (told,) = rendering.warnings
+    assert "from 0.0 s to 1.2 s and from 3." in told
+    assert "--without-face" in told
+
+
+def test_a_stretch_without_a_cut_comes_and_goes_softly() -> None:
+    stretch = Faceless(1.0, 3.0, cut_before=False, cut_after=True)
+    assert [stretch.share(time) for time in (0.9, 1.0, 1.1, 1.3, 2.99, 3.0)] == pytest.approx([0, 0, 0.5, 1, 1, 0])
+
+
+def test_a_video_mostly_without_faces_is_refused(tmp_path: Path) -> None:
+    portrait = np.asarray(Image.open(PORTRAIT).convert("RGB").resize((128, 128)))
+    with VideoWriter(tmp_path / "mostly.mp4", 128, 128) as writer:
+        for index in range(60):
+            writer.write(portrait if index < 20 else np.zeros_like(portrait))
+    with pytest.raises(FaceRarelySeenError, match="less than half"):
+        faceless_stretches(tmp_path / "mostly.mp4", 2.4)

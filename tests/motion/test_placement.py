@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from real3d_portrait.config import PoseLimits
 from real3d_portrait.face.camera import DISTANCE
-from real3d_portrait.motion.placement import HeadRoom, limited_place, limited_turn
+from real3d_portrait.motion.motion import Motion
+from real3d_portrait.motion.placement import HeadRoom, limited_place, limited_turn, place_when_turned
 
 edge = st.floats(0.25, 0.85)
 way = st.floats(-4, 4)
@@ -74,3 +75,13 @@ def test_a_turn_is_limited_on_each_side_by_its_own() -> None:
     assert np.allclose(kept[1], turn[1])
     assert np.allclose(kept[2, 1:], turn[2, 1:])
     assert not limited_turn(turn[1:2], limits, (20, 40))[1]
+
+
+def test_a_driver_who_goes_through_the_picture_has_the_photos_place_in_the_middle_of_his_way() -> None:
+    way = np.zeros((101, 3), np.float32)
+    way[:, 0] = np.linspace(0, 1, 101)
+    rotation = np.random.default_rng(0).normal(0, 0.01, (101, 3)).astype(np.float32)
+    rotation[:20, 0] += 0.4
+    motion = Motion(np.zeros((101, 2), np.float32), rotation, way, "tiny")
+    assert place_when_turned(motion, np.zeros(3))[0] == pytest.approx(0.6, abs=0.05)
+    assert place_when_turned(motion, np.array([0.4, 0, 0]))[0] == pytest.approx(0.1, abs=0.05)

@@ -93,3 +93,14 @@ def test_a_head_cut_above_is_rounded_off():
     assert (np.diff(widths) >= 0).all()
     assert widths[0] == 0
     assert 10 <= (widths > 0).sum() <= 25
+
+
+def test_a_hole_of_the_matte_at_the_border_makes_no_step_in_the_shoulder():
+    alpha = np.zeros((200, 200), np.float32)
+    crop = Rectangle(40, 160, 40, 160)
+    alpha[110:160, 40:160] = 1
+    alpha[113:119, 40:44] = 0.3  # just below the outline
+    out = continued_matte(alpha, crop)
+    outline = (out > 0.5).argmax(0)
+    assert np.abs(np.diff(outline[10:60])).max() <= 1
+    assert outline[10] == pytest.approx(110, abs=3)

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from real3d_portrait.portrait.matting import _MattingLaplacian, alpha_matte
+from real3d_portrait.portrait.matting import _MattingLaplacian, alpha_matte, whole_at_sides
 from real3d_portrait.portrait.trimap import grown, loose_strands, main_part, shrunk, trimap, with_crown
 
 SIZE = 192
@@ -146,3 +146,18 @@ def test_uncertain_pixels_above_the_forehead_are_raised():
     assert raised[185, 96] == pytest.approx(0.3, abs=1e-3)
     assert (with_crown(np.zeros((SIZE, SIZE), np.float32), landmarks) == 0).all()
     assert with_crown(np.ones((SIZE, SIZE), np.float32), landmarks) == pytest.approx(1)
+
+
+def test_holes_beside_a_border_that_cuts_a_shoulder_are_closed_and_nothing_else() -> None:
+    matte = np.zeros((256, 256), np.float32)
+    matte[180:] = 1
+    matte[90:180, 100:160] = 1
+    matte[195:215, :6], matte[245:, 250:], matte[200:210, 100:110] = 0.4, 0.6, 0.5
+    closed = whole_at_sides(matte)
+    assert (closed[180:, :6] == 1).all()
+    assert (closed[180:, 250:] == 1).all()
+    assert (closed[:180] == matte[:180]).all()
+    assert (closed[:, 20:236] == matte[:, 20:236]).all()
+    alone = np.zeros_like(matte)
+    alone[60:, 60:200] = 1
+    assert (whole_at_sides(alone) == alone).all()

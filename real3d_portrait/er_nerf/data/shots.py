@@ -7,14 +7,14 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 
-from real3d_portrait.arrays import Float32Array, FloatArray, UInt8Array
-from real3d_portrait.er_nerf.data.same_person import FACE_SIZE, aligned_face, differ, identity
+from real3d_portrait.arrays import Float32Array, UInt8Array
 from real3d_portrait.errors import FaceLostError, InputError, VideoWithoutFaceError
 from real3d_portrait.face.face_model import FaceModel
-from real3d_portrait.face.tracking import FaceFinder, FaceTracker
+from real3d_portrait.face.same_person import FACE_SIZE, aligned_face, differ, identity
+from real3d_portrait.face.shots import ShotTracker
+from real3d_portrait.face.tracking import FaceFinder
 from real3d_portrait.media.video import VideoInfo, probe, read_frames
 from real3d_portrait.progress import Progress, ProgressCallback
 from real3d_portrait.timing import FPS
@@ -29,10 +29,6 @@ _LAST_SHOWN = 0.2  # seconds that a file's last picture is shown for
 _PROBE_EVERY = 2.0  # seconds between frames that are searched for further people
 _SECOND_FACE = 0.5  # of the first one's height: a person, not a picture on the wall
 _APPEARANCE_EVERY = 5  # frames between those that a face's appearance is taken from
-_THUMBNAIL = 16
-# Within shots of 200 clips neither was exceeded; between two people's clips the first was in 99.5%.
-_CUT = 0.08  # mean change of a thumbnail, of full scale
-_JUMP = 0.2  # face heights by which landmarks move from one frame to the next
 _OUTSIDE = 0.15  # share of the landmarks that may lie beyond the picture's border
 
 
@@ -146,14 +142,11 @@ def _tracked_parts(
     found: list[Float32Array | None] = []
     appearances: dict[int, Float32Array] = {}
     cuts = [0]
-    before: FloatArray | None = None
-    with FaceTracker() as tracker, FaceFinder(max_faces=2) as finder:
+    with ShotTracker() as tracker, FaceFinder(max_faces=2) as finder:
         for i, pixels in enumerate(frames_at_25_fps(path, 0, frames)):
-            thumbnail = cv2.resize(pixels, (_THUMBNAIL, _THUMBNAIL), interpolation=cv2.INTER_AREA) / np.float32(255)
-            face = tracker.track(pixels)
-            if before is not None and (np.abs(thumbnail - before).mean() > _CUT or _jumped(found[-1], face)):
+            face, begins = tracker.track(pixels)
+            if begins:
                 cuts.append(i)
-            before = thumbnail
             found.append(face)
             if face is not None and i % _APPEARANCE_EVERY == 0:
                 appearances[i] = aligned_face(pixels, face, model)
@@ -177,13 +170,6 @@ def _tracked_parts(
                 found[known[0] : known[-1] + 1],
                 sum(own, start=np.zeros((FACE_SIZE, FACE_SIZE), np.float32)),
             )
-
-
-def _jumped(before: Float32Array | None, face: Float32Array | None) -> bool:
-    if before is None or face is None:
-        return False
-    way = np.linalg.norm(face[:, :2] - before[:, :2], axis=1).mean()
-    return bool(way > _JUMP * np.ptp(face[:, 1]))
 
 
 def _interpolated(path: Path, first: int, faces: list[Float32Array | None]) -> Float32Array:

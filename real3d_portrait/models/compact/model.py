@@ -34,9 +34,16 @@ from real3d_portrait.models.compact.speech_motion import AudioToMotion, audio_to
 from real3d_portrait.models.compact.torso import head_room, shoulder_track
 from real3d_portrait.models.interface import Frames, FramesDone, Placement
 from real3d_portrait.motion.driver_eyes import with_driver_eyes
+from real3d_portrait.motion.face_track import follow_face
 from real3d_portrait.motion.motion import Motion
-from real3d_portrait.motion.placement import PLACE_LIMITED, TURN_LIMITED, limited_place, limited_turn
-from real3d_portrait.motion.video_to_motion import follow_face, track_to_motion
+from real3d_portrait.motion.placement import (
+    PLACE_LIMITED,
+    TURN_LIMITED,
+    limited_place,
+    limited_turn,
+    place_when_turned,
+)
+from real3d_portrait.motion.video_to_motion import resting_where_absent, track_to_motion
 from real3d_portrait.parallel import in_parallel
 from real3d_portrait.portrait.compact import CompactPortrait, prepare_compact_portrait
 from real3d_portrait.portrait.occlusion import OcclusionClassifier
@@ -139,10 +146,18 @@ class CompactModel:
     def motion_from_audio(self, audio: Audio, *, temperature: float, seed: int) -> Motion:
         return audio_to_motion(audio, self.a2m, face_model=self.face_model, temperature=temperature, seed=seed)
 
-    def motion_from_video(self, path: str | Path, progress: FramesDone | None = None) -> Motion:
-        track = follow_face(path, progress)
+    def motion_from_video(
+        self,
+        path: str | Path,
+        progress: FramesDone | None = None,
+        *,
+        face: int | None = None,
+        allow_cuts: bool = False,
+    ) -> Motion:
+        track = follow_face(path, self.face_model, progress, face=face, allow_cuts=allow_cuts)
         motion = track_to_motion(track, self.face_model)
-        return with_driver_eyes(motion, track.times, track.landmarks, self.face_model)
+        motion = with_driver_eyes(motion, track.times, track.landmarks, self.face_model, track.persons)
+        return resting_where_absent(motion, track)
 
     def place(self, avatar: CompactAvatar, motion: Motion, placement: Placement) -> tuple[Motion, tuple[str, ...]]:
         motion = self.expression_space.retargeted(motion, avatar.head.neutral)
@@ -153,9 +168,7 @@ class CompactModel:
         )
         translation = relative.translation
         if placement.mode == "absolute":
-            # The photo stands for the moment at which the driver's head is turned as the photo's is.
-            alike = np.square(motion.rotation - avatar.rotation).sum(1).argmin()
-            translation = motion.translation - motion.translation[alike]
+            translation = motion.translation - place_when_turned(motion, avatar.rotation)
         moved, place_limited = limited_place(translation, avatar.room)
         placed = replace(
             motion,

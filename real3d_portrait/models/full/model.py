@@ -56,11 +56,12 @@ from real3d_portrait.motion.basel_motion import (
     to_basel,
     tracked_motion,
 )
+from real3d_portrait.motion.face_track import follow_face
 from real3d_portrait.motion.hubert import Hubert
 from real3d_portrait.motion.motion import Motion
 from real3d_portrait.motion.placement import TURN_LIMITED, limited_turn
 from real3d_portrait.motion.speech_conditions import speech_conditions
-from real3d_portrait.motion.video_to_motion import follow_face
+from real3d_portrait.motion.video_to_motion import resting_where_absent
 from real3d_portrait.portrait.full import FullPortrait, prepare_full_portrait
 from real3d_portrait.portrait.head_masks import PersonSegmenter, person_segmenter
 from real3d_portrait.portrait.portrait import Portrait
@@ -202,18 +203,28 @@ class FullModel:
         )
         return replace(motion, warnings=speech_warnings(audio, compact.enhancer))
 
-    def motion_from_video(self, path: str | Path, progress: FramesDone | None = None) -> Motion:
-        return tracked_motion(follow_face(path, progress), self.face_model)
+    def motion_from_video(
+        self,
+        path: str | Path,
+        progress: FramesDone | None = None,
+        *,
+        face: int | None = None,
+        allow_cuts: bool = False,
+    ) -> Motion:
+        bundled = FaceModel.load(resource("assets", "weights", "compact") / "face_model.safetensors")
+        track = follow_face(path, bundled, progress, face=face, allow_cuts=allow_cuts)
+        return resting_where_absent(tracked_motion(track, self.face_model), track)
 
     def place(self, avatar: FullAvatar, motion: Motion, placement: Placement) -> tuple[Motion, tuple[str, ...]]:
-        """The release's way: what the driver's angles and position differ by from his first frame is added to the
-        source's, and the distance is held, because a fit tells it badly."""
+        """The release's way: what angles and position differ by from the first frame's, or from what a tracked driver's
+        mostly are, is added to the source's, and the distance is held, because a fit tells it badly."""
         source = from_basel(avatar.fit.euler[0])
         turn = np.asarray(motion.rotation, np.float64)
         moved = np.zeros_like(motion.translation, np.float64)
         if placement.mode != "static":
-            turn = motion.rotation - (source if placement.mode == "absolute" else motion.rotation[0])
-            moved = (motion.translation - motion.translation[0]) * [1, 1, 0]
+            rest = np.hstack([motion.rotation[:1], motion.translation[:1]]) if motion.rest is None else motion.rest
+            turn = motion.rotation - (source if placement.mode == "absolute" else rest[:, :3])
+            moved = (motion.translation - rest[:, 3:]) * [1, 1, 0]
         turn, limited = limited_turn(turn + np.array(placement.turn), self.config.limits)
         placed = replace(
             motion,

@@ -13,10 +13,12 @@ from real3d_portrait.face.landmarks import ALIGNMENT, N_MESH
 FACE_SIZE = 48  # pixels across an aligned face
 _FILLED = 0.95  # of it by the face's height
 _FRAMES = 50  # of a shot that the shape is fitted to
+_HELD = 0.0013  # face heights by which points move in a held picture, coded; 0.0019 in the stillest of 15 clips
+_LEAST_FRAMES = 15  # in which a shot tells its person
 # Pairs of 193 clips, 2 s of each. By shape alone: 4% of one person's pairs from different videos lie beyond the first
 # number, 5% of two people's below. With appearance: 1% of one person's pairs from one video lie beyond the second,
 # 0.3% of two people's below.
-_MAX_DISTANCE, _MAX_DISTANCE_IN_FILE = 8.2, 9.3
+_MAX_DISTANCE, MAX_DISTANCE_IN_FILE = 8.2, 9.3
 _APPEARANCE = 10.0  # distance that uncorrelated appearances add
 
 
@@ -33,6 +35,14 @@ def aligned_face(picture: UInt8Array, landmarks: FloatArray, model: FaceModel) -
     if scale < 1:  # a warp alone would alias
         grey = cv2.GaussianBlur(grey, (0, 0), 0.5 / scale)
     return cv2.warpAffine(grey, place, (FACE_SIZE, FACE_SIZE), flags=cv2.INTER_LINEAR).astype(np.float32)
+
+
+def tells(landmarks: FloatArray) -> bool:
+    """Whether frames (T, 478, 3) say whose face they show: enough of them, and no held picture, whose expression cannot
+    be told from the face's shape."""
+    faces = landmarks[:, :N_MESH, :2] - landmarks[:, :N_MESH, :2].mean(1, keepdims=True)
+    faces = faces / np.ptp(faces[..., 1], axis=1)[:, None, None]
+    return len(landmarks) >= _LEAST_FRAMES and float(faces.std(0).mean()) > _HELD
 
 
 def identity(landmarks: FloatArray, size: tuple[int, int], model: FaceModel) -> Float64Array:
@@ -56,4 +66,4 @@ def differ(
     one, other = (face[inside] - face[inside].mean() for face in appearances)
     alike = float(one @ other / max(float(np.linalg.norm(one) * np.linalg.norm(other)), 1e-6))
     distance += _APPEARANCE * (1 - alike)
-    return distance > _MAX_DISTANCE_IN_FILE, distance
+    return distance > MAX_DISTANCE_IN_FILE, distance
