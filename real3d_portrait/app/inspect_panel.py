@@ -60,7 +60,7 @@ def inspect_portrait(portrait: str | None = None, face: float | None = None) -> 
     """Crop, thumbnails and facts for programs.
 
     Args:
-        portrait: Photo.
+        portrait: The photo: JPEG, PNG, WebP or HEIC.
         face: Which face, from 1 by falling size; without it the largest.
 
     Raises:
