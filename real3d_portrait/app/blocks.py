@@ -70,6 +70,7 @@ def _serve_inspection() -> None:
         [crop, faces, facts],
         api_name="inspect_portrait",
         api_description="Look at a photo before anything is rendered: the crop, the faces, and warnings.",
+        validator=inspect_panel.check,
         concurrency_id="look",
         concurrency_limit=2,
     )
