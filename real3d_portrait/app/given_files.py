@@ -6,15 +6,17 @@ in, where it may see what the caller may not; what the app itself serves is take
 
 from __future__ import annotations
 
+import asyncio
 import binascii
 import logging
+import socket
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import gradio as gr
 from gradio.components import Component
-from gradio.processing_utils import async_ssrf_protected_download, save_base64_to_cache
+from gradio.processing_utils import async_ssrf_protected_download, is_public_ip, save_base64_to_cache
 from gradio.utils import get_upload_folder
 
 from real3d_portrait.errors import AddressRefusedError, FileTooLargeError, NotAFileError
@@ -68,10 +70,18 @@ async def _fetched(name: str, component: Component, text: str, megabytes: int) -
     if address.scheme not in ("http", "https") or not address.hostname:
         raise NotAFileError(name=name, value=text)
     try:
+        if await _hidden(address.hostname):
+            raise ValueError("no public host")
         return Path(await async_ssrf_protected_download(text, get_upload_folder()))
     except Exception as error:
         _LOGGER.info("an address was not fetched: %s", type(error).__name__)
         raise AddressRefusedError(name=name, address=text, reason=_reason(text, error)) from None
+
+
+async def _hidden(host: str) -> bool:
+    """Whether a host lies in the server's own network; asked here alone, as its name is nobody else's business."""
+    found = await asyncio.get_running_loop().getaddrinfo(host, None)
+    return not any(is_public_ip(str(place[0])) for *_, place in found)
 
 
 def _own(place: str) -> Path | None:
@@ -101,7 +111,7 @@ def _decoded(name: str, component: Component, text: str, megabytes: int) -> Path
 def _reason(address: str, error: Exception) -> str:
     if _SERVED in address:
         return "where no such file is served (any more)"
-    if isinstance(error, ValueError) and "resolve" in str(error):
+    if isinstance(error, socket.gaierror):
         return "whose host is not known"
     if isinstance(error, ValueError):
         return "which does not lie on the public web"

@@ -63,12 +63,19 @@ def test_an_address_of_this_app_is_its_file(cache: Path, host: str) -> None:
         "http://192.168.1.1/x.jpg",
         "http://169.254.169.254/latest/meta-data/",
         "http://0.0.0.0/x.jpg",
+        "http://localhost:9/x.jpg",
+        "http://2130706433/x.jpg",
     ],
 )
 def test_no_address_leads_into_the_network_of_the_server(address: str) -> None:
     for value in (address, {"path": address}, {"url": address}):
         with pytest.raises(AddressRefusedError, match=r"portrait is not fetched from .* public web"):
             take(value)
+
+
+def test_an_unknown_host_is_said_to_be_one() -> None:
+    with pytest.raises(AddressRefusedError, match="host is not known"):
+        take("http://nowhere.invalid/x.jpg")
 
 
 def test_a_file_that_is_gone_is_told_from_one_elsewhere(cache: Path) -> None:
@@ -108,9 +115,13 @@ def test_a_data_url_over_the_limit_is_not_decoded(cache: Path) -> None:
 
 
 def test_a_public_address_is_fetched(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def hidden(host: str) -> bool:
+        return host != "example.com"
+
     async def download(url: str, folder: str) -> str:
         (cache / "x.jpg").write_bytes(url.encode())
         return str(cache / "x.jpg")
 
     monkeypatch.setattr(given_files, "async_ssrf_protected_download", download)
+    monkeypatch.setattr(given_files, "_hidden", hidden)
     assert Path(take("https://example.com/x.jpg")["path"]).read_bytes() == b"https://example.com/x.jpg"
