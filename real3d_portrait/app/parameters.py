@@ -33,6 +33,10 @@ _MEANINGS = {
     "badge": "Whether a visible label is written into a corner of the picture.",
     "avatar": "Name of one of this server's personal avatars, which speaks in place of a photo.",
 }
+_EXAMPLES = {
+    "portrait": "me.jpg", "audio": "speech.wav", "driving": "driver.mp4", "motion": "motion.npz",
+    "video": "talking.mp4", "background_file": "beach.jpg", "pose_video": "driver.mp4",
+}  # fmt: skip
 _FILE = "A local file or an address with handle_file(); elsewhere an upload, a data URL, or an address."
 
 
@@ -143,6 +147,10 @@ class DescribedBlocks(gr.Blocks):
         told = meaning(name, component)
         kind = python_type(component, parameter["python_type"]["type"])
         parameter["python_type"] = {"type": kind, "description": told}
+        if name in _EXAMPLES:
+            # The page writes handle_file() about what has an address.
+            file = {"path": _EXAMPLES[name], "url": _EXAMPLES[name], "orig_name": _EXAMPLES[name]}
+            parameter["example_input"] = {**file, "meta": {"_type": "gradio.FileData"}}
         if needed:
             parameter["parameter_has_default"], parameter["parameter_default"] = False, None
         if not is_file(component):

@@ -81,6 +81,7 @@ def test_the_api_says_what_is_required_in_the_products_own_words(
         told = parameter["python_type"]["description"]
         assert told
         assert "FileData" not in told
+        assert "gradio-app" not in str(parameter["example_input"])
         if parameter["parameter_name"] in ("yaw", "expression_scale", "background_fit"):
             assert told.startswith(table()[parameter["parameter_name"]].help)
     printed = client.view_api(return_format="str", print_info=False)
