@@ -375,6 +375,33 @@ class VideoTooLargeError(InputError):
     message = "The video has {width} x {height} pixels, more than {limit} megapixels; scale it down first."
 
 
+class UnknownParameterError(InputError):
+    message = "There is no parameter '{name}' at {endpoint}; leave it out, or use one of those that view_api() lists."
+
+
+class UnknownEndpointError(InputError):
+    message = "There is no endpoint '{name}'; use one of {endpoints}."
+
+
+class WrongValueCountError(InputError):
+    message = (
+        "{endpoint} takes {expected} values in their order but got {given}; give them by name at /call/v2 instead."
+    )
+
+
+class NotAFileError(InputError):
+    message = (
+        "{name} is '{value}' but must be a file; give an upload, a data URL with base64, or the http address of a file."
+    )
+
+
+class AddressRefusedError(InputError):
+    message = (
+        "{name} is not fetched from '{address}', {reason}; give a data URL, an upload, or an address on this app or "
+        "on the public web."
+    )
+
+
 class StagesUnavailableError(InputError):
     message = "The model '{model}' does not show its inner stages and its mesh; use compact."
 

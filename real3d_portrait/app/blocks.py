@@ -8,6 +8,7 @@ from real3d_portrait.app import audio_driven, avatars, background_swap, inspect_
 from real3d_portrait.app.endpoints import EndpointRunner
 from real3d_portrait.app.limits import Limits
 from real3d_portrait.app.model_source import ModelSource
+from real3d_portrait.app.parameters import DescribedBlocks
 from real3d_portrait.app.results import Results
 from real3d_portrait.app.theme import INTRODUCTION, RESPONSIBLE, TITLE
 
@@ -28,7 +29,8 @@ def build_app(models: ModelSource | None = None, limits: Limits | None = None) -
         limits: what one request may ask for; None = as the environment says.
     """
     runner = EndpointRunner(models or ModelSource(), limits or Limits.from_environment())
-    with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=CACHE_SECONDS) as app:
+    with DescribedBlocks(title=TITLE, analytics_enabled=False, delete_cache=CACHE_SECONDS) as app:
+        app.needs = runner.needs
         gr.Markdown(INTRODUCTION)
         if runner.models.notice:
             gr.Markdown(runner.models.notice, elem_classes="notice")
@@ -48,6 +50,7 @@ def build_app(models: ModelSource | None = None, limits: Limits | None = None) -
                     gr.Markdown(RESPONSIBLE)
         results.cancel.click(lambda: None, None, results.draft, cancels=events, queue=False, api_visibility="private")
         _serve_inspection()
+        runner.needs["inspect_portrait"] = ("portrait",)
         app.load(runner.warm_up, queue=False, show_progress="hidden", api_visibility="private")
     return app.queue(max_size=runner.limits.waiting)
 
@@ -67,6 +70,7 @@ def _serve_inspection() -> None:
         [crop, faces, facts],
         api_name="inspect_portrait",
         api_description="Look at a photo before anything is rendered: the crop, the faces, and warnings.",
+        validator=inspect_panel.check,
         concurrency_id="look",
         concurrency_limit=2,
     )

@@ -34,13 +34,14 @@ def problems(values: Mapping[str, Any], required: tuple[str, ...], limits: Limit
 
     Args:
         values: of an endpoint's inputs, by name; uploads as paths.
-        required: names that need a value; where an avatar speaks, no portrait is needed.
+        required: names that need a value, "a|b" where one of two does; where an avatar speaks, no portrait is needed.
     """
     if not values.get("consent", True):
         yield "consent", ConsentMissingError()
-    for name in required:
-        if values[name] is None and not (name == "portrait" and values.get("avatar")):
-            yield name, MissingInputError(name=name, cure="a file")
+    for needed in required:
+        options = needed.split("|")
+        if all(values[name] is None for name in options) and not (needed == "portrait" and values.get("avatar")):
+            yield options[0], MissingInputError(name=" or ".join(options), cure="a file")
     if (values.get("background_prompt") or "").strip():
         try:
             paintable(values["background_prompt"])

@@ -28,6 +28,7 @@ from real3d_portrait.app.checks import problems
 from real3d_portrait.app.draft import Draft
 from real3d_portrait.app.limits import Limits
 from real3d_portrait.app.model_source import ModelSource
+from real3d_portrait.app.parameters import meaning
 from real3d_portrait.app.results import Results
 from real3d_portrait.app.uploads import plain
 from real3d_portrait.controls import Controls
@@ -51,7 +52,7 @@ class Endpoint:
         name: of the endpoint and, for videos, of the pipeline's method.
         description: for programs.
         inputs: components by parameter name; their first values are the defaults.
-        required: the inputs that need a value.
+        required: the inputs that need a value; "a|b": one of the two does.
     """
 
     name: str
@@ -93,6 +94,7 @@ class EndpointRunner:
     def __init__(self, models: ModelSource, limits: Limits) -> None:
         self.models = models
         self.limits = limits
+        self.needs: dict[str, tuple[str, ...]] = {}  # by endpoint, what it cannot do without
         self._slot = Lock()
 
     def warm_up(self) -> None:
@@ -147,6 +149,8 @@ class EndpointRunner:
             }
             return [gr.validate(name not in found, found.get(name, "")) for name in endpoint.inputs]
 
+        if public:
+            self.needs[endpoint.name] = self._needed(endpoint)
         call.__name__ = endpoint.name
         call.__doc__ = _docstring(endpoint)
         call.__signature__ = _signature(endpoint.inputs)  # type: ignore[attr-defined]
@@ -163,6 +167,11 @@ class EndpointRunner:
             scroll_to_output=True,
             show_progress_on=[*outputs, *busy],
         )
+
+    def _needed(self, endpoint: Endpoint) -> tuple[str, ...]:
+        """The parameters that every call has to have; an avatar may speak in place of a photo."""
+        spared = "portrait" if "avatar" in endpoint.inputs and self.models.avatars.names else None
+        return (*(name for name in endpoint.required if "|" not in name and name != spared), "consent")
 
     def _run(
         self, endpoint: Endpoint, values: dict[str, Any], progress: gr.Progress, work: Work, draft: Draft | None
@@ -326,11 +335,9 @@ def _signature(inputs: dict[str, Component]) -> inspect.Signature:
 
 
 def _docstring(endpoint: Endpoint) -> str:
-    """What programs read about the parameters: each label with its explanation."""
+    """What programs read about the parameters."""
     lines = [endpoint.description, "", "Args:"]
-    for name, component in endpoint.inputs.items():
-        info = getattr(component, "info", None)
-        lines.append(f"    {name}: {component.label}{'. ' + info if info else ''}")
+    lines += [f"    {name}: {meaning(name, component)}" for name, component in endpoint.inputs.items()]
     return "\n".join(lines)
 
 

@@ -9,7 +9,7 @@ import gradio as gr
 from gradio.components import Component
 
 from real3d_portrait.app.uploads import plain
-from real3d_portrait.errors import InputError
+from real3d_portrait.errors import InputError, MissingInputError
 
 
 def build(photo: gr.Image, face: Component) -> None:
@@ -56,18 +56,22 @@ def build(photo: gr.Image, face: Component) -> None:
     )
 
 
-def inspect_portrait(portrait: str | None = None, face: float | None = None) -> tuple[Any, list[Any], dict[str, Any]]:
+def check(portrait: str | None, face: float | None) -> list[dict[str, Any]]:
+    """Whether there is anything to look at, before the request joins the queue."""
+    missing = "" if portrait else str(MissingInputError(name="portrait", cure="a file"))
+    return [gr.validate(not missing, missing), gr.validate(True, "")]
+
+
+def inspect_portrait(portrait: str, face: float | None = None) -> tuple[Any, list[Any], dict[str, Any]]:
     """Crop, thumbnails and facts for programs.
 
     Args:
-        portrait: Photo.
+        portrait: The photo: JPEG, PNG, WebP or HEIC.
         face: Which face, from 1 by falling size; without it the largest.
 
     Raises:
-        gr.Error: there is no photo, no face in it, or not so many.
+        gr.Error: there is no face in the photo, or not so many.
     """
-    if not portrait:
-        raise gr.Error("Nothing was given for portrait; add a file.", print_exception=False)
     try:
         found = _inspect(portrait, face)
     except InputError as error:

@@ -10,10 +10,14 @@ import tempfile
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
+
+from starlette.middleware import Middleware
 
 from real3d_portrait.app.blocks import build_app
 from real3d_portrait.app.limits import Limits
 from real3d_portrait.app.model_source import ModelSource
+from real3d_portrait.app.request_check import RequestCheck
 from real3d_portrait.app.theme import CSS, theme
 from real3d_portrait.errors import Real3DError
 
@@ -55,13 +59,20 @@ def launch() -> None:
             models.load()  # workers that hold the GPU are forks of this process
         app = build_app(models, limits)
         app.temp_file_sets.append(_Files(cache))
+        app_kwargs: dict[str, Any] = {"middleware": [Middleware(RequestCheck, blocks=app, limits=limits)]}
+        if find_spec("mcp") is not None:
+            from real3d_portrait.app.mcp_tools import PortraitTools
+
+            app.mcp_server_obj, app.mcp_server = PortraitTools(app), True
+            app_kwargs["lifespan"] = app.mcp_server_obj.lifespan
         app.launch(
             server_port=int(port),
             theme=theme(),
             css=CSS,
             allowed_paths=[],
             max_file_size=f"{limits.megabytes}mb",
-            mcp_server=find_spec("mcp") is not None,
+            mcp_server=False,  # Gradio's own; ours is there already
+            app_kwargs=app_kwargs,
             enable_monitoring=False,
             run_history=False,
             footer_links=["api"],

@@ -39,6 +39,8 @@ def build(runner: EndpointRunner, results: Results) -> list[Any]:
     frame = {"portrait": photo, "consent": consent, **background, **controls.still(settings)}
     description = "Let a photo repeat the motion of a driving video, or of saved motion; gives what audio_driven gives."
     return [
-        runner.connect_video(start, Endpoint("video_driven", description, inputs, ("portrait",)), results),
+        runner.connect_video(
+            start, Endpoint("video_driven", description, inputs, ("portrait", "driving|motion")), results
+        ),
         runner.connect_preview(preview, Endpoint("preview", "One frame.", frame, ("portrait",)), results, public=False),
     ]

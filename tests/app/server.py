@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import av
+import httpx
 import numpy as np
 import pytest
 from gradio_client import Client
@@ -77,6 +78,13 @@ def serving(folder: Path, **environment: str) -> Iterator[Server]:
     finally:
         process.kill()
         process.wait()
+
+
+def uploaded(server: Server, path: str) -> str:
+    """The address at which the app serves a file that was uploaded to it."""
+    with open(path, "rb") as file:
+        answer = httpx.post(f"{server.url}/gradio_api/upload", files={"files": file})
+    return f"{server.url}/gradio_api/file={answer.json()[0]}"
 
 
 def frames(path: str) -> np.ndarray:

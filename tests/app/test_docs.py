@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import urllib.request
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -53,6 +54,10 @@ def test_the_curl_example_runs(server: Server, folder: Path) -> None:
 
 
 @pytest.mark.skipif(find_spec("mcp") is None, reason="no mcp")
-def test_the_mcp_example_lists_each_endpoint(server: Server, folder: Path) -> None:
-    printed = run([sys.executable, "-c", example("python", "MCP", server)], folder)
-    assert sorted(f"/{name}" for name in re.findall(r"'(\w+)'", printed)) == list(ENDPOINTS)
+def test_the_mcp_example_lists_each_endpoint_and_makes_a_video(server: Server, folder: Path) -> None:
+    tools, made = run([sys.executable, "-c", example("python", "MCP", server)], folder).splitlines()
+    assert sorted(f"/{name}" for name in re.findall(r"'(\w+)'", tools)) == list(ENDPOINTS)
+    address = re.search(r"http\S+\.mp4", made)
+    assert address
+    urllib.request.urlretrieve(address[0], folder / "made.mp4")
+    assert frames(str(folder / "made.mp4")).shape == (10, 256, 256, 3)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import re
 import time
+import urllib.request
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
 
 import numpy as np
 import pytest
@@ -15,12 +17,12 @@ from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError, ValidationError
 from PIL import Image
 
-from real3d_portrait.controls import Controls
+from real3d_portrait.controls import Controls, table
 from real3d_portrait.motion.motion import Motion
 from real3d_portrait.provenance.keys import FOLDER as KEY_FOLDER
 from real3d_portrait.provenance.verify import Marking, verify
 from real3d_portrait.resources import resource
-from tests.app.server import ENDPOINTS, Server, frames
+from tests.app.server import ENDPOINTS, Server, frames, uploaded
 from tests.example_inputs import PORTRAIT
 
 pytestmark = pytest.mark.slow  # a running app
@@ -41,7 +43,7 @@ def test_the_defaults_are_those_of_python(client: Client) -> None:
     endpoints = client.view_api(return_format="dict", print_info=False)["named_endpoints"]
     for name in VIDEOS:
         defaults = {p["parameter_name"]: p["parameter_default"] for p in endpoints[name]["parameters"]}
-        assert defaults["consent"] is False
+        assert defaults["consent"] is None  # it has none
         assert 0 < defaults["temperature"] < 2
         for field in fields(Controls):
             differs = ("progress", "temperature", *(["background"] if name == "/background_swap" else []))
@@ -51,8 +53,94 @@ def test_the_defaults_are_those_of_python(client: Client) -> None:
 
 @pytest.mark.parametrize("endpoint", [*VIDEOS, "/preview_frame"])
 def test_nothing_is_made_without_consent(client: Client, endpoint: str) -> None:
+    asked = {"portrait": handle_file(PORTRAIT), "api_name": endpoint}
+    if endpoint == "/audio_driven":
+        asked["audio"] = None
     with pytest.raises(ValidationError, match="Consent is missing"):
-        client.predict(portrait=handle_file(PORTRAIT), api_name=endpoint)
+        client.predict(**asked, consent=False)
+    with pytest.raises(TypeError, match="required argument: consent"):
+        client.predict(**asked)
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "needed"),
+    [
+        ("/audio_driven", {"portrait", "audio", "consent"}),
+        ("/video_driven", {"portrait", "consent"}),
+        ("/background_swap", {"consent"}),
+        ("/preview_frame", {"portrait", "consent"}),
+        ("/inspect_portrait", {"portrait"}),
+    ],
+)
+def test_the_api_says_what_is_required_in_the_products_own_words(
+    client: Client, endpoint: str, needed: set[str]
+) -> None:
+    parameters = client.view_api(return_format="dict", print_info=False)["named_endpoints"][endpoint]["parameters"]
+    assert {p["parameter_name"] for p in parameters if not p["parameter_has_default"]} == needed
+    for parameter in parameters:
+        told = parameter["python_type"]["description"]
+        assert told
+        assert "FileData" not in told
+        assert "gradio-app" not in str(parameter["example_input"])
+        if parameter["parameter_name"] in ("yaw", "expression_scale", "background_fit"):
+            assert told.startswith(table()[parameter["parameter_name"]].help)
+    printed = client.view_api(return_format="str", print_info=False)
+    assert "Gradio" not in printed
+    assert "Literal[256, 512, 'source']" in printed
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"size": 300}, "size is '300' but must be one of 256, 512, source"),
+        ({"yaw": 90}, "yaw is 90 but must lie between -45 and 45"),
+        ({"avatar": "bob"}, "avatar is 'bob' but must be left out"),
+        ({"zoom": "near"}, "zoom is 'near' but must be a number"),
+        ({"background_fit": "stretch"}, "background_fit is 'stretch' but must be one of cover, contain"),
+        ({"seed": -3}, "seed is -3 but must lie between 0"),
+        ({"face": "left"}, "face is 'left' but must be a whole number"),
+        ({"consent": "yes"}, "consent is 'yes' but must be true or false"),
+        ({"portrait": "/etc/passwd"}, "portrait is '/etc/passwd' but must be a file"),
+        ({"size": 300, "yaw": 90}, r"yaw: yaw is 90 .*\n- size: size is"),
+    ],
+)
+def test_each_refusal_reaches_the_caller_as_text(client: Client, changes: dict[str, Any], reason: str) -> None:
+    asked = {"portrait": handle_file(PORTRAIT), "consent": True, "api_name": "/preview_frame", **changes}
+    with pytest.raises(ValidationError, match=reason):
+        client.predict(**asked)
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status", "reason"),
+    [
+        ("call/v2/preview_frame", {"consent": True, "colour": "red"}, 422, "There is no parameter 'colour'"),
+        ("call/v2/preview_frame", {"consent": True, "size": 300}, 422, "size is '300'"),
+        ("call/v2/preview_frame", {"portrait": PORTRAIT}, 422, "portrait is"),
+        ("call/v2/preview_frame", {}, 422, "Consent is missing"),
+        ("call/preview_frame", {"data": [None]}, 422, "takes 18 values"),
+        ("call/preview_frame", {"data": [None] * 60}, 422, "takes 18 values"),
+        ("call/preview_frame", {"data": None}, 422, "takes 18 values"),
+        ("call/v2/nothing", {}, 404, "There is no endpoint '/nothing'"),
+        ("call/nothing", {"data": []}, 404, "There is no endpoint '/nothing'"),
+    ],
+)
+def test_a_plain_request_is_told_what_is_wrong(
+    server: Server, path: str, body: dict[str, Any], status: int, reason: str
+) -> None:
+    address = f"{server.url}/gradio_api/{path}"
+    request = urllib.request.Request(address, json.dumps(body).encode(), {"Content-Type": "application/json"})
+    with pytest.raises(HTTPError) as answer:
+        urllib.request.urlopen(request)
+    assert answer.value.code == status
+    wrong = [entry["message"] for entry in json.load(answer.value)["detail"] if not entry["is_valid"]]
+    assert any(message.startswith(reason) or reason in message for message in wrong), wrong
+
+
+def test_a_photo_from_an_address_of_this_app(client: Client, server: Server) -> None:
+    crop, _, _ = client.predict(portrait=handle_file(PORTRAIT), api_name="/inspect_portrait")
+    address = handle_file(uploaded(server, PORTRAIT))
+    again, _, _ = client.predict(portrait=address, api_name="/inspect_portrait")
+    assert Path(again).read_bytes() == Path(crop).read_bytes()
 
 
 def test_speech_makes_the_photo_talk(talking: tuple[str, dict[str, Any], Any]) -> None:
@@ -174,8 +262,12 @@ def test_what_a_finished_video_cannot_follow_is_said(client: Client, talking: tu
 
 
 def test_missing_inputs_are_named(client: Client) -> None:
-    with pytest.raises(ValidationError, match="Nothing was given for audio"):
+    with pytest.raises(TypeError, match="required argument: audio"):
         client.predict(portrait=handle_file(PORTRAIT), consent=True, api_name="/audio_driven")
+    with pytest.raises(ValidationError, match="Nothing was given for audio"):
+        client.predict(portrait=handle_file(PORTRAIT), audio=None, consent=True, api_name="/audio_driven")
+    with pytest.raises(ValidationError, match="Nothing was given for driving or motion"):
+        client.predict(portrait=handle_file(PORTRAIT), consent=True, api_name="/video_driven")
     with pytest.raises(AppError, match="a finished video, or a portrait"):
         client.predict(consent=True, api_name="/background_swap")
 

@@ -102,7 +102,7 @@ def test_the_log_names_no_upload(server: Server, client: Client, tmp_path: Path)
     with pytest.raises(AppError):
         client.predict(portrait=handle_file(str(secret)), api_name="/inspect_portrait")
     with pytest.raises(ValidationError):
-        client.predict(portrait=handle_file(str(secret)), consent=True, api_name="/audio_driven")
+        client.predict(portrait=handle_file(str(secret)), audio=None, consent=True, api_name="/audio_driven")
     assert "aunt-margaret" not in server.log.read_text(errors="replace")
 
 
