@@ -132,19 +132,14 @@ class EndpointRunner:
 
     def connect_anatomy(self, button: gr.Button, endpoint: Endpoint, results: Results) -> Any:
         """Let the button show the inner stages of one frame and the head as a mesh; for the page alone."""
-        made: list[Component] = [results.stages, results.mesh_file]
+        made: list[Component] = [results.stages, results.mesh]
         event = self._connect(
             button, endpoint, made, self._make_anatomy, place=results.draft, shows="anatomy", lane="preview"
         )
-        # Gradio's viewer stays blank where a value comes twice in a row, as the last one of a generator does.
         event.success(
-            lambda file: (gr.update(open=True), file),
-            results.mesh_file,
-            [results.anatomy, results.mesh],
-            queue=False,
-            show_progress="hidden",
+            lambda: gr.update(open=True), None, results.anatomy, queue=False, show_progress="hidden",
             api_visibility="private",
-        )
+        )  # fmt: skip
         return event
 
     def _connect(

@@ -9,6 +9,7 @@ import gradio as gr
 from gradio.components import Component
 
 from real3d_portrait.app.draft_player import draft_player
+from real3d_portrait.app.head_viewer import head_viewer
 from real3d_portrait.app.uploads import FinishedVideo
 
 PLACE = 400  # pixels, the height of the one place where draft, progress and result stand
@@ -25,7 +26,6 @@ class Results:
         frame: a single frame to look at first.
         cancel: stops what runs.
         stages, mesh: what the model holds between photo and frame, and the head at rest.
-        mesh_file: the mesh's file, on its way into the viewer.
         anatomy: the section that holds both.
     """
 
@@ -37,8 +37,7 @@ class Results:
     frame: gr.Image
     cancel: gr.Button
     stages: gr.Gallery
-    mesh: gr.Model3D
-    mesh_file: gr.State
+    mesh: gr.HTML
     anatomy: gr.Accordion
 
     @classmethod
@@ -75,8 +74,7 @@ class Results:
             ),
             cancel=gr.Button("Cancel", variant="stop", size="sm", elem_classes="cancel", render=False),
             stages=gr.Gallery(label="From photo to frame", columns=3, height=320, interactive=False, render=False),
-            mesh=gr.Model3D(label="The head as a mesh (GLB)", height=300, interactive=False, render=False),
-            mesh_file=gr.State(None, render=False),
+            mesh=head_viewer(),
             anatomy=gr.Accordion("How the frame is made", open=False, elem_classes="anatomy", render=False),
         )
 
@@ -92,7 +90,6 @@ class Results:
 
     def build(self) -> None:
         """Lay them out inside the current Blocks."""
-        self.mesh_file.render()
         with gr.Column(elem_classes="place", elem_id="place"):
             self.video.render()
             self.gif.render()

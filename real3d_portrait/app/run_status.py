@@ -58,6 +58,7 @@ function start() {
     say('Checking what was given …', null);
     status.hidden = false;
     box.classList.add('running');
+    box.querySelectorAll('video').forEach(video => video.pause());
     lead(box, 'center');
     clearInterval(ticking);
     ticking = setInterval(tick, 200);

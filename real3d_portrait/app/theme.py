@@ -32,12 +32,14 @@ CSS = """
 .place > .frame, .place[data-shows=frame] > :not(.frame, .draft) { visibility: hidden; }
 .place[data-shows=frame] > .frame { visibility: visible; }
 .place > .draft { z-index: 2; pointer-events: none; }
+.place.running > :not(.draft) { visibility: hidden !important; }
 .place.running > .draft { background: var(--block-background-fill); pointer-events: auto; }
 .place.running > .draft { padding-top: 12px !important; }
 .place > .draft > .wrap { visibility: hidden; }
+.place > .draft, .place > .draft * { opacity: 1 !important; } /* not faded while it is told news */
 .cancel { visibility: hidden; }
 .place.running ~ .cancel, .place.running ~ * .cancel { visibility: visible; }
-.start { white-space: pre-line !important; min-height: 64px; line-height: 1.3 !important; }
+.start { white-space: pre-line !important; min-height: 56px; line-height: 1.3 !important; }
 .start.wanting, .start.wanting:hover {
   background: var(--neutral-200) !important; color: var(--neutral-600) !important;
 }
