@@ -188,7 +188,8 @@ LISTEN = """
 }
 """
 NAMELESS = """
-[...document.querySelectorAll('button, input, select, textarea')].filter(e => e.offsetParent && getComputedStyle(e).visibility == 'visible' && !(
+[...document.querySelectorAll('button, input, select, textarea')].filter(e => e.offsetParent
+    && getComputedStyle(e).visibility == 'visible' && !(
     e.innerText.trim() || e.ariaLabel || e.title || e.labels?.length || e.getAttribute('aria-labelledby')
     || e.closest('label')?.innerText.trim() || e.type == 'file' || e.getAttribute('data-testid') == 'file-upload'
 )).map(e => e.outerHTML.slice(0, 200))
