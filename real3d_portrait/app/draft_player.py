@@ -117,7 +117,8 @@ def draft_player(successor: str, fields: dict[str, str]) -> gr.HTML:
         css_template="""
             figure { margin: 0; }
             figure[hidden] { display: none; }
-            video { width: 256px; height: 256px; max-width: 100%; margin: 0 auto; display: block; border-radius: var(--radius-lg); }
+            video { width: 256px; height: 256px; max-width: 100%; }
+            video { margin: 0 auto; display: block; border-radius: var(--radius-lg); }
             figcaption { text-align: center; margin-top: 6px; min-height: 1.5em; }
         """
         + run_status.CSS,
