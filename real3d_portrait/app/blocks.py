@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import gradio as gr
 
-from real3d_portrait.app import audio_driven, avatars, background_swap, inspect_panel, verify_panel, video_driven
+from real3d_portrait.app import (
+    audio_driven,
+    avatars,
+    background_swap,
+    carry_over,
+    inspect_panel,
+    missing_inputs,
+    verify_panel,
+    video_driven,
+)
 from real3d_portrait.app.endpoints import EndpointRunner
 from real3d_portrait.app.limits import Limits
 from real3d_portrait.app.model_source import ModelSource
@@ -34,13 +43,15 @@ def build_app(models: ModelSource | None = None, limits: Limits | None = None) -
         gr.Markdown(INTRODUCTION)
         if runner.models.notice:
             gr.Markdown(runner.models.notice, elem_classes="notice")
-        results = Results.create()
-        events = []
+        results = Results.create(missing_inputs.FIELDS)
+        events, tabs = [], []
         with gr.Row():
             with gr.Column(scale=6, min_width=320):
                 for name, build in TABS.items():
                     with gr.Tab(name):
-                        events += build(runner, results)
+                        tab = build(runner, results)
+                        events += tab.events
+                        tabs.append(tab)
                 with gr.Accordion("A personal avatar", open=False):
                     gr.Markdown(avatars.HOW_TO)
             with gr.Column(scale=5, min_width=320, elem_classes="results"):
@@ -48,6 +59,13 @@ def build_app(models: ModelSource | None = None, limits: Limits | None = None) -
                 verify_panel.build(runner.limits)
                 with gr.Accordion("Responsible use", open=False):
                     gr.Markdown(RESPONSIBLE)
+        carry_over.between_tabs([tab.inputs["portrait"] for tab in tabs])
+        kept = {f"{place} {name}": part for place, tab in enumerate(tabs) for name, part in tab.inputs.items()}
+        carry_over.over_a_refresh(
+            app,
+            {name: part for name, part in kept.items() if not name.endswith(" consent")}
+            | {"result": results.video, "facts": results.facts, "manifest": results.manifest},
+        )
         results.cancel.click(lambda: None, None, results.draft, cancels=events, queue=False, api_visibility="private")
         _serve_inspection()
         runner.needs["inspect_portrait"] = ("portrait",)

@@ -67,7 +67,7 @@ def background(limits: Limits, default: str = "keep") -> dict[str, Component]:
         label="Background",
         info="Choose one, or type a colour such as teal or #1e90ff.",
         choices=[
-            ("As in the photo", "keep"),
+            *([("As in the photo", "keep")] if default == "keep" else []),
             ("Blurred", "blur"),
             ("Transparent (WebM)", "transparent"),
             ("Green screen", "#00b140"),
@@ -91,13 +91,25 @@ def background(limits: Limits, default: str = "keep") -> dict[str, Component]:
 
 def settings(models: ModelSource) -> dict[str, Component]:
     """The remaining settings, folded away; names and defaults are the pipeline's, one line each."""
+    return {**motion_settings(models), **camera_settings(), **output_settings()}
+
+
+def motion_settings(models: ModelSource) -> dict[str, Component]:
+    """Those of head and face, folded away."""
     with gr.Accordion("Advanced: head and face", open=False):
-        motion = _motion(models)
+        return _motion(models)
+
+
+def camera_settings() -> dict[str, Component]:
+    """Those of the camera, folded away."""
     with gr.Accordion("Advanced: camera", open=False):
-        camera = _camera()
+        return _camera()
+
+
+def output_settings() -> dict[str, Component]:
+    """Those of picture and file, folded away."""
     with gr.Accordion("Advanced: picture and file", open=False):
-        output = _output()
-    return {**motion, **camera, **output}
+        return _output()
 
 
 def _motion(models: ModelSource) -> dict[str, Component]:

@@ -1,17 +1,19 @@
-"""What plays a `Draft` on the page while the video itself is still being made."""
+"""What plays a `Draft` on the page while the video itself is still being made, and says how far that is."""
 
 from __future__ import annotations
 
+import json
+
 import gradio as gr
+
+from real3d_portrait.app import run_status
 
 # Once it plays it has to go on to the end: so it begins when what is there will last until the rest has come, and
 # where the machine slows down it waits once for as much again. The finished video takes over where the draft stands.
 _SCRIPT = """
 const [figure, video, words] = ['figure', 'video', 'figcaption'].map(name => element.querySelector(name));
 const Source = window.ManagedMediaSource || window.MediaSource;
-let run = null;
-
-const show = thing => thing.scrollIntoView({block: 'nearest', behavior: 'smooth'});
+let run = null, draft = {};
 
 function begin(at) {
     end();
@@ -20,8 +22,8 @@ function begin(at) {
     video.disableRemotePlayback = true;
     video.src = URL.createObjectURL(source);
     source.addEventListener('sourceopen', () => {
-        source.duration = props.value.length;
-        run.buffer = source.addSourceBuffer(props.value.type);
+        source.duration = draft.length;
+        run.buffer = source.addSourceBuffer(draft.type);
         feed(run);
     }, {once: true});
     figure.hidden = false;
@@ -41,7 +43,7 @@ async function feed(mine) {
     if (mine.feeding || !mine.buffer) return;
     mine.feeding = true;
     const {root, api_prefix} = window.gradio_config;
-    while (mine === run && (mine.next === 'init' || mine.next < props.value.made)) {
+    while (mine === run && (mine.next === 'init' || mine.next < draft.made)) {
         const answer = await fetch(`${root}${api_prefix || ''}/file=${mine.at}/${mine.next}.mp4`);
         if (mine !== run || !answer.ok) return;
         const piece = await answer.arrayBuffer();
@@ -51,12 +53,12 @@ async function feed(mine) {
         mine.next = mine.next === 'init' ? 0 : mine.next + 1;
     }
     mine.feeding = false;
-    if (mine === run && !props.value.left && mine.source.readyState === 'open') mine.source.endOfStream();
+    if (mine === run && !draft.left && mine.source.readyState === 'open') mine.source.endOfStream();
     release();
 }
 
 function missing() {
-    const {length, piece, left} = props.value;
+    const {length, piece, left} = draft;
     return left ? left - (length - piece - video.currentTime) : 0;
 }
 
@@ -78,15 +80,11 @@ video.addEventListener('waiting', () => {
     release();
 });
 
-video.addEventListener('loadeddata', () => show(figure));
-
 document.addEventListener('loadeddata', event => {
     const successor = event.target.closest('#SUCCESSOR');
     if (!run || !successor) return;
     const {currentTime, paused, volume, muted} = video;
-    const {top, bottom} = figure.getBoundingClientRect();
     end();
-    if (bottom > 0 && top < window.innerHeight) show(successor);
     if (!paused) {
         Object.assign(event.target, {currentTime, volume, muted});
         event.target.play().catch(() => {});
@@ -94,7 +92,9 @@ document.addEventListener('loadeddata', event => {
 }, true);
 
 watch('value', () => {
-    const {at, over} = props.value || {};
+    const {over} = props.value || {};
+    draft = props.value?.draft || {};
+    const {at} = draft;
     if (!at || !Source) end();
     else if (run?.at === at) feed(run);
     else if (!over) begin(at);
@@ -103,23 +103,26 @@ watch('value', () => {
 """
 
 
-def draft_player(successor: str) -> gr.HTML:
-    """Takes `Draft.state`; None hides it.
+def draft_player(successor: str, fields: dict[str, str]) -> gr.HTML:
+    """Takes `draft`, a `Draft.state`, with what `run_status` shows: `shows`, `stage`, `over`; None hides it.
 
     Args:
         successor: element id of the component that will show the finished video.
+        fields: which input to lead to, by what a button calls missing.
     """
     return gr.HTML(
         None,
         html_template='<figure hidden><video playsinline controls aria-label="Draft"></video>'
-        '<figcaption class="hint" role="status"></figcaption></figure>',
+        f'<figcaption class="hint"></figcaption></figure>{run_status.HTML}',
         css_template="""
             figure { margin: 0; }
             figure[hidden] { display: none; }
-            video { width: 256px; max-width: 100%; margin: 0 auto; display: block; border-radius: var(--radius-lg); }
-            figcaption { text-align: center; margin-top: 6px; }
-        """,
+            video { width: 256px; height: 256px; max-width: 100%; }
+            video { margin: 0 auto; display: block; border-radius: var(--radius-lg); }
+            figcaption { text-align: center; margin-top: 6px; min-height: 1.5em; }
+        """
+        + run_status.CSS,
         elem_classes="draft",
-        js_on_load=_SCRIPT.replace("SUCCESSOR", successor),
+        js_on_load=run_status.SCRIPT.replace("FIELDS", json.dumps(fields)) + _SCRIPT.replace("SUCCESSOR", successor),
         render=False,
     )

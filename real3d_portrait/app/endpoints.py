@@ -10,9 +10,9 @@ import shutil
 import tempfile
 import time
 import traceback
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from threading import Lock, Timer
 from typing import TYPE_CHECKING, Any
@@ -28,6 +28,7 @@ from real3d_portrait.app.checks import problems
 from real3d_portrait.app.draft import Draft
 from real3d_portrait.app.limits import Limits
 from real3d_portrait.app.model_source import ModelSource
+from real3d_portrait.app.page_words import field, page_words
 from real3d_portrait.app.parameters import meaning
 from real3d_portrait.app.results import Results
 from real3d_portrait.app.uploads import plain
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     from real3d_portrait.pipeline import Real3DPortrait
 
 _LOGGER = logging.getLogger(__name__)
-_BREATH = 1.5  # seconds
+_BREATH = 0.5  # seconds
 _LINGER = 10.0  # seconds that a draft is there after its video
 Report = Callable[[Any], None]
 Outputs = tuple[Any, ...]
@@ -53,12 +54,14 @@ class Endpoint:
         description: for programs.
         inputs: components by parameter name; their first values are the defaults.
         required: the inputs that need a value; "a|b": one of the two does.
+        on_page: what the page makes of its values before they are checked, such as leaving out what it hides.
     """
 
     name: str
     description: str
     inputs: dict[str, Component]
     required: tuple[str, ...] = ()
+    on_page: Callable[[dict[str, Any]], dict[str, Any]] = dict
 
 
 @dataclass(frozen=True)
@@ -83,8 +86,16 @@ class _Task:
 Work = Callable[[_Task], Outputs]
 
 
+class _RefusedError(Exception):
+    """A job that ended without a result, in words for who asked for it; `field`: the input that is at fault."""
+
+    def __init__(self, words: str, field: str | None) -> None:
+        super().__init__(words)
+        self.field = field
+
+
 class EndpointRunner:
-    """The model and the limits behind the app's endpoints; one job renders at a time.
+    """The model and the limits behind the app's endpoints; one video is made at a time, and one frame beside it.
 
     Args:
         models: where the model comes from.
@@ -95,7 +106,7 @@ class EndpointRunner:
         self.models = models
         self.limits = limits
         self.needs: dict[str, tuple[str, ...]] = {}  # by endpoint, what it cannot do without
-        self._slot = Lock()
+        self._slots = {lane: Lock() for lane in ("render", "preview")}
 
     def warm_up(self) -> None:
         """Load what a first job needs while the visitor still reads the page; where that is cheap."""
@@ -110,17 +121,28 @@ class EndpointRunner:
         """
         made: list[Component] = [results.video, results.facts, results.manifest]
         self._connect(gr.Button(visible=False), endpoint, made, self._make_video)
-        event = self._connect(button, endpoint, made, self._make_video, False, results.draft, (results.gif,))
-        event.failure(lambda: None, None, results.draft, queue=False, show_progress="hidden", api_visibility="private")
-        return event
+        return self._connect(button, endpoint, made, self._make_video, place=results.draft, shows="result")
 
     def connect_preview(self, button: gr.Button, endpoint: Endpoint, results: Results, public: bool) -> Any:
         """Let the button render one frame; `public` serves it as an endpoint too."""
-        return self._connect(button, endpoint, [results.frame, results.facts], self._make_preview, public)
+        made: list[Component] = [results.frame, results.facts]
+        if public:
+            self._connect(gr.Button(visible=False), endpoint, made, self._make_preview, lane="preview")
+        return self._connect(
+            button, endpoint, made, self._make_preview, place=results.draft, shows="frame", lane="preview"
+        )
 
     def connect_anatomy(self, button: gr.Button, endpoint: Endpoint, results: Results) -> Any:
         """Let the button show the inner stages of one frame and the head as a mesh; for the page alone."""
-        return self._connect(button, endpoint, [results.stages, results.mesh], self._make_anatomy, public=False)
+        made: list[Component] = [results.stages, results.mesh]
+        event = self._connect(
+            button, endpoint, made, self._make_anatomy, place=results.draft, shows="anatomy", lane="preview"
+        )
+        event.success(
+            lambda: gr.update(open=True), None, results.anatomy, queue=False, show_progress="hidden",
+            api_visibility="private",
+        )  # fmt: skip
+        return event
 
     def _connect(
         self,
@@ -128,28 +150,48 @@ class EndpointRunner:
         endpoint: Endpoint,
         outputs: list[Component],
         work: Work,
-        public: bool = True,
-        draft: gr.HTML | None = None,
-        busy: tuple[Component, ...] = (),
+        *,
+        place: gr.HTML | None = None,
+        shows: str = "",
+        lane: str = "render",
     ) -> Any:
+        """One endpoint: for programs, or where there is a place on the page that `shows` what is made, for that."""
+        nothing, said = (gr.skip(),) * len(outputs), page_words if place else plain
+
+        def named(given: Sequence[Any]) -> dict[str, Any]:
+            values = dict(zip(endpoint.inputs, given, strict=True))
+            return endpoint.on_page(values) if place else values
+
         def call(*values: Any) -> Generator[Outputs, None, None]:
             *given, progress = values
-            named = dict(zip(endpoint.inputs, given, strict=True))
             # What is cancelled before its first yield Gradio forgets to close: so nothing may run by then.
-            yield (gr.skip(),) * (len(outputs) + (draft is not None))
-            with _drafting(draft is not None) as copy, closing(self._run(endpoint, named, progress, work, copy)) as run:
-                for made in run:
-                    shown = made or (gr.skip(),) * len(outputs)
-                    yield shown if draft is None else (*shown, _draft_state(copy, over=made is not None))
+            # Facts and manifest of what was made before go with it.
+            yield (gr.skip(), *(None,) * (len(outputs) - 1), {"shows": shows}) if place else nothing
+            drafting = shows == "result"
+            with (
+                _drafting(drafting) as copy,
+                closing(self._run(endpoint, named(given), progress, work, copy, lane, said)) as run,
+            ):
+                try:
+                    for made in run:
+                        state = {"shows": shows, **_draft_state(copy)} if place else {}
+                        if isinstance(made, JobProgress):
+                            yield (*nothing, {**state, **asdict(made)}) if place else nothing
+                        else:
+                            yield (*made, {**state, "over": True}) if place else made
+                except _RefusedError as error:
+                    if place:
+                        yield (*nothing, {"shows": shows, "refused": error.field or ""})
+                    raise gr.Error(str(error), print_exception=False) from None
 
         def check(*given: Any) -> list[dict[str, Any]]:
-            named = dict(zip(endpoint.inputs, given, strict=True))
+            values = named(given)
             found = {
-                name: plain(error, *named.values()) for name, error in problems(named, endpoint.required, self.limits)
+                name: said(error, *values.values()) for name, error in problems(values, endpoint.required, self.limits)
             }
             return [gr.validate(name not in found, found.get(name, "")) for name in endpoint.inputs]
 
-        if public:
+        if place is None:
             self.needs[endpoint.name] = self._needed(endpoint)
         call.__name__ = endpoint.name
         call.__doc__ = _docstring(endpoint)
@@ -157,15 +199,15 @@ class EndpointRunner:
         return button.click(
             call,
             list(endpoint.inputs.values()),
-            outputs if draft is None else [*outputs, draft],
-            api_name=endpoint.name if public else None,
+            outputs if place is None else [*outputs, place],
+            api_name=None if place else endpoint.name,
             api_description=endpoint.description,
-            api_visibility="public" if public else "private",
+            api_visibility="private" if place else "public",
             concurrency_limit=1,
-            concurrency_id="render",
+            concurrency_id=lane,
             validator=check,
-            scroll_to_output=True,
-            show_progress_on=[*outputs, *busy],
+            show_progress="minimal" if place else "full",
+            show_progress_on=place,
         )
 
     def _needed(self, endpoint: Endpoint) -> tuple[str, ...]:
@@ -174,41 +216,49 @@ class EndpointRunner:
         return (*(name for name in endpoint.required if "|" not in name and name != spared), "consent")
 
     def _run(
-        self, endpoint: Endpoint, values: dict[str, Any], progress: gr.Progress, work: Work, draft: Draft | None
-    ) -> Generator[Outputs | None, None, None]:
-        """Run one job, showing progress; what went wrong is raised as gr.Error and says what to do.
+        self,
+        endpoint: Endpoint,
+        values: dict[str, Any],
+        progress: gr.Progress,
+        work: Work,
+        draft: Draft | None,
+        lane: str,
+        said: Callable[..., str],
+    ) -> Generator[Outputs | JobProgress, None, None]:
+        """Run one job, showing progress; what went wrong is raised as _RefusedError and says what to do.
 
-        Yields None now and then, and what was made at the end.
+        Yields where the job is now and then, and what was made at the end.
         """
-        for _, error in problems(values, endpoint.required, self.limits):
-            raise gr.Error(plain(error, *values.values()), print_exception=False)
+        for name, error in problems(values, endpoint.required, self.limits):
+            raise _RefusedError(said(error, *values.values()), name)
 
         def job(report: Report) -> Outputs:
             # A job that was given up may take a moment to notice.
-            with self._slot, tempfile.TemporaryDirectory(prefix="real3d-portrait-") as folder:
+            with self._slots[lane], tempfile.TemporaryDirectory(prefix="real3d-portrait-") as folder:
                 try:
                     return work(_Task(endpoint.name, _arguments(values), Path(folder), report, draft))
                 finally:
                     _trim_memory()
 
-        following, yielded, shown = BackgroundJob(job).follow(), time.monotonic(), 0
+        following, yielded, shown = BackgroundJob(job).follow(), 0.0, 0
         try:
             while True:
-                _show(progress, next(following))
+                now = next(following)
+                _show(progress, now)
                 # 1: the draft can be played, 2: it is whole.
                 news = 0 if not draft or not draft.state else 1 if draft.state["left"] else 2
-                # Between two yields nobody can cancel; but each one hides the progress for a moment.
+                # Between two yields nobody can cancel.
                 if news > shown or time.monotonic() - yielded > _BREATH:
-                    yield None
+                    yield now
                     yielded, shown = time.monotonic(), news
         except StopIteration as ended:
             made = ended.value
         except AbandonedError:
-            raise gr.Error("Cancelled.", print_exception=False) from None
+            raise _RefusedError("Cancelled.", None) from None
         except Real3DError as error:
-            raise gr.Error(plain(error, *values.values()), print_exception=False) from None
+            raise _RefusedError(said(error, *values.values()), field(error)) from None
         except Exception as error:
-            raise gr.Error(str(_unexpected(error)), print_exception=False) from None
+            raise _RefusedError(said(_unexpected(error)), None) from None
         finally:
             following.close()
         if isinstance(made[1], dict):
@@ -290,9 +340,9 @@ def _trim_memory() -> None:
         ctypes.CDLL("libc.so.6").malloc_trim(0)
 
 
-def _draft_state(draft: Draft | None, over: bool) -> Any:
+def _draft_state(draft: Draft | None) -> dict[str, Any]:
     """What the draft's player gets."""
-    return {**draft.state, "over": over} if draft and draft.state else gr.skip()
+    return {"draft": draft.state} if draft and draft.state else {}
 
 
 def _arguments(values: dict[str, Any]) -> dict[str, Any]:

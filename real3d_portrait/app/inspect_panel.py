@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from threading import Lock
 from typing import Any
 
 import gradio as gr
@@ -10,6 +11,9 @@ from gradio.components import Component
 
 from real3d_portrait.app.uploads import plain
 from real3d_portrait.errors import InputError, MissingInputError
+
+_REMEMBERED = 8  # photos last looked at
+_ASKING = Lock()
 
 
 def build(photo: gr.Image, face: Component) -> None:
@@ -92,6 +96,13 @@ def _picked(event: gr.SelectData) -> int:
 
 
 def _inspect(file: str, face: float | None) -> Any:
+    # Uploads lie under names made from what they hold, and each tab that shows a photo asks for it.
+    with _ASKING:
+        return _inspected(file, int(face) if face else None)
+
+
+@lru_cache(_REMEMBERED)
+def _inspected(file: str, face: int | None) -> Any:
     from real3d_portrait.portrait.inspection import inspect_photo
 
-    return inspect_photo(file, int(face) if face else None)
+    return inspect_photo(file, face)

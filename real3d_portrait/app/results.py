@@ -6,9 +6,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
+from gradio.components import Component
 
 from real3d_portrait.app.draft_player import draft_player
+from real3d_portrait.app.head_viewer import head_viewer
 from real3d_portrait.app.uploads import FinishedVideo
+
+PLACE = 400  # pixels, the height of the one place where draft, progress and result stand
 
 
 @dataclass(frozen=True)
@@ -22,6 +26,7 @@ class Results:
         frame: a single frame to look at first.
         cancel: stops what runs.
         stages, mesh: what the model holds between photo and frame, and the head at rest.
+        anatomy: the section that holds both.
     """
 
     draft: gr.HTML
@@ -32,17 +37,18 @@ class Results:
     frame: gr.Image
     cancel: gr.Button
     stages: gr.Gallery
-    mesh: gr.Model3D
+    mesh: gr.HTML
+    anatomy: gr.Accordion
 
     @classmethod
-    def create(cls) -> Results:
-        """The components, not yet on the page."""
+    def create(cls, fields: dict[str, str]) -> Results:
+        """The components, not yet on the page; fields as in `draft_player`."""
         return cls(
-            draft=draft_player("result"),
+            draft=draft_player("result", fields),
             video=FinishedVideo(
                 label="Result",
                 interactive=False,
-                height=360,
+                height=PLACE,
                 autoplay=True,
                 buttons=["download"],
                 elem_id="result",
@@ -51,7 +57,7 @@ class Results:
             gif=gr.Image(
                 label="Result (GIF)",
                 interactive=False,
-                height=360,
+                height=PLACE,
                 buttons=["download"],
                 visible="hidden",
                 render=False,
@@ -59,18 +65,36 @@ class Results:
             facts=gr.JSON(label="Facts", render=False),
             manifest=gr.File(label="Content Credentials of the WebM", interactive=False, height=90, render=False),
             frame=gr.Image(
-                label="Preview of one frame", interactive=False, height=220, buttons=["fullscreen"], render=False
+                label="Preview of one frame",
+                interactive=False,
+                height=PLACE,
+                buttons=["fullscreen"],
+                elem_classes="frame",
+                render=False,
             ),
-            cancel=gr.Button("Cancel", variant="stop", size="sm", render=False),
+            cancel=gr.Button("Cancel", variant="stop", size="sm", elem_classes="cancel", render=False),
             stages=gr.Gallery(label="From photo to frame", columns=3, height=320, interactive=False, render=False),
-            mesh=gr.Model3D(label="The head as a mesh (GLB)", height=300, interactive=False, render=False),
+            mesh=head_viewer(),
+            anatomy=gr.Accordion("How the frame is made", open=False, elem_classes="anatomy", render=False),
+        )
+
+    def forget(self, photo: gr.Image) -> None:
+        """Take the preview of a photo away when another one comes."""
+        photo.change(
+            None,
+            None,
+            self.frame,
+            js="() => { document.getElementById('place').dataset.shows = 'result'; return null; }",
+            api_visibility="private",
         )
 
     def build(self) -> None:
         """Lay them out inside the current Blocks."""
-        self.draft.render()
-        self.video.render()
-        self.gif.render()
+        with gr.Column(elem_classes="place", elem_id="place"):
+            self.video.render()
+            self.gif.render()
+            self.frame.render()
+            self.draft.render()
         self.video.change(
             _in_its_place,
             self.video,
@@ -81,8 +105,8 @@ class Results:
         )
         self.cancel.render()
         gr.Markdown("Rendered here and deleted within two hours: download what you want to keep.", elem_classes="hint")
-        self.frame.render()
-        with gr.Accordion("How the frame is made", open=False):
+        self.anatomy.render()
+        with self.anatomy:
             gr.Markdown("“Show how it is made” fills this from the photo of the first tab.", elem_classes="hint")
             self.stages.render()
             self.mesh.render()
@@ -90,6 +114,14 @@ class Results:
             self.facts.render()
             self.manifest.render()
             gr.Markdown("A WebM's credentials are a file of their own; keep the two together.", elem_classes="hint")
+
+
+@dataclass(frozen=True)
+class Tab:
+    """What a tab brought: its events, for cancelling, and its inputs by parameter name."""
+
+    events: list[Any]
+    inputs: dict[str, Component]
 
 
 def _in_its_place(made: str | None) -> tuple[Any, Any]:

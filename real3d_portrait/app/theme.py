@@ -27,7 +27,29 @@ CSS = """
 .hint ul { list-style: none; padding: 0; margin: 0; }
 .wrap:has(> .validation-error) { position: static !important; padding: 0 !important; pointer-events: auto !important; }
 .wrap > .validation-error { position: static !important; width: 100%; margin-bottom: 6px; }
-.draft:has(figure[hidden]) { display: none !important; }
+.place { position: relative; height: 400px; flex: none !important; }
+.place > * { position: absolute !important; inset: 0; margin: 0 !important; height: 100% !important; }
+.place > .frame, .place[data-shows=frame] > :not(.frame, .draft) { visibility: hidden; }
+.place[data-shows=frame] > .frame { visibility: visible; }
+.place > .draft { z-index: 2; pointer-events: none; }
+.place.running > :not(.draft) { visibility: hidden !important; }
+.place.running > .draft { background: var(--block-background-fill); pointer-events: auto; }
+.place.running > .draft { padding-top: 12px !important; }
+.place > .draft > .wrap { visibility: hidden; }
+.place > .draft, .place > .draft * { opacity: 1 !important; } /* not faded while it is told news */
+.cancel { visibility: hidden; }
+.place.running ~ .cancel, .place.running ~ * .cancel { visibility: visible; }
+.start { white-space: pre-line !important; min-height: 56px; line-height: 1.3 !important; }
+.start.wanting, .start.wanting:hover {
+  background: var(--neutral-200) !important; color: var(--neutral-600) !important;
+}
+.dark .start.wanting, .dark .start.wanting:hover {
+  background: var(--neutral-700) !important; color: var(--neutral-200) !important;
+}
+.asked { outline: 3px solid var(--color-accent) !important; outline-offset: 2px; }
+.real3d-toast { position: fixed; z-index: 9999; top: 12px; left: 50%; transform: translateX(-50%);
+  width: max-content; max-width: min(92vw, 480px); padding: 12px 18px; border-radius: var(--radius-lg);
+  background: var(--neutral-800); color: white; box-shadow: var(--shadow-drop-lg); }
 .row > button { align-self: stretch; }
 .answer p { font-size: var(--text-md); }
 button[role=tab][aria-selected=true] { color: var(--primary-700) !important; }
