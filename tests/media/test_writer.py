@@ -220,8 +220,10 @@ def test_nothing_stands_under_the_final_name_before_the_end(tmp_path: Path) -> N
 
 def test_ctrl_c_leaves_nothing(tmp_path: Path) -> None:
     script = (
-        "import sys, numpy as np\n"
+        "import signal, sys, numpy as np\n"
         "from real3d_portrait.media.video import VideoWriter\n"
+        # Ignored where the tests run in the background.
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "with VideoWriter(sys.argv[1], 64, 64) as writer:\n"
         "    while True:\n"
         "        writer.write(np.zeros((64, 64, 3), np.uint8))\n"
