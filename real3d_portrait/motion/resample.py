@@ -54,5 +54,6 @@ def at_rate(motion: Motion, fps: float) -> Motion:
         rotation=between(np.unwrap(motion.rotation, axis=0)),
         translation=between(motion.translation),
         blinks=None if motion.blinks is None else between(motion.blinks),
+        rest=None if motion.rest is None else between(np.unwrap(motion.rest, axis=0)),
         fps=fps,
     )

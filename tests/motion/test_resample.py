@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -57,7 +59,9 @@ def test_a_motion_at_another_rate_is_the_same_motion(fps: float) -> None:
     seconds = np.arange(50) / 25
     swing = np.sin(2 * np.pi * 1.5 * seconds)[:, None]
     motion = Motion(swing.astype(np.float32), *(np.float32(0.3 * swing * [1, 0, 1]) for _ in "rt"), "tiny")
+    motion = replace(motion, rest=np.hstack([motion.rotation, motion.translation]))
     faster = at_rate(motion, fps)
+    np.testing.assert_allclose(faster.rest, np.hstack([faster.rotation, faster.translation]), atol=1e-6)
     assert (faster.fps, len(faster)) == (fps, round(2 * fps))
     at = np.minimum(np.arange(len(faster)) / fps, seconds[-1])
     wanted = np.sin(2 * np.pi * 1.5 * at)[:-1]
