@@ -145,11 +145,6 @@ class Steps:
                 there are more.
             allow_cuts: whether others are followed where the video is cut to them.
 
-        Where the video is cut, place and size of the head begin anew.
-
-        Args:
-            allow_cuts: whether another person may follow after a cut.
-
         Raises:
             VideoWithoutFaceError: no frame shows a face.
             DrivingFaceError: the video shows fewer people than `face`.

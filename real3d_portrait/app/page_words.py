@@ -22,7 +22,9 @@ _FIELDS: dict[type[errors.Real3DError], str] = {
     errors.NoAudioStreamError: "audio",
     errors.AudioTooShortError: "audio",
     errors.VideoWithoutFaceError: "driving",
-    errors.FaceLostError: "driving",
+    errors.FaceRarelySeenError: "driving",
+    errors.AnotherPersonError: "driving",
+    errors.DrivingFaceError: "driving_face",
     errors.NotAMotionFileError: "motion",
     errors.MotionFaceModelError: "motion",
     errors.UnknownBackgroundError: "background",
@@ -74,6 +76,14 @@ _WORDS: dict[type[errors.Real3DError], Callable[[dict[str, Any]], str]] = {
     errors.MissingInputError: lambda facts: _ASKED.get(facts["name"], "Something is still missing: add it first."),
     errors.ConsentMissingError: lambda facts: "Tick the box first: the person shown has to agree.",
     errors.FaceIndexError: _faces,
+    errors.DrivingFaceError: lambda facts: (
+        f"There is no face number {facts['face']} in the driving video, which shows {facts['count']}: choose a number "
+        f"up to {facts['count']}, or 0."
+    ),
+    errors.AnotherPersonError: lambda facts: (
+        f"From {facts['time']} s on the driving video shows somebody else, for half of it or more: cut it to one "
+        "person, or allow “Cuts to other people”."
+    ),
     errors.ConflictingInputsError: _conflict,
     errors.UnknownBackgroundError: lambda facts: (
         f"“{facts['spec']}” is no background that is known here: choose one from the list, or type a colour such as "

@@ -45,13 +45,10 @@ def lids_as_drawn(image: UInt8Array, landmarks: Float32Array) -> Float32Array:
         if bottom - low[:, 1].max() < _BEYOND:
             continue
         centre = np.array([(left + right) / 2, (low[0, 1] + low[-1, 1]) / 2])
-        half = np.array([(right - left) / 2, 1.0])
-        was = np.array([np.ptp(local[[*upper, *lower], 0]) / 2, 1.0])
-        grow = np.where(
-            local[:, 1:] < centre[1],
-            [[half[0] / was[0], (centre[1] - top) / (centre[1] - high[:, 1].min())]],
-            [[half[0] / was[0], (bottom - centre[1]) / (low[:, 1].max() - centre[1])]],
-        )
+        wider = (right - left) / np.ptp(local[[*upper, *lower], 0])
+        higher = (centre[1] - top) / (centre[1] - high[:, 1].min())
+        deeper = (bottom - centre[1]) / (low[:, 1].max() - centre[1])
+        grow = np.where(local[:, 1:] < centre[1], [[wider, higher]], [[wider, deeper]])
         # Whole on the eye itself, and less the further a point lies from it, so that the mesh does not fold.
         own = np.array([local[[*upper, *lower], 0].mean(), centre[1]])
         distance = np.linalg.norm((local - own) / [1.0, 0.6], axis=1)
@@ -81,8 +78,8 @@ def _drawn_eye(image: UInt8Array, middle: Float32Array, width: float, axes: Floa
     u, v = np.meshgrid(places * _REACH, places * _REACH)
     points = middle + width * np.stack([u, v], -1) @ axes
     x, y = (np.ascontiguousarray(points[..., k] - 0.5, np.float32) for k in (0, 1))
-    patch = cv2.remap(image.astype(np.float32) / 255, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    lab = cv2.cvtColor(patch, cv2.COLOR_RGB2LAB)
+    patch = cv2.remap(image, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    lab = cv2.cvtColor(patch.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
     radius = np.hypot(u, v)
     below = (v > 0.35) & (radius > _SKIN[0]) & (radius < _SKIN[1])
     skin = np.median(lab[below], axis=0)

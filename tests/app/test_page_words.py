@@ -24,6 +24,12 @@ REFUSED: list[tuple[errors.Real3DError, str | None]] = [
     (errors.ParameterRangeError(name="mouth_amplitude", value=9, low=0, high=2), "mouth_amplitude"),
     (errors.NotAMotionFileError(path="/tmp/a.npz", reason="no .npz file"), "motion"),
     (errors.NoFaceError(what="photo"), "portrait"),
+    (errors.DrivingFaceError(face=3, path="/tmp/upload/a.npz", count=2), "driving_face"),
+    (errors.AnotherPersonError(time=2.4, path="/tmp/upload/a.npz"), "driving"),
+    (
+        errors.FaceRarelySeenError(what="The driver's face", path="/tmp/upload/a.npz", seen=1.0, seconds=4.0),
+        "driving",
+    ),
 ]
 
 

@@ -9,7 +9,6 @@ import numpy as np
 from real3d_portrait.arrays import BoolArray, Float32Array, UInt8Array
 from real3d_portrait.models.compact.aperture import smoothstep
 from real3d_portrait.models.compact.closed_lips import close_lips
-from real3d_portrait.models.compact.eyes import EyeLayer
 from real3d_portrait.models.compact.glasses import frames_of, without_frames
 from real3d_portrait.portrait.compact import CompactPortrait
 from real3d_portrait.portrait.parsing import FaceClass
@@ -50,8 +49,11 @@ class Canvas:
         return self.matte.shape[0], self.matte.shape[1]
 
 
-def canvas_of(portrait: CompactPortrait) -> Canvas:
-    """The classes of the crop go on beyond it as they are at its border."""
+def canvas_of(portrait: CompactPortrait, eyes_hidden: bool) -> Canvas:
+    """The classes of the crop go on beyond it as they are at its border.
+
+    eyes_hidden: whether dark glasses hide the eyes.
+    """
     margin = portrait.margin
     classes = np.pad(portrait.classes, ((margin, margin), (margin, margin), (0, 0)), mode="edge")
     person = np.maximum(1 - classes[..., FaceClass.BACKGROUND], 1e-3)
@@ -62,8 +64,7 @@ def canvas_of(portrait: CompactPortrait) -> Canvas:
 
     landmarks = portrait.landmarks + np.array([margin, margin, 0], np.float32)
     worn, _ = close_lips(portrait.canvas_foreground, landmarks)
-    hidden = EyeLayer(portrait.image, portrait.landmarks).visible < 0.5
-    frames = frames_of(worn, np.ascontiguousarray(classes[..., FaceClass.GLASSES]), landmarks, opaque=hidden)
+    frames = frames_of(worn, np.ascontiguousarray(classes[..., FaceClass.GLASSES]), landmarks, opaque=eyes_hidden)
     hair, cloth = share(FaceClass.HAIR, FaceClass.HAT, FaceClass.OTHER), share(FaceClass.CLOTH)
     return Canvas(
         colours=without_frames(worn, frames),

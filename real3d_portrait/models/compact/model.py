@@ -122,7 +122,8 @@ class CompactModel:
         if not isinstance(portrait, CompactPortrait):
             raise PortraitModelError(model=self.name)
         size, fit = portrait.image.shape[0], portrait.fit
-        head = lift(self.face_model, self.head_model, fit, size, canvas_of(portrait))
+        eyes = EyeLayer(portrait.image, portrait.landmarks)
+        head = lift(self.face_model, self.head_model, fit, size, canvas_of(portrait, eyes_hidden=eyes.visible < 0.5))
         rest = project(head.neutral, fit.rotation, fit.translation, size)
         features = None if self._shading is None else self._shading.features(portrait.image, portrait.landmarks, rest)
         matte = np.round(portrait.matte * 255).astype(np.uint8)
@@ -135,7 +136,7 @@ class CompactModel:
             turns=turn_limits(self.face_model, self.head_model, fit),
             room=head_room(matte, portrait.landmarks, fit.translation),
             mouth=MouthInterior(portrait.image, portrait.landmarks, rest),
-            eyes=EyeLayer(portrait.image, portrait.landmarks),
+            eyes=eyes,
             tone=tone_of(portrait.image, portrait.matte, portrait.landmarks),
             features=features,
             rotation=fit.rotation,
